@@ -1,0 +1,403 @@
+"""What the page knows: one schema, written here and checked in both languages.
+
+Frozen dataclasses of plain data. `python -m convlens.page_schema` prints the same types as
+TypeScript; `web/src/schema.ts` is that text (a test compares the two), so that the page's code is
+checked against what Python sends.
+
+Numbers that a picture or a sum needs are not in here: they are float32 arrays beside it, named by
+`Tensor.blob`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An array of one run or of the model, without its batch axis, in the user's layout.
+
+    `channel` is the position of the channel axis in `shape`, None where there is none. `blob` is
+    None where the values were left out of the page; `preview` then names the 8-bit pictures.
+    """
+
+    id: str
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]
+    channel: int | None
+    blob: str | None
+    preview: Preview | None = None
+    clipped_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Small 8-bit pictures of a tensor's first maps: value = byte * step + low."""
+
+    blob: str
+    maps: int
+    height: int
+    width: int
+    low: float
+    step: float
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """`up*i == stride*o + dilation*k - pad`, bound."""
+
+    form: Literal["equation"]
+    n_in: int
+    n_out: int
+    kernel: int
+    stride: int
+    dilation: int
+    pad: int
+    up: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Reads that no equation gives: for each output its (k, i, coefficient)."""
+
+    form: Literal["table"]
+    n_in: int
+    n_out: int
+    kernel: int
+    rows: tuple[tuple[tuple[int, int, float], ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRecipe:
+    """A window over spatial axes: convolutions and pools.
+
+    `weight` is stored (c_out, c_in/groups, *kernel); `weight_order` lists, for each axis of the
+    user's array, which of those it is. `combine` is what is done with the reads. `divisor` of a
+    mean: all places of the window, or the real ones.
+    """
+
+    form: Literal["window"]
+    axes: tuple[Equation | Rows, ...]
+    groups: int
+    channels_in: int
+    channels_out: int
+    combine: Literal["sum", "max", "mean"]
+    divisor: Literal["all", "real"]
+    weight: str | None
+    weight_order: tuple[int, ...]
+    bias: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowRecipe:
+    """Every output reads the whole last axis: `weight` is (in, out)."""
+
+    form: Literal["row"]
+    weight: str
+    bias: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScatterRecipe:
+    """Each output copies one input, or a constant.
+
+    `reshape` keeps the flat order; `permute` uses `order`; `axes` has one equation or table per
+    axis of the tensor (padding, cropping, nearest upsampling), `fill` outside.
+    """
+
+    form: Literal["scatter"]
+    how: Literal["reshape", "permute", "axes"]
+    order: tuple[int, ...]
+    axes: tuple[Equation | Rows, ...]
+    fill: float
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRecipe:
+    """Several inputs, position by position; `concat` along `axis`."""
+
+    form: Literal["merge"]
+    op: Literal["add", "subtract", "multiply", "average", "maximum", "minimum", "concat"]
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class FormulaRecipe:
+    """One number from its own input (elementwise), its channel's constants, or its row.
+
+    `constants` name per-channel tensors: batch norm has gamma, beta, mean, variance.
+    """
+
+    form: Literal["formula"]
+    name: str
+    axis: int
+    numbers: tuple[float, ...]
+    constants: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoRecipe:
+    """The page cannot recompute it; the server or the exported facts say what is known."""
+
+    form: Literal["none"]
+
+
+Recipe = WindowRecipe | RowRecipe | ScatterRecipe | MergeRecipe | FormulaRecipe | NoRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One array of a layer: its name, shape and axes in the user's order."""
+
+    name: str
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]
+    count: int
+    trainable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The receptive field along one spatial axis of the model's input."""
+
+    size: int
+    stride: int
+    start: float
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """One quantity with its working: `formula` is ASCII maths, `sentence` says it in words."""
+
+    id: str
+    title: str
+    formula: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """What of a layer can be changed under "what if"; null where it has no such setting.
+
+    `padding` is `valid`, `same`, or (before, after) for each axis.
+    """
+
+    kernel: tuple[int, ...] | None
+    stride: tuple[int, ...] | None
+    dilation: tuple[int, ...] | None
+    padding: str | tuple[tuple[int, int], ...] | None
+    filters: int | None
+    groups: int | None
+    bias: bool
+    ceil: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One call of a layer.
+
+    `output` and `pre` are the tensors after and before its activation (`pre` null where there is
+    none); `inputs` are tensors, `sources` the layers that made them. `number` counts from 1.
+    """
+
+    number: int
+    name: str
+    kind: str
+    picture: Literal["window", "row", "scatter", "merge", "formula", "none"]
+    rule: Literal["sum", "choice", "formula", "opaque"]
+    sources: tuple[int, ...]
+    inputs: tuple[str, ...]
+    output: str
+    pre: str | None
+    activation: FormulaRecipe | None
+    recipe: Recipe
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape
+    weights: tuple[Weight, ...]
+    params: int
+    params_working: str
+    trainable_params: int
+    macs: int | None
+    macs_textbook: int | None
+    macs_working: str
+    field: tuple[Field, ...] | None
+    memory: int | None
+    mean_activation: float | None
+    shared_with: str | None
+    knobs: Knobs | None
+    derivations: tuple[Derivation, ...]
+    notes: tuple[str, ...]
+    left_out: str | None
+    bound: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the network's drawing: its lane, and the edges that pass or end there.
+
+    An edge is (from lane at the row's top, to lane at its bottom).
+    """
+
+    layer: int
+    lane: int
+    edges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Rows first..last that repeat what stands before them, `times` in all."""
+
+    first: int
+    last: int
+    times: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The network's drawing: rows from input to output, and what can be folded."""
+
+    lanes: int
+    rows: tuple[Row, ...]
+    folds: tuple[Fold, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One input of the gallery, as the model gets it."""
+
+    id: str
+    label: str
+    blob: str | None
+    png: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """What happens to a picture before the model sees it."""
+
+    words: str
+    size: tuple[int, int] | None
+    channels: int | None
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    order: Literal["rgb", "bgr"]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where the page opens: layer index, and the pinned cell in the user's layout."""
+
+    layer: int | None
+    at: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What was left out, in numbers: bytes of values kept and in all."""
+
+    kept: int
+    total: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the rows."""
+
+    params: int
+    trainable_params: int
+    non_trainable_params: int
+    macs: int | None
+    macs_textbook: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Everything but the arrays. `mode` says whether a server stands behind the page."""
+
+    schema: int
+    mode: Literal["served", "exported"]
+    version: str
+    model: str
+    weights: Literal["file", "random", "trained"]
+    input_words: str
+    framework: str
+    input: str
+    classes: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    tensors: tuple[Tensor, ...]
+    graph: Graph
+    totals: Totals
+    pictures: tuple[Picture, ...]
+    picture: str
+    preprocess: Preprocess | None
+    recomputable: bool
+    start: Start
+    budget: Budget
+    recent: tuple[str, ...]
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, tuples and numbers as what JSON can hold; NaN and infinities as strings."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, float) and not (-float("inf") < value < float("inf")):
+        return str(value)
+    return value
+
+
+def _typescript(hint: Any) -> str:
+    """One annotation as TypeScript."""
+    simple = {int: "number", float: "number", str: "string", bool: "boolean", type(None): "null"}
+    if hint in simple:
+        return simple[hint]
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return hint.__name__
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return " | ".join(f'"{arg}"' for arg in args)
+    if origin in (Union, types.UnionType):
+        return " | ".join(dict.fromkeys(_typescript(arg) for arg in args))
+    if origin is tuple and args[-1] is Ellipsis:
+        inner = _typescript(args[0])
+        return f"readonly ({inner})[]" if " " in inner else f"readonly {inner}[]"
+    if origin is tuple:
+        return "readonly [" + ", ".join(_typescript(arg) for arg in args) + "]"
+    raise TypeError(f"no TypeScript for {hint!r}")
+
+
+def typescript() -> str:
+    """The schema as TypeScript interfaces, in the order they stand here."""
+    lines = [
+        "// Written by `python -m convlens.page_schema > web/src/schema.ts`. Change the Python file,",
+        "// then run that again; a test compares the two.",
+    ]
+    here = typing.cast("dict[str, Any]", globals())
+    for name, item in here.items():
+        if isinstance(item, type) and dataclasses.is_dataclass(item):
+            lines.append(f"\nexport interface {name} {{")
+            hints = get_type_hints(item)
+            lines += [
+                f"  readonly {f.name}: {_typescript(hints[f.name])};"
+                for f in dataclasses.fields(item)
+            ]
+            lines.append("}")
+    lines.append("\nexport type Recipe = " + _typescript(Recipe) + ";")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(typescript(), end="")

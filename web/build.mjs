@@ -1,0 +1,55 @@
+// Bundles the page into src/convlens/static: one script, one style sheet.
+// `node build.mjs --check` fails when the committed bundle differs from the source.
+import { readFileSync, writeFileSync, mkdirSync } from "node:fs";
+import { build } from "esbuild";
+
+const out = new URL("../src/convlens/static/", import.meta.url);
+const limit = 100_000;
+
+async function bundle(entry) {
+  const result = await build({
+    entryPoints: [new URL(entry, import.meta.url).pathname],
+    bundle: true,
+    minify: true,
+    write: false,
+    format: "iife",
+    target: ["es2022"],
+    jsx: "automatic",
+    jsxImportSource: "preact",
+    legalComments: "none",
+    charset: "utf8",
+  });
+  return result.outputFiles[0].text;
+}
+
+const files = { "page.js": await bundle("src/main.tsx"), "page.css": await bundle("src/style.css") };
+let failed = false;
+for (const [name, text] of Object.entries(files)) {
+  const target = new URL(name, out);
+  const bytes = Buffer.byteLength(text);
+  console.log(`${name}  ${bytes.toLocaleString("en")} bytes`);
+  if (text.includes("</script") || text.includes("<!--")) {
+    console.error(`${name} holds text that would end an inline script`);
+    failed = true;
+  }
+  if (name === "page.js" && bytes > limit) {
+    console.error(`${name} is larger than ${limit.toLocaleString("en")} bytes`);
+    failed = true;
+  }
+  if (process.argv.includes("--check")) {
+    let committed = "";
+    try {
+      committed = readFileSync(target, "utf8");
+    } catch {
+      // Reported below as a difference.
+    }
+    if (committed !== text) {
+      console.error(`src/convlens/static/${name} is not what web/src builds: run npm run build`);
+      failed = true;
+    }
+  } else {
+    mkdirSync(out, { recursive: true });
+    writeFileSync(target, text);
+  }
+}
+process.exit(failed ? 1 : 0);

@@ -1,0 +1,230 @@
+// Written by `python -m convlens.page_schema > web/src/schema.ts`. Change the Python file,
+// then run that again; a test compares the two.
+
+export interface Tensor {
+  readonly id: string;
+  readonly shape: readonly number[];
+  readonly axes: readonly string[];
+  readonly channel: number | null;
+  readonly blob: string | null;
+  readonly preview: Preview | null;
+  readonly clipped_from: string | null;
+}
+
+export interface Preview {
+  readonly blob: string;
+  readonly maps: number;
+  readonly height: number;
+  readonly width: number;
+  readonly low: number;
+  readonly step: number;
+}
+
+export interface Equation {
+  readonly form: "equation";
+  readonly n_in: number;
+  readonly n_out: number;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly dilation: number;
+  readonly pad: number;
+  readonly up: number;
+}
+
+export interface Rows {
+  readonly form: "table";
+  readonly n_in: number;
+  readonly n_out: number;
+  readonly kernel: number;
+  readonly rows: readonly (readonly (readonly [number, number, number])[])[];
+}
+
+export interface WindowRecipe {
+  readonly form: "window";
+  readonly axes: readonly (Equation | Rows)[];
+  readonly groups: number;
+  readonly channels_in: number;
+  readonly channels_out: number;
+  readonly combine: "sum" | "max" | "mean";
+  readonly divisor: "all" | "real";
+  readonly weight: string | null;
+  readonly weight_order: readonly number[];
+  readonly bias: string | null;
+}
+
+export interface RowRecipe {
+  readonly form: "row";
+  readonly weight: string;
+  readonly bias: string | null;
+}
+
+export interface ScatterRecipe {
+  readonly form: "scatter";
+  readonly how: "reshape" | "permute" | "axes";
+  readonly order: readonly number[];
+  readonly axes: readonly (Equation | Rows)[];
+  readonly fill: number;
+}
+
+export interface MergeRecipe {
+  readonly form: "merge";
+  readonly op: "add" | "subtract" | "multiply" | "average" | "maximum" | "minimum" | "concat";
+  readonly axis: number;
+}
+
+export interface FormulaRecipe {
+  readonly form: "formula";
+  readonly name: string;
+  readonly axis: number;
+  readonly numbers: readonly number[];
+  readonly constants: readonly (string | null)[];
+}
+
+export interface NoRecipe {
+  readonly form: "none";
+}
+
+export interface Weight {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly axes: readonly string[];
+  readonly count: number;
+  readonly trainable: boolean;
+}
+
+export interface Field {
+  readonly size: number;
+  readonly stride: number;
+  readonly start: number;
+  readonly exact: boolean;
+}
+
+export interface Derivation {
+  readonly id: string;
+  readonly title: string;
+  readonly formula: string;
+  readonly sentence: string;
+}
+
+export interface Knobs {
+  readonly kernel: readonly number[] | null;
+  readonly stride: readonly number[] | null;
+  readonly dilation: readonly number[] | null;
+  readonly padding: string | readonly (readonly [number, number])[] | null;
+  readonly filters: number | null;
+  readonly groups: number | null;
+  readonly bias: boolean;
+  readonly ceil: boolean;
+}
+
+export interface Layer {
+  readonly number: number;
+  readonly name: string;
+  readonly kind: string;
+  readonly picture: "window" | "row" | "scatter" | "merge" | "formula" | "none";
+  readonly rule: "sum" | "choice" | "formula" | "opaque";
+  readonly sources: readonly number[];
+  readonly inputs: readonly string[];
+  readonly output: string;
+  readonly pre: string | null;
+  readonly activation: FormulaRecipe | null;
+  readonly recipe: WindowRecipe | RowRecipe | ScatterRecipe | MergeRecipe | FormulaRecipe | NoRecipe;
+  readonly input_shapes: readonly (readonly (number | null)[])[];
+  readonly output_shape: readonly (number | null)[];
+  readonly weights: readonly Weight[];
+  readonly params: number;
+  readonly params_working: string;
+  readonly trainable_params: number;
+  readonly macs: number | null;
+  readonly macs_textbook: number | null;
+  readonly macs_working: string;
+  readonly field: readonly Field[] | null;
+  readonly memory: number | null;
+  readonly mean_activation: number | null;
+  readonly shared_with: string | null;
+  readonly knobs: Knobs | null;
+  readonly derivations: readonly Derivation[];
+  readonly notes: readonly string[];
+  readonly left_out: string | null;
+  readonly bound: readonly number[];
+}
+
+export interface Row {
+  readonly layer: number;
+  readonly lane: number;
+  readonly edges: readonly (readonly [number, number])[];
+}
+
+export interface Fold {
+  readonly first: number;
+  readonly last: number;
+  readonly times: number;
+  readonly label: string;
+}
+
+export interface Graph {
+  readonly lanes: number;
+  readonly rows: readonly Row[];
+  readonly folds: readonly Fold[];
+}
+
+export interface Picture {
+  readonly id: string;
+  readonly label: string;
+  readonly blob: string | null;
+  readonly png: string | null;
+}
+
+export interface Preprocess {
+  readonly words: string;
+  readonly size: readonly [number, number] | null;
+  readonly channels: number | null;
+  readonly scale: number;
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  readonly order: "rgb" | "bgr";
+}
+
+export interface Start {
+  readonly layer: number | null;
+  readonly at: readonly number[] | null;
+}
+
+export interface Budget {
+  readonly kept: number;
+  readonly total: number;
+  readonly words: string;
+}
+
+export interface Totals {
+  readonly params: number;
+  readonly trainable_params: number;
+  readonly non_trainable_params: number;
+  readonly macs: number | null;
+  readonly macs_textbook: number | null;
+}
+
+export interface Page {
+  readonly schema: number;
+  readonly mode: "served" | "exported";
+  readonly version: string;
+  readonly model: string;
+  readonly weights: "file" | "random" | "trained";
+  readonly input_words: string;
+  readonly framework: string;
+  readonly input: string;
+  readonly classes: readonly string[];
+  readonly layers: readonly Layer[];
+  readonly tensors: readonly Tensor[];
+  readonly graph: Graph;
+  readonly totals: Totals;
+  readonly pictures: readonly Picture[];
+  readonly picture: string;
+  readonly preprocess: Preprocess | null;
+  readonly recomputable: boolean;
+  readonly start: Start;
+  readonly budget: Budget;
+  readonly recent: readonly string[];
+}
+
+export type Recipe = WindowRecipe | RowRecipe | ScatterRecipe | MergeRecipe | FormulaRecipe | NoRecipe;

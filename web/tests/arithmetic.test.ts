@@ -1,0 +1,69 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { bind, field, pairs, reads, users, uses, type Axis } from "../src/axis";
+import { count, fixed, fromUnits, placesFor, printed, units } from "../src/decimal";
+import { fsum } from "../src/sum";
+
+const vectors = JSON.parse(readFileSync(new URL("../vectors/vectors.json", import.meta.url), "utf8"));
+
+function agree(made: Axis, given: any): void {
+  const positions = Array.from({ length: given.axis.n_out }, (_, o) => o);
+  expect(positions.map((o) => reads(made, o).map((r) => [r.k, r.i + 0, r.real]))).toEqual(given.reads);
+  const inputs = Array.from({ length: given.axis.n_in }, (_, i) => i);
+  expect(inputs.map((i) => users(made, i).map(([k, o]) => [k, o + 0]))).toEqual(given.users);
+  expect(pairs(made)).toBe(given.pairs);
+  expect(field(made, 0, given.axis.n_out - 1).map((x) => x + 0)).toEqual(given.field);
+}
+
+test("a window binds to the axis that Python binds it to, or to none", () => {
+  for (const { window, n_in, bound } of vectors.windows) {
+    const made = bind(window, n_in);
+    if (bound === null) {
+      expect(made).toBeNull();
+      continue;
+    }
+    expect(made).toMatchObject(bound.axis);
+    agree(made!, bound);
+  }
+});
+
+test("transposed axes and tables read, are used and reach as in Python", () => {
+  for (const given of vectors.axes) agree(given.axis, given);
+});
+
+test("the uses of all kernel positions are the pairs of the axis", () => {
+  for (const given of vectors.axes) {
+    let total = 0;
+    for (let k = 0; k < given.axis.kernel; k++) total += uses(given.axis, k);
+    if (given.axis.form === "equation") expect(total).toBe(given.pairs);
+  }
+});
+
+test("a sum has the very bits of math.fsum", () => {
+  for (const { terms, sum } of vectors.sums) expect(Object.is(fsum(terms) + 0, sum + 0)).toBe(true);
+  expect(vectors.sums.length).toBeGreaterThan(250);
+});
+
+test("a sum with infinities is infinite or not a number", () => {
+  expect(fsum([1, Infinity])).toBe(Infinity);
+  expect(fsum([Infinity, -Infinity])).toBeNaN();
+});
+
+test("a number prints as Python prints it", () => {
+  for (const { x, places, text } of vectors.decimals) expect(fixed(x, places)).toBe(text);
+});
+
+test("printed lines and their rounding line add up to the printed total", () => {
+  for (const { terms, sum } of vectors.sums) {
+    if (Math.abs(sum) > 1e15 || terms.some((t: number) => Math.abs(t) > 1e15)) continue;
+    const places = placesFor(terms);
+    const { lines, total, rounding } = printed(terms, sum, places);
+    let all = rounding === "" ? 0n : units(rounding);
+    for (const line of lines) all += units(line);
+    expect(fromUnits(all, places).replace(/^-(?=0(\.0*)?$)/, "")).toBe(total.replace(/^-(?=0(\.0*)?$)/, ""));
+  }
+});
+
+test("whole numbers get commas", () => {
+  expect([0, 999, 1000, 18496, 1234567].map(count)).toEqual(["0", "999", "1,000", "18,496", "1,234,567"]);
+});
