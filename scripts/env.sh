@@ -41,7 +41,9 @@ logged() {
     if grep -qi 'No space left on device' "$log"; then
         die "the disk is full (log: $log)"
     fi
-    die "installing failed: $(grep -iE 'error' "$log" | tail -n 1) (log: $log)"
+    cause=$(grep -E '(^|[[:space:]])(ERROR|error|[A-Za-z]*Error):' "$log" |
+        grep -v subprocess-exited | head -n 1 | sed 's/^ *//')
+    die "installing failed: ${cause:-see the log} (log: $log)"
 }
 
 # make_venv: an empty environment in the checkout, unless one stands there that works here. The
