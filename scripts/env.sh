@@ -35,7 +35,7 @@ logged() {
     if "$@" >"$log" 2>&1; then
         return 0
     fi
-    if grep -qiE 'NewConnectionError|NameResolutionError|name resolution|ConnectTimeout|ProxyError|Network is unreachable|No route to host|Connection refused|dns error|error sending request|client error \(Connect\)' "$log"; then
+    if grep -qiE 'NewConnectionError|NameResolutionError|name resolution|Name or service not known|Failed to establish a new connection|ConnectTimeout|ProxyError|Network is unreachable|No route to host|Connection refused|dns error|error sending request|client error \(Connect\)' "$log"; then
         die "no network: the package index cannot be reached, and the first run needs it (log: $log)"
     fi
     if grep -qi 'No space left on device' "$log"; then
