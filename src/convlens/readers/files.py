@@ -1,0 +1,469 @@
+"""Files from strangers: what a file is by its content, and reads that stay within bounds.
+
+Nothing here trusts a length that a file states: every read is cut at the end of the file, parsers
+read through a `Window` that has a budget, and a zip member is looked at before it is unpacked.
+No file stays open between two reads, so that a model can be kept for hours without a descriptor.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from ..errors import ModelError
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile, ZipInfo
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Text that describes a network (config.json) is at most a few MB for the largest known ones.
+LARGEST_TEXT = 64 * MIB
+# A zip's table of contents: 4 MiB are some 60,000 members, a `.keras` file has three or four.
+LARGEST_DIRECTORY = 4 * MIB
+# Weights hardly shrink; only networks of constants do. What unpacks to more than this is a bomb.
+LARGEST_RATIO, SMALLEST_BOMB = 20, GIB
+
+
+class Bytes(Protocol):
+    """Something of a known size that can be read at any place."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    def read_at(self, offset: int, count: int) -> bytes: ...
+    def read_into(self, offset: int, target: memoryview) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileBytes:
+    """A file, or the part of it from `start`, `size` bytes long, opened anew for each read."""
+
+    path: Path
+    start: int
+    size: int
+    stamp: tuple[int, int]
+
+    @classmethod
+    def whole(cls, path: str | os.PathLike[str]) -> FileBytes:
+        """The whole file at `path`.
+
+        Raises ModelError: no such file, a directory, a device, not readable, or empty.
+        """
+        path = Path(path)
+        with _said_plainly(path):
+            status = path.stat()
+            if path.is_dir():
+                raise _a_directory(path)
+            if not path.is_file():
+                raise ModelError("this is not a regular file, so it is not opened", where=str(path))
+        if not status.st_size:
+            raise ModelError(
+                "the file is empty",
+                where=str(path),
+                given="0 bytes",
+                needed="a model",
+                hint="was the download or the copy interrupted?",
+            )
+        return cls(path, 0, status.st_size, (status.st_size, status.st_mtime_ns))
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def part(self, start: int, size: int) -> FileBytes:
+        """The bytes start..start+size of this part, cut at its end."""
+        start = min(max(start, 0), self.size)
+        return FileBytes(
+            self.path, self.start + start, min(max(size, 0), self.size - start), self.stamp
+        )
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes from `offset`: fewer at the end, never more than there are."""
+        count = max(0, min(count, self.size - offset))
+        if offset < 0 or not count:
+            return b""
+        with self._opened() as stream:
+            stream.seek(self.start + offset)
+            return stream.read(count)
+
+    def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill `target` from `offset`. Raises ModelError where the file ends before it."""
+        with self._opened() as stream:
+            stream.seek(self.start + offset)
+            done = 0
+            while done < len(target):
+                got = stream.readinto(target[done:])  # type: ignore[attr-defined]
+                if not got:
+                    raise ModelError(
+                        "the file ends in the middle of an array",
+                        where=self.name,
+                        hint="was the download or the copy interrupted?",
+                    )
+                done += got
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        with _said_plainly(self.path), self.path.open("rb") as stream:
+            status = os.fstat(stream.fileno())
+            if (status.st_size, status.st_mtime_ns) != self.stamp:
+                raise ModelError(
+                    "the file has changed since it was opened",
+                    where=self.name,
+                    hint="open it again",
+                )
+            yield stream
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackedBytes:
+    """What a packed zip member holds, in memory when small, else in a nameless temporary file."""
+
+    name: str
+    size: int
+    _stream: IO[bytes]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        count = max(0, min(count, self.size - offset))
+        if offset < 0 or not count:
+            return b""
+        with self._lock:
+            self._stream.seek(offset)
+            return self._stream.read(count)
+
+    def read_into(self, offset: int, target: memoryview) -> None:
+        data = self.read_at(offset, len(target))
+        if len(data) != len(target):
+            raise ModelError("the packed file ends in the middle of an array", where=self.name)
+        target[:] = data
+
+    def __del__(self) -> None:
+        self._stream.close()
+
+
+class OverBudget(ModelError):
+    """A parser was led round in circles, or to lengths that the file cannot hold."""
+
+
+@dataclass(slots=True)
+class Window:
+    """A read-only stream over `source` for parsers that trust what they read.
+
+    Reads are cut at the end, pass through a cache of blocks, and are counted: a parser that reads
+    the same few bytes for ever (a loop in the file) runs out of `reads` or of `budget`, in bytes.
+    Raises OverBudget then.
+    """
+
+    source: Bytes
+    reads: int
+    budget: int
+    largest: int = 64 * MIB
+    _at: int = 0
+    _blocks: OrderedDict[int, bytes] = field(default_factory=OrderedDict)
+
+    BLOCK = 16 * KIB
+    KEPT = 256
+
+    @classmethod
+    def for_metadata(cls, source: Bytes) -> Window:
+        """A budget of a few times the file's size: its structure cannot be longer than that."""
+        reads = 20_000 + min(source.size // 16, 4_000_000)
+        return cls(source, reads, 16 * MIB + min(4 * source.size, GIB))
+
+    def read(self, count: int = -1) -> bytes:
+        """Up to `count` bytes (all that are left for -1) from the present place."""
+        left = max(0, self.source.size - self._at)
+        count = left if count is None or count < 0 else min(count, left)
+        self.reads -= 1
+        self.budget -= count
+        if self.reads < 0 or self.budget < 0 or count > self.largest:
+            raise OverBudget(
+                "the structure of the file leads in circles, or to lengths it cannot hold",
+                where=self.source.name,
+                hint="the file is damaged, or was made to do harm; get it again",
+            )
+        data = self._cached(count) if count <= self.BLOCK else self.source.read_at(self._at, count)
+        self._at += len(data)
+        return data
+
+    def _cached(self, count: int) -> bytes:
+        first = self._at // self.BLOCK
+        start = self._at - first * self.BLOCK
+        data = self._block(first)[start : start + count]
+        if len(data) < count:
+            data += self._block(first + 1)[: count - len(data)]
+        return data
+
+    def _block(self, index: int) -> bytes:
+        block = self._blocks.get(index)
+        if block is None:
+            block = self.source.read_at(index * self.BLOCK, self.BLOCK)
+            self._blocks[index] = block
+            if len(self._blocks) > self.KEPT:
+                self._blocks.popitem(last=False)
+        return block
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        base = {0: 0, 1: self._at, 2: self.source.size}[whence]
+        if base + offset < 0:
+            raise ValueError("a place before the start of the file")
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+# --- what a file is ---------------------------------------------------------------------------
+
+
+def kind_of(source: FileBytes) -> str:
+    """What the file is by its first bytes: `hdf5`, `zip`, `json`, ... or `unknown`.
+
+    The ending of the name is not looked at.
+    """
+    head = source.read_at(0, 4 * KIB)
+    for kind, matches in _KINDS:
+        if matches(head):
+            return kind
+    if hdf5_start(source) is not None:
+        return "hdf5"
+    return "unknown"
+
+
+def hdf5_start(source: Bytes) -> int | None:
+    """Where the HDF5 signature stands (0, 512, 1024, 2048, ...), or None if it stands nowhere."""
+    offset = 0
+    while offset + len(HDF5_SIGNATURE) <= source.size:
+        if source.read_at(offset, len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
+            return offset
+        offset = offset * 2 or 512
+    return None
+
+
+_KINDS: tuple[tuple[str, Any], ...] = (
+    ("hdf5", lambda head: head.startswith(HDF5_SIGNATURE)),
+    ("zip", lambda head: head.startswith((b"PK\x03\x04", b"PK\x05\x06"))),
+    ("tflite", lambda head: head[4:8] == b"TFL3"),
+    ("numpy", lambda head: head.startswith(b"\x93NUMPY")),
+    ("gzip", lambda head: head.startswith(b"\x1f\x8b")),
+    ("tar", lambda head: head[257:262] == b"ustar"),
+    ("pickle", lambda head: head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05"),
+    ("picture", lambda head: head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM"))),
+    ("safetensors", lambda head: head[8:9] == b"{" and int.from_bytes(head[:8], "little") < GIB),
+    ("html", lambda head: head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html"))),
+    ("git-lfs", lambda head: head.startswith(b"version https://git-lfs")),
+    ("json", lambda head: head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"),
+)
+
+
+# --- zip --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A zip file: the names of its members, checked, and bounded ways to read them."""
+
+    source: FileBytes
+    members: dict[str, ZipInfo]
+
+    @classmethod
+    def open(cls, source: FileBytes) -> Archive:
+        """Read the table of contents.
+
+        Raises ModelError: truncated, not a zip, too many members, or one name twice.
+        """
+        with _zip_errors(source.name), _zip(source) as archive:
+            found = archive.infolist()
+        members: dict[str, ZipInfo] = {}
+        for info in found:
+            if info.filename in members:
+                raise ModelError(
+                    f"the zip holds `{shown(info.filename)}` twice, so it says two things",
+                    where=source.name,
+                    hint="the file is damaged, or was made to mislead; save the model again",
+                )
+            members[info.filename] = info
+        return cls(source, members)
+
+    def text(self, name: str, limit: int = LARGEST_TEXT) -> bytes:
+        """The whole of a small member. Raises ModelError: packed oddly, damaged, beyond `limit`."""
+        info = self._checked(name)
+        if info.file_size > limit:
+            raise self._too_large(name, info.file_size, limit)
+        with _zip_errors(self.source.name), _zip(self.source) as archive:
+            with archive.open(info) as stream:
+                data = stream.read(limit + 1)
+        if len(data) > limit:
+            raise self._too_large(name, len(data), limit)
+        return data
+
+    def member(self, name: str) -> Bytes:
+        """A large member, for reading anywhere in it; not unpacked if it is stored as it is."""
+        info = self._checked(name)
+        if info.compress_type == 0:
+            return self._stored(info)
+        limit = max(SMALLEST_BOMB, LARGEST_RATIO * info.compress_size)
+        if info.file_size > limit:
+            raise self._too_large(name, info.file_size, limit)
+        return self._unpacked(info)
+
+    def _checked(self, name: str) -> ZipInfo:
+        info = self.members.get(name)
+        if info is None:
+            raise ModelError(f"the zip has no `{name}`", where=self.source.name)
+        if info.flag_bits & 1:
+            raise ModelError(
+                f"`{name}` is encrypted",
+                where=self.source.name,
+                hint="unpack the file with its password and zip it again without one",
+            )
+        if info.compress_type not in (0, 8):
+            raise ModelError(
+                f"`{name}` is packed in a way that is not read here",
+                where=self.source.name,
+                given=f"zip method {info.compress_type}",
+                needed="stored (0) or deflated (8)",
+            )
+        return info
+
+    def _stored(self, info: ZipInfo) -> FileBytes:
+        header = self.source.read_at(info.header_offset, 30)
+        if len(header) < 30 or header[:4] != b"PK\x03\x04":
+            raise _truncated(self.source.name)
+        skip = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        part = self.source.part(info.header_offset + 30 + skip, info.file_size)
+        if part.size < info.file_size:
+            raise _truncated(self.source.name)
+        return part
+
+    def _unpacked(self, info: ZipInfo) -> UnpackedBytes:
+        import tempfile
+
+        target = tempfile.SpooledTemporaryFile(max_size=32 * MIB)  # noqa: SIM115 (kept)
+        unpacked = UnpackedBytes(f"{self.source.name} ({info.filename})", info.file_size, target)
+        with _zip_errors(self.source.name), _zip(self.source) as archive:
+            with archive.open(info) as stream:
+                left = info.file_size
+                while block := stream.read(min(MIB, left + 1)):
+                    left -= len(block)
+                    if left < 0:
+                        raise self._too_large(info.filename, info.file_size, info.file_size)
+                    target.write(block)
+        return unpacked
+
+    def _too_large(self, name: str, size: int, limit: int) -> ModelError:
+        return ModelError(
+            f"`{name}` unpacks to more than a model can need, so it is not unpacked",
+            where=self.source.name,
+            given=f"{size:,} bytes from a file of {self.source.size:,}",
+            needed=f"at most {limit:,}",
+            hint="this is how a zip bomb looks; if the file is yours, save the model again",
+        )
+
+
+@contextmanager
+def _zip(source: FileBytes) -> Iterator[ZipFile]:
+    from zipfile import ZipFile
+
+    # `largest` bounds the table of contents, which zipfile reads in one piece; members are read
+    # in smaller ones.
+    budget = 64 * MIB + 4 * source.size
+    window = Window(source, 1_000_000 + source.size, budget, largest=LARGEST_DIRECTORY)
+    with ZipFile(window) as archive:  # type: ignore[call-overload]
+        yield archive
+
+
+@contextmanager
+def _zip_errors(name: str) -> Iterator[None]:
+    from struct import error as StructError
+    from zipfile import BadZipFile
+    from zlib import error as ZlibError
+
+    try:
+        yield
+    except (
+        BadZipFile, StructError, ZlibError, EOFError, ValueError, OverflowError,
+        NotImplementedError, RuntimeError, UnicodeError,
+    ) as error:  # fmt: skip
+        raise _truncated(name) from error
+
+
+def _truncated(name: str) -> ModelError:
+    return ModelError(
+        "this begins like a zip file but is cut short or damaged",
+        where=name,
+        hint="was the download or the copy interrupted? Get the file again",
+    )
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def shown(name: str, length: int = 80) -> str:
+    """A name out of a file as it may stand in a message: one line, printable, not too long."""
+    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+    return clean if len(clean) <= length else clean[: length - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+@contextmanager
+def _said_plainly(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ModelError(
+            "there is no such file", where=str(path), hint=_neighbours(path)
+        ) from error
+    except PermissionError as error:
+        raise ModelError("the file may not be read by this user", where=str(path)) from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ModelError(f"the file cannot be read: {reason}", where=str(path)) from error
+    except ValueError as error:  # a null byte in the name
+        raise ModelError("this is not a name of a file", where=shown(str(path))) from error
+
+
+def _neighbours(path: Path) -> str:
+    from ..errors import near_miss
+
+    try:
+        names = [entry.name for _, entry in zip(range(1000), path.parent.iterdir(), strict=False)]
+    except OSError:
+        return "the folder does not exist either; check the path."
+    return near_miss(path.name, names) or "check the path, or the folder you are in."
+
+
+def _a_directory(path: Path) -> ModelError:
+    if (path / "saved_model.pb").exists():
+        return ModelError(
+            "this is a TensorFlow SavedModel, a folder; it is not read here",
+            where=str(path),
+            hint="in Keras: keras.models.load_model(folder).save('model.keras'), then open that",
+        )
+    if (path / "config.json").exists() and (path / "model.weights.h5").exists():
+        return ModelError(
+            "this is an unzipped .keras file, a folder",
+            where=str(path),
+            needed="one file",
+            hint="zip the folder's content, without a folder around it, into model.keras",
+        )
+    return ModelError(
+        "this is a folder, not a model file", where=str(path), hint="name the file inside it."
+    )
