@@ -152,7 +152,9 @@ def _input(value: Any) -> Input:
         if axis.HasField("dim_value") and axis.dim_value > 0:
             sizes.append(axis.dim_value)
         else:
-            sizes.append(axis.dim_param or f"{value.name}.{place}")
+            # "?" and the like say only that the size is not known, not that it is one size.
+            named = any(c.isalpha() for c in axis.dim_param) and axis.dim_param != "None"
+            sizes.append(axis.dim_param if named else f"{value.name}.{place}")
     return Input(value.name, kind.elem_type, tuple(sizes))
 
 

@@ -1,0 +1,331 @@
+"""What can be said of every tensor of an ONNX graph without running it.
+
+Shapes are ours, with names for sizes that are not known (`batch`, `x.2`): the same name is the same
+size, an expression such as `(x.2+1)//2` is a size that was worked out from one. Numbers that make
+shapes (Shape, Gather, Concat, Reshape chains) are followed as far as they are known. Declared
+shapes of inner tensors are not believed.
+
+An operator that is not in the table, or whose input is not as it should be, has an unknown result;
+nothing here raises for what a file says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convlens.errors import ConvlensError
+
+from .onnx_file import LARGEST_TENSOR, TYPES, loader, tensor_shape
+from .onnx_graph import Graph, Node
+
+Dim = int | str
+Number = int | float | str
+Shape = tuple[Dim, ...]
+FEW = 4096
+INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 9, 12, 13})
+FLOATS = frozenset({1, 10, 11, 16})
+BOOL, INT64, FLOAT = 9, 7, 1
+
+
+class Constant:
+    """A tensor whose numbers do not depend on any input, read or worked out when asked for."""
+
+    __slots__ = ("_kept", "_load", "shape", "source", "type")
+
+    def __init__(
+        self, type_: int, shape: tuple[int, ...], load: Callable[[], NDArray[Any]], source: str
+    ) -> None:
+        self.type = type_
+        self.shape = shape
+        self.source = source
+        self._load = load
+        self._kept: NDArray[Any] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+    def array(self) -> NDArray[Any]:
+        """Its numbers. Small ones are kept, large ones read anew each time."""
+        if self._kept is not None:
+            return self._kept
+        array = self._load()
+        if array.shape != self.shape:
+            array = array.reshape(self.shape)
+        if self.count <= FEW:
+            self._kept = array
+        return array
+
+
+@dataclass(slots=True)
+class Info:
+    """What is known of one tensor.
+
+    `type` is a TensorProto code (0: unknown), `shape` None when not even the rank is known, `value`
+    its numbers flattened where they are few (a name stands for one that is not known), `constant`
+    the tensor itself when it depends on no input.
+    """
+
+    type: int = 0
+    shape: Shape | None = None
+    value: tuple[Number, ...] | None = None
+    constant: Constant | None = None
+
+    @property
+    def rank(self) -> int | None:
+        return None if self.shape is None else len(self.shape)
+
+
+UNKNOWN = Info()
+Infos = dict[str, Info]
+
+
+@dataclass(slots=True)
+class Context:
+    """What a rule sees: the node, what is known of its inputs, the version of the operators."""
+
+    node: Node
+    inputs: list[Info]
+    opset: int
+
+    def info(self, place: int) -> Info:
+        return self.inputs[place] if place < len(self.inputs) else UNKNOWN
+
+    def shape(self, place: int) -> Shape:
+        shape = self.info(place).shape
+        if shape is None:
+            raise Unknown
+        return shape
+
+    def value(self, place: int) -> tuple[Number, ...]:
+        value = self.info(place).value
+        if value is None:
+            raise Unknown
+        return value
+
+    def ints(self, place: int) -> list[int]:
+        value = self.value(place)
+        if not all(isinstance(number, int) for number in value):
+            raise Unknown
+        return [int(number) for number in value]
+
+    def given(self, place: int) -> bool:
+        return bool(self.node.input(place))
+
+
+class Unknown(Exception):
+    """What the rule needs is not known."""
+
+
+Rule = Callable[[Context], list[Info]]
+RULES: dict[str, Rule] = {}
+OTHER_RULES: dict[tuple[str, str], Rule] = {}
+
+
+def rule(*operators: str, domain: str = "") -> Callable[[Rule], Rule]:
+    """Enter a function into the table for these operators."""
+
+    def enter(function: Rule) -> Rule:
+        for operator in operators:
+            if domain:
+                OTHER_RULES[domain, operator] = function
+            else:
+                RULES[operator] = function
+        return function
+
+    return enter
+
+
+def infer(graph: Graph, shapes: Mapping[str, tuple[int | None, ...]] | None = None) -> Infos:
+    """What is known of every tensor, given these shapes of inputs in place of the declared."""
+    from . import onnx_rules, onnx_rules_shape  # noqa: F401 (they fill the table)
+
+    infos: Infos = {}
+    for name, tensor in graph.initializers.items():
+        infos[name] = stored(tensor, graph, name)
+    for entry in graph.inputs:
+        shape: Shape | None = entry.shape
+        given = (shapes or {}).get(entry.name)
+        if given is not None:
+            shape = tuple(f"{entry.name}.{n}" if s is None else s for n, s in enumerate(given))
+        infos[entry.name] = Info(entry.type, shape)
+    for node in graph.nodes:
+        results = of_node(node, infos, graph)
+        for place, name in enumerate(node.outputs):
+            if name:
+                infos[name] = results[place] if place < len(results) else Info()
+    return infos
+
+
+def of_node(node: Node, infos: Infos, graph: Graph) -> list[Info]:
+    """What is known of a node's outputs, once all is known of its inputs."""
+    if node.op == "Constant" and not node.domain:
+        return [_constant_node(node, graph)]
+    function = RULES.get(node.op) if not node.domain else OTHER_RULES.get((node.domain, node.op))
+    inputs = [infos.get(name, UNKNOWN) if name else UNKNOWN for name in node.inputs]
+    results: list[Info] = []
+    context = Context(node, inputs, graph.opset)
+    if function is not None:
+        try:
+            results = function(context)
+        except (Unknown, ConvlensError):
+            pass
+        except (ValueError, TypeError, IndexError, KeyError, OverflowError, ArithmeticError):
+            # A damaged attribute or shape: the engine will say so in its own words.
+            pass
+    return [_bounded(info) for info in _folded(context, results, graph.label)]
+
+
+def _bounded(info: Info) -> Info:
+    if info.shape is not None:
+        if any(isinstance(size, int) and not 0 <= size <= LARGEST_TENSOR for size in info.shape):
+            return Info(info.type)
+        if any(isinstance(size, str) and len(size) > 80 for size in info.shape):
+            # An expression beyond reading: a short name made from it stays one name for one size.
+            info.shape = tuple(short(size) for size in info.shape)
+    if info.value is not None and len(info.value) > FEW:
+        info.value = None
+    return info
+
+
+def short(size: Dim) -> Dim:
+    """A size's name, cut to a readable length in a way that keeps equal names equal."""
+    if isinstance(size, str) and len(size) > 80:
+        import zlib
+
+        return f"size_{zlib.crc32(size.encode()):08x}"
+    return size
+
+
+def stored(tensor: Any, graph: Graph, name: str) -> Info:
+    """What is known of a tensor of the file: an initializer or the value of a Constant node."""
+    if hasattr(tensor, "indices"):
+        return _sparse(tensor, graph, name)
+    try:
+        shape = tensor_shape(tensor, graph.label)
+    except ConvlensError:
+        return Info(tensor.data_type)
+    constant = Constant(tensor.data_type, shape, loader(tensor, graph.folder, graph.label), name)
+    return known(constant)
+
+
+def known(constant: Constant) -> Info:
+    """The info of a constant, with its numbers where they are few."""
+    value: tuple[Number, ...] | None = None
+    if constant.count <= FEW and (
+        constant.type in INTEGERS or (constant.type in FLOATS and constant.count <= 64)
+    ):
+        try:
+            value = tuple(constant.array().ravel().tolist())
+        except (ConvlensError, MemoryError):
+            value = None
+    return Info(constant.type, constant.shape, value, constant)
+
+
+def _sparse(tensor: Any, graph: Graph, name: str) -> Info:
+    """A sparse tensor of the file as the dense one it stands for."""
+    shape = tuple(int(size) for size in tensor.dims)
+    count = math.prod(shape)
+    if any(size < 0 for size in shape) or count > 2**28:
+        return Info(tensor.values.data_type)
+    values = loader(tensor.values, graph.folder, graph.label)
+    indices = loader(tensor.indices, graph.folder, graph.label)
+
+    def load() -> NDArray[Any]:
+        numbers, places = values(), indices()
+        dense = np.zeros(count, numbers.dtype)
+        if places.ndim == 2:
+            places = np.ravel_multi_index(tuple(places.T), shape)
+        dense[places] = numbers
+        return dense.reshape(shape)
+
+    return known(Constant(tensor.values.data_type, shape, load, name))
+
+
+def _constant_node(node: Node, graph: Graph) -> Info:
+    attributes = node.attributes
+    name = node.outputs[0] if node.outputs else node.name
+    if "value" in attributes and attributes["value"] is not None:
+        return stored(attributes["value"], graph, name)
+    if "sparse_value" in attributes and attributes["sparse_value"] is not None:
+        return _sparse(attributes["sparse_value"], graph, name)
+    plain = {"value_float": 1, "value_floats": 1, "value_int": 7, "value_ints": 7}
+    for key, code in plain.items():
+        if key in attributes and attributes[key] is not None:
+            array = np.array(attributes[key], TYPES[code][0])
+            return known(Constant(code, array.shape, _Kept(array), name))
+    return Info()
+
+
+@dataclass(slots=True)
+class _Kept:
+    """An array that is already there, in the form of a loader."""
+
+    array: NDArray[Any]
+
+    def __call__(self) -> NDArray[Any]:
+        return self.array
+
+
+def _folded(context: Context, results: list[Info], label: str) -> list[Info]:
+    """The results of a node whose inputs are all constants, as constants of their own."""
+    from .onnx_fold import EVALUATORS
+
+    node = context.node
+    evaluator = EVALUATORS.get(node.op) if not node.domain else None
+    if evaluator is None or not results or not node.inputs:
+        return results
+    constants = [info.constant for info in context.inputs]
+    if any(c is None for c, name in zip(constants, node.inputs, strict=True) if name):
+        return results
+    out = []
+    for place, info in enumerate(results):
+        name = node.outputs[place] if place < len(node.outputs) else ""
+        shape = info.shape
+        if shape is None or not all(isinstance(size, int) for size in shape):
+            out.append(info)
+            continue
+        sizes = tuple(int(size) for size in shape)
+        if math.prod(sizes) > 2**30:
+            out.append(info)
+            continue
+        load = _Evaluation(evaluator, context, place)
+        constant = Constant(info.type or FLOAT, sizes, load, name)
+        if info.value is not None:
+            out.append(Info(info.type, shape, info.value, constant))
+        else:
+            out.append(known(constant))
+    return out
+
+
+@dataclass(slots=True)
+class _Evaluation:
+    """A constant's numbers, worked out from those of the node's inputs."""
+
+    evaluator: Any
+    context: Context
+    place: int
+
+    def __call__(self) -> NDArray[Any]:
+        from convlens.errors import ModelError
+
+        arrays = [i.constant.array() if i.constant is not None else None for i in self.context.inputs]
+        try:
+            with np.errstate(all="ignore"):
+                results = self.evaluator(self.context, arrays)
+        except ConvlensError:
+            raise
+        except (ValueError, TypeError, IndexError, KeyError, OverflowError) as problem:
+            raise ModelError(
+                f"the weights that node `{self.context.node.name}` makes cannot be worked out",
+                given=str(problem)[:300],
+            ) from None
+        result: NDArray[Any] = np.asarray(results[self.place])
+        return result

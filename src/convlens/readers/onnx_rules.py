@@ -1,0 +1,439 @@
+"""Shapes, types and small numbers that each ONNX operator makes: one rule per family."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from convlens.axis import TransposedWindow, Window
+
+from .onnx_infer import (
+    BOOL,
+    FEW,
+    FLOAT,
+    INT64,
+    Context,
+    Dim,
+    Info,
+    Number,
+    Shape,
+    Unknown,
+    rule,
+    short,
+)
+
+# --- sizes with names -------------------------------------------------------------------------
+
+
+def both(a: Dim, b: Dim) -> Dim:
+    """The size of an axis where these two meet by broadcasting."""
+    if a == b or b == 1:
+        return a
+    if a == 1:
+        return b
+    if isinstance(a, int) and isinstance(b, int):
+        raise Unknown
+    if isinstance(a, int):
+        return a
+    if isinstance(b, int):
+        return b
+    return short(f"max({a},{b})")
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """The shape these broadcast to."""
+    rank = max(len(shape) for shape in shapes)
+    result: Shape = (1,) * rank
+    for shape in shapes:
+        padded = (1,) * (rank - len(shape)) + shape
+        result = tuple(both(a, b) for a, b in zip(result, padded, strict=True))
+    return result
+
+
+def product(sizes: Sequence[Number]) -> Dim:
+    """The product of sizes, with the names of those that are not known."""
+    number = math.prod(int(size) for size in sizes if not isinstance(size, str))
+    names = sorted(size for size in sizes if isinstance(size, str))
+    if not names or number == 0:
+        return number
+    return short("*".join([str(number)] * (number != 1) + names))
+
+
+def quotient(whole: Sequence[Dim], part: Sequence[Dim]) -> Dim:
+    """What is left of a product when these sizes are taken out."""
+    names = [size for size in whole if isinstance(size, str)]
+    for size in part:
+        if isinstance(size, str):
+            if size not in names:
+                raise Unknown
+            names.remove(size)
+    top = math.prod(size for size in whole if isinstance(size, int))
+    bottom = math.prod(size for size in part if isinstance(size, int))
+    if bottom == 0 or top % bottom:
+        if bottom and names:
+            return short(f"{product([top, *names])}//{bottom}")
+        raise Unknown
+    return product([top // bottom, *names])
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """An axis number from 0, counted from the end where it is negative."""
+    if not -rank <= axis < rank:
+        raise Unknown
+    return axis % rank
+
+
+# --- element by element -----------------------------------------------------------------------
+
+
+@rule(
+    *["Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu", "Mish", "Swish", "HardSwish"],
+    *["Sigmoid", "HardSigmoid", "Tanh", "Softmax", "LogSoftmax", "Hardmax", "Softplus"],
+    *["Softsign", "ThresholdedRelu", "Shrink", "Clip", "Neg", "Exp", "Log", "Sqrt", "Abs"],
+    *["Reciprocal", "Floor", "Ceil", "Round", "Erf", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan"],
+    *["Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Sign", "Not", "BitwiseNot", "Identity"],
+    *["InstanceNormalization", "GroupNormalization", "LRN", "LpNormalization", "CumSum"],
+    *["MeanVarianceNormalization", "RMSNormalization", "Trilu", "CumProd", "ScatterND"],
+    *["ScatterElements", "Scatter", "ReverseSequence", "EyeLike", "QuantizeLinear"],
+)
+def _same(c: Context) -> list[Info]:
+    first = c.info(0)
+    if c.node.op == "QuantizeLinear":
+        zero = c.info(2)
+        return [Info(zero.type or int(c.node.get("output_dtype") or 2), first.shape)]
+    value = first.value if c.node.op == "Identity" else None
+    if value is None and first.value is not None:
+        value = _each(c.node.op, first.value)
+    return [Info(first.type, first.shape, value, None)]
+
+
+def _each(op: str, value: tuple[Number, ...]) -> tuple[Number, ...] | None:
+    plain: dict[str, Callable[[Any], Number]] = {
+        "Neg": lambda x: -x,
+        "Floor": math.floor,
+        "Ceil": math.ceil,
+        "Abs": abs,
+        "Sqrt": math.sqrt,
+        "Not": lambda x: int(not x),
+    }
+    function = plain.get(op)
+    if function is None:
+        return None
+    if op in ("Floor", "Ceil"):
+        # A size that was divided and rounded: the name of the quotient stays the name.
+        return tuple(x if isinstance(x, str) else float(function(x)) for x in value)
+    if any(isinstance(x, str) for x in value):
+        return tuple(short(f"{op}({x})") if isinstance(x, str) else function(x) for x in value)
+    return tuple(function(x) for x in value)
+
+
+@rule("Dropout", "BatchNormalization", "LayerNormalization")
+def _same_and_more(c: Context) -> list[Info]:
+    first = c.info(0)
+    rest = []
+    if c.node.op == "Dropout":
+        rest = [Info(BOOL, first.shape)]
+    elif c.node.op == "LayerNormalization" and first.shape is not None:
+        axis = axis_of(int(c.node.get("axis", -1)), len(first.shape))
+        reduced = first.shape[:axis] + (1,) * (len(first.shape) - axis)
+        rest = [Info(FLOAT, reduced), Info(FLOAT, reduced)]
+    return [Info(first.type, first.shape), *rest]
+
+
+@rule("Cast", "CastLike")
+def _cast(c: Context) -> list[Info]:
+    first = c.info(0)
+    kind = c.info(1).type if c.node.op == "CastLike" else int(c.node.get("to", 0))
+    value = first.value
+    if value is not None and kind not in (1, 10, 11, 16):
+        value = tuple(x if isinstance(x, str) else int(x) for x in value)
+    return [Info(kind, first.shape, value)]
+
+
+@rule("Add", "Sub", "Mul", "Div", "Pow", "Mod", "Min", "Max", "Sum", "Mean", "BitShift")
+@rule("BitwiseAnd", "BitwiseOr", "BitwiseXor")
+def _arithmetic(c: Context) -> list[Info]:
+    shape = broadcast(*(c.shape(n) for n in range(len(c.inputs))))
+    kind = next((i.type for i in c.inputs if i.type), 0)
+    value = None
+    if all(i.value is not None for i in c.inputs) and _few(shape):
+        value = _combined(c.node.op, c, shape)
+    return [Info(kind, shape, value)]
+
+
+@rule("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "And", "Or", "Xor")
+def _compare(c: Context) -> list[Info]:
+    shape = broadcast(c.shape(0), c.shape(1))
+    value = None
+    if c.info(0).value is not None and c.info(1).value is not None and _few(shape):
+        value = _combined(c.node.op, c, shape)
+    return [Info(BOOL, shape, value)]
+
+
+@rule("IsNaN", "IsInf")
+def _test(c: Context) -> list[Info]:
+    return [Info(BOOL, c.shape(0))]
+
+
+def _few(shape: Shape) -> bool:
+    return all(isinstance(s, int) for s in shape) and math.prod(int(s) for s in shape) <= FEW
+
+
+def _combined(op: str, c: Context, shape: Shape) -> tuple[Number, ...] | None:
+    """Small numbers combined one by one; a name stands for what is not known."""
+    import numpy as np
+
+    integer = c.info(0).type not in (1, 10, 11, 16)
+    functions: dict[str, Callable[[Any, Any], Number]] = {
+        "Add": lambda a, b: a + b,
+        "Sum": lambda a, b: a + b,
+        "Sub": lambda a, b: a - b,
+        "Mul": lambda a, b: a * b,
+        "Div": (lambda a, b: int(a / b) if abs(a) < 2**52 else a // b)
+        if integer
+        else (lambda a, b: a / b),
+        "Mod": lambda a, b: a % b,
+        "Pow": lambda a, b: a**b if abs(b) < 64 else float("nan"),
+        "Min": min,
+        "Max": max,
+        "Equal": lambda a, b: int(a == b),
+        "Less": lambda a, b: int(a < b),
+        "Greater": lambda a, b: int(a > b),
+        "LessOrEqual": lambda a, b: int(a <= b),
+        "GreaterOrEqual": lambda a, b: int(a >= b),
+        "And": lambda a, b: int(bool(a) and bool(b)),
+        "Or": lambda a, b: int(bool(a) or bool(b)),
+    }
+    function = functions.get(op)
+    if function is None:
+        return None
+    sizes = tuple(int(size) for size in shape)
+    columns: list[list[Any]] = []
+    for info in c.inputs:
+        own = tuple(int(size) for size in info.shape or ())
+        whole = np.array(info.value, dtype=object).reshape(own)
+        columns.append(np.broadcast_to(whole, sizes).ravel().tolist())
+    result = columns[0]
+    for column in columns[1:]:
+        result = [_pair(op, function, a, b) for a, b in zip(result, column, strict=True)]
+    if any(x is None for x in result):
+        return None
+    return tuple(result)
+
+
+def _pair(op: str, function: Callable[[Any, Any], Number], a: Number, b: Number) -> Number | None:
+    if not isinstance(a, str) and not isinstance(b, str):
+        return function(a, b)
+    if op == "Mul":
+        if 0 in (a, b):
+            return 0
+        if isinstance(a, float) or isinstance(b, float):
+            whole = [x for x in (a, b) if not isinstance(x, str)]
+            return (a if isinstance(a, str) else b) if whole == [1.0] else short(f"{a}*{b}")
+        return product([a, b])
+    if op in ("Add", "Sub") and b == 0:
+        return a
+    if op == "Div" and b == 1:
+        return a
+    if op == "Equal":
+        # A size with a name is at least 0; nothing else is known of it.
+        other = a if isinstance(b, str) else b
+        return int(a == b) if a == b else (0 if not isinstance(other, str) and other < 0 else None)
+    signs = {"Add": "+", "Sub": "-", "Div": "//", "Mod": "%"}
+    sign = signs.get(op)
+    return short(f"({a}{sign}{b})") if sign else None
+
+
+@rule("Where")
+def _where(c: Context) -> list[Info]:
+    shape = broadcast(c.shape(0), c.shape(1), c.shape(2))
+    values = [c.info(n).value for n in range(3)]
+    value = None
+    if all(v is not None for v in values) and len({len(v or ()) for v in values} - {1}) <= 1:
+        long = max(len(v or ()) for v in values)
+        test, yes, no = ((v or ()) * (long if len(v or ()) == 1 else 1) for v in values)
+        if not any(isinstance(t, str) for t in test):
+            value = tuple(y if t else n for t, y, n in zip(test, yes, no, strict=True))
+    return [Info(c.info(1).type, shape, value)]
+
+
+# --- windows ----------------------------------------------------------------------------------
+
+
+def windows(c: Context, kernel: Sequence[int]) -> tuple[Window, ...]:
+    """The windows of a Conv or pool node, one per spatial axis, with the file's padding."""
+    rank = len(kernel)
+    strides = list(c.node.get("strides") or [1] * rank)
+    dilations = list(c.node.get("dilations") or [1] * rank)
+    pads = list(c.node.get("pads") or [0] * 2 * rank)
+    auto = c.node.get("auto_pad", "NOTSET")
+    ceil = bool(c.node.get("ceil_mode", 0))
+    if not len(strides) == len(dilations) == rank or len(pads) != 2 * rank:
+        raise Unknown
+    spelling = {"SAME_UPPER": "same", "SAME_LOWER": "same_lower", "VALID": "valid"}.get(auto)
+    if min((*kernel, *strides, *dilations)) < 1:
+        raise Unknown
+    return tuple(
+        Window(k, s, d, spelling or (pads[n], pads[n + rank]), ceil)  # type: ignore[arg-type]
+        for n, (k, s, d) in enumerate(zip(kernel, strides, dilations, strict=True))
+    )
+
+
+def slide(size: Dim, window: Window) -> Dim:
+    """How many places a window has along an axis, which may have a name for a size."""
+    if isinstance(size, int):
+        return window.bind(size).n_out
+    pads = window.pads_if_known()
+    span = window.dilation * (window.kernel - 1) + 1
+    if pads is None:
+        return short(f"ceil({size}/{window.stride})")
+    if window.stride == 1:
+        more = sum(pads) - span + 1
+        return size if more == 0 else short(f"({size}{more:+d})")
+    ceil = "^" if window.ceil else ""
+    return short(f"(({size}{sum(pads) - span:+d})//{window.stride}{ceil}+1)")
+
+
+@rule("Conv", "ConvInteger", "QLinearConv", "FusedConv")
+@rule("FusedConv", "NhwcFusedConv", "QLinearConv", domain="com.microsoft")
+def _conv(c: Context) -> list[Info]:
+    place = 3 if c.node.op == "QLinearConv" else 1
+    x, w = c.shape(0), c.shape(place)
+    kernel = [size for size in w[2:] if isinstance(size, int)]
+    if len(kernel) != len(w) - 2 or len(x) != len(w):
+        raise Unknown
+    sizes = [slide(n, window) for n, window in zip(x[2:], windows(c, kernel), strict=True)]
+    kind = {"ConvInteger": 6, "QLinearConv": c.info(7).type}.get(c.node.op, c.info(0).type)
+    return [Info(kind, (x[0], w[0], *sizes))]
+
+
+def transposed_windows(c: Context, kernel: Sequence[int], x: Shape) -> tuple[TransposedWindow, ...]:
+    """The windows of a ConvTranspose node. Raises Unknown where a size is needed and not known."""
+    rank = len(kernel)
+    strides = list(c.node.get("strides") or [1] * rank)
+    dilations = list(c.node.get("dilations") or [1] * rank)
+    extra = list(c.node.get("output_padding") or [0] * rank)
+    pads = list(c.node.get("pads") or [0] * 2 * rank)
+    wanted = list(c.node.get("output_shape") or [])[-rank:]
+    auto = c.node.get("auto_pad", "NOTSET")
+    result = []
+    for n in range(rank):
+        before, after = pads[n], pads[n + rank]
+        size = x[2 + n]
+        if wanted or auto in ("SAME_UPPER", "SAME_LOWER"):
+            if not isinstance(size, int):
+                raise Unknown
+            full = strides[n] * (size - 1) + extra[n] + dilations[n] * (kernel[n] - 1) + 1
+            total = full - (wanted[n] if wanted else size * strides[n])
+            before = total // 2 if auto == "SAME_UPPER" else total - total // 2
+            after = total - before
+        elif auto == "VALID":
+            before = after = 0
+        result.append(
+            TransposedWindow(kernel[n], strides[n], dilations[n], (before, after), extra[n])
+        )
+    return tuple(result)
+
+
+@rule("ConvTranspose")
+def _conv_transpose(c: Context) -> list[Info]:
+    x, w = c.shape(0), c.shape(1)
+    kernel = [size for size in w[2:] if isinstance(size, int)]
+    if len(kernel) != len(w) - 2 or len(x) != len(w):
+        raise Unknown
+    group = int(c.node.get("group", 1))
+    found = transposed_windows(c, kernel, x)
+    sizes: list[Dim] = []
+    for size, window in zip(x[2:], found, strict=True):
+        if isinstance(size, int):
+            sizes.append(window.bind(size).n_out)
+        else:
+            span = window.dilation * (window.kernel - 1) + 1
+            pads = window.padding if isinstance(window.padding, tuple) else (0, 0)
+            more = span - sum(pads) + (window.output_padding or 0) - window.stride
+            sizes.append(short(f"({product([window.stride, size])}{more:+d})" if more else
+                               str(product([window.stride, size]))))
+    return [Info(c.info(0).type, (x[0], product([w[1], group]), *sizes))]
+
+
+@rule("MaxPool", "AveragePool", "LpPool")
+def _pool(c: Context) -> list[Info]:
+    x = c.shape(0)
+    found = windows(c, list(c.node.get("kernel_shape") or []))
+    sizes = [slide(n, window) for n, window in zip(x[2:], found, strict=True)]
+    shape = (*x[:2], *sizes)
+    return [Info(c.info(0).type, shape), Info(INT64, shape)]
+
+
+@rule("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
+def _global_pool(c: Context) -> list[Info]:
+    x = c.shape(0)
+    return [Info(c.info(0).type, x[:2] + (1,) * (len(x) - 2))]
+
+
+@rule("MaxRoiPool", "RoiAlign")
+def _roi(c: Context) -> list[Info]:
+    x, rois = c.shape(0), c.shape(1)
+    if c.node.op == "RoiAlign":
+        size = [int(c.node.get("output_height", 1)), int(c.node.get("output_width", 1))]
+    else:
+        size = list(c.node.get("pooled_shape") or [])
+    return [Info(c.info(0).type, (rois[0], x[1], *size))]
+
+
+# --- products ---------------------------------------------------------------------------------
+
+
+@rule("Gemm")
+def _gemm(c: Context) -> list[Info]:
+    a, b = c.shape(0), c.shape(1)
+    rows = a[1] if c.node.get("transA", 0) else a[0]
+    columns = b[0] if c.node.get("transB", 0) else b[1]
+    return [Info(c.info(0).type, (rows, columns))]
+
+
+@rule("MatMul", "MatMulInteger", "QLinearMatMul")
+@rule("FusedMatMul", domain="com.microsoft")
+def _matmul(c: Context) -> list[Info]:
+    a, b = c.shape(0), c.shape(3 if c.node.op == "QLinearMatMul" else 1)
+    kind = {"MatMulInteger": 6, "QLinearMatMul": c.info(7).type}.get(c.node.op, c.info(0).type)
+    if c.node.domain and (c.node.get("transA", 0) or c.node.get("transB", 0)):
+        a = (*a[:-2], a[-1], a[-2]) if c.node.get("transA", 0) else a
+        b = (*b[:-2], b[-1], b[-2]) if c.node.get("transB", 0) else b
+    if not a or not b:
+        raise Unknown
+    if len(a) == 1 and len(b) == 1:
+        return [Info(kind, ())]
+    if len(a) == 1:
+        return [Info(kind, (*b[:-2], b[-1]))]
+    if len(b) == 1:
+        return [Info(kind, a[:-1])]
+    return [Info(kind, (*broadcast(a[:-2], b[:-2]), a[-2], b[-1]))]
+
+
+@rule("DequantizeLinear")
+def _dequantize(c: Context) -> list[Info]:
+    return [Info(c.info(1).type or FLOAT, c.shape(0))]
+
+
+@rule("DynamicQuantizeLinear")
+def _dynamic_quantize(c: Context) -> list[Info]:
+    return [Info(2, c.shape(0)), Info(FLOAT, ()), Info(2, ())]
+
+
+# --- com.microsoft ----------------------------------------------------------------------------
+
+
+@rule(
+    *["Gelu", "FastGelu", "BiasGelu", "QuickGelu", "QLinearAdd", "QLinearMul", "QLinearSigmoid"],
+    *["QLinearLeakyRelu", "SkipLayerNormalization", "SimplifiedLayerNormalization", "GroupNorm"],
+    *["DequantizeLinear", "BiasAdd"],
+    domain="com.microsoft",
+)
+def _microsoft(c: Context) -> list[Info]:
+    if c.node.op in ("QLinearAdd", "QLinearMul"):
+        return [Info(c.info(0).type, broadcast(c.shape(0), c.shape(3)))]
+    if c.node.op == "DequantizeLinear":
+        return [Info(c.info(1).type or FLOAT, c.shape(0))]
+    return [Info(c.info(0).type, c.shape(0))]
