@@ -1,0 +1,262 @@
+"""The model, its runs and its explanations, as users hold them. Thin: each call is handed on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ArgumentError
+from .explain.facts import InputFact
+from .layers.base import Array, Shape
+from .model import Graph, TensorId
+
+if TYPE_CHECKING:
+    from .engine import Engine, Execution
+    from .explain.summary import SummaryFact
+
+NOISE_SEED = 0
+Style = str
+Source = Any
+
+
+def load(
+    source: Source, *, input_shape: Sequence[int] | None = None, architecture: Any = None
+) -> Model:
+    """Open a model: a file, a live Keras model, a torch.nn.Module, an onnx.ModelProto, a built-in.
+
+    `input_shape` leaves the batch axis out; a PyTorch module needs it (or an example input), other
+    models take it where they leave sizes open. `architecture` gives weights-only files theirs.
+    Raises ModelError for what cannot be read.
+    """
+    from . import samples
+    from .readers import read
+
+    if isinstance(source, Model):
+        return source
+    if isinstance(source, str) and source in samples.NAMES:
+        return Model(samples.graph(source))
+    graph = read(source, input_shape=input_shape, architecture=architecture)
+    return Model(graph, input_shape=input_shape)
+
+
+class Model:
+    """A model that can be summarised, run and explained.
+
+    Shapes given here leave the batch axis out. `input_shape` fills in sizes that the model leaves
+    open.
+    """
+
+    def __init__(self, graph: Graph, *, input_shape: Sequence[int] | None = None) -> None:
+        self.graph = graph
+        self.input_shape_given = None if input_shape is None else tuple(input_shape)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.graph.name
+
+    def __repr__(self) -> str:
+        return f"<convlens model {self.name}, {len(self.graph.calls)} layers>"
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What runs it."""
+        from .engine import Engine
+
+        return Engine(self.graph)
+
+    # -- facts ----------------------------------------------------------------------------------
+
+    def describe(self, input_shape: Sequence[int] | None = None) -> SummaryFact:
+        """The summary as facts."""
+        from .explain.summary import summarise
+
+        return summarise(self.graph, self._shapes(input_shape))
+
+    def summary(
+        self,
+        *,
+        style: Style = "convlens",
+        input_shape: Sequence[int] | None = None,
+        file: TextIO | None = None,
+    ) -> None:
+        """Print the table; `style` is `convlens`, `keras` or `classic`."""
+        from .render.summary import summary_text
+
+        print(summary_text(self.describe(input_shape), style=style), file=file or sys.stdout)
+
+    def _shapes(self, input_shape: Sequence[int] | None = None) -> dict[str, Shape]:
+        """Input shapes with the sizes that were given filled in."""
+        given = self.input_shape_given if input_shape is None else tuple(input_shape)
+        shapes: dict[str, Shape] = {spec.name: spec.shape for spec in self.graph.inputs}
+        if given is None or not self.graph.inputs:
+            return shapes
+        first = self.graph.inputs[0]
+        clash = len(given) != len(first.shape) or any(
+            want not in (None, size) for size, want in zip(given, first.shape, strict=True)
+        )
+        if clash and first.shape:
+            raise ArgumentError(
+                "the input shape does not fit the model",
+                where=self.name,
+                given=str(given),
+                needed=str(first.shape),
+                hint="sizes shown as None may be chosen; leave the batch axis out",
+            )
+        return {**shapes, first.name: given}
+
+    # -- running --------------------------------------------------------------------------------
+
+    def run(self, x: Any = None, *, budget: int | None = None) -> Run:
+        """Run on an array, a picture's path, a mapping by input name, or (None) the default input.
+
+        One sample or a batch. The default is a built-in's own picture, else seeded noise; the run
+        says which. `budget` is how many bytes of tensors are kept.
+        """
+        from .engine import DEFAULT_BUDGET
+
+        feeds, origin = self.feeds(x)
+        return Run(self, self.engine.execute(feeds, budget or DEFAULT_BUDGET), origin)
+
+    def feeds(self, x: Any = None) -> tuple[dict[str, Array], InputFact]:
+        """The arrays for every input, with their batch axes, and where they come from."""
+        from .inputs import prepare
+
+        return prepare(self.graph, x, self._shapes(), seed=NOISE_SEED)
+
+    def predict(self, x: Any, batch_size: int = 32) -> Any:
+        """The model's outputs for a whole batch, `batch_size` samples at a time."""
+        feeds, _ = self.feeds(x)
+        count = next(iter(feeds.values())).shape[0]
+        parts = []
+        for start in range(0, count, batch_size):
+            chunk = {name: array[start : start + batch_size] for name, array in feeds.items()}
+            parts.append(self.engine.execute(chunk).final())
+        whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return whole[0] if len(whole) == 1 else whole
+
+    # -- explaining -----------------------------------------------------------------------------
+
+    def explain(
+        self,
+        layer: str | None = None,
+        at: int | Sequence[int] | None = None,
+        input: Any = None,
+        *,
+        stage: str | None = None,
+        sample: int = 0,
+        depth: int = 0,
+    ) -> Explanation:
+        """A layer, or with `at` one number of it as its sum, choice or formula."""
+        return self.run(input).explain(layer, at, stage=stage, sample=sample, depth=depth)
+
+    def export(self, path: str | Path, *, input: Any = None, **options: Any) -> Path:
+        """Write the interactive page as one offline HTML file."""
+        from .page import export
+
+        return export(self.run(input), Path(path), **options)
+
+
+class Run:
+    """One execution on one input.
+
+    `run["conv"]` is the output of the call, batch axis kept, in the model's own layout;
+    `run["conv", "pre_activation"]` is before its activation; `run["sep", "depthwise"]` a stage;
+    `run["split", 1]` a further output.
+    """
+
+    def __init__(self, model: Model, execution: Execution, origin: InputFact) -> None:
+        self.model = model
+        self.execution = execution
+        self.origin = origin
+
+    def __getitem__(self, key: str | tuple[str, str | int]) -> NDArray[np.float32]:
+        return self.execution.tensor(self.tensor(key))
+
+    def tensor(self, key: str | tuple[str, str | int]) -> TensorId:
+        """The tensor that a key names. Raises UnknownLayer or ArgumentError."""
+        name, part = (key, 0) if isinstance(key, str) else key
+        graph = self.model.graph
+        if any(spec.name == name for spec in graph.inputs):
+            return (name, 0)
+        call = graph.call(name)
+        made: list[str | int] = [tensor[1] for step in call.steps for tensor in step.outputs]
+        if part in made:
+            return (name, part)
+        if part == "pre_activation":
+            return (name, 0)
+        raise ArgumentError(
+            f"`{name}` has no tensor `{part}`",
+            given=str(part),
+            needed=f"one of {', '.join(map(str, made))}",
+        )
+
+    @property
+    def output(self) -> Any:
+        """The model's output, or a list of them."""
+        outputs = [self.execution.tensor(tensor) for tensor in self.model.graph.outputs]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def explain(
+        self,
+        layer: str | None = None,
+        at: int | Sequence[int] | None = None,
+        *,
+        stage: str | None = None,
+        sample: int = 0,
+        depth: int = 0,
+        output: int = 0,
+    ) -> Explanation:
+        """A layer, or with `at` one number of it."""
+        from .explain.layer import default_layer, explain_layer
+        from .explain.number import explain_number
+
+        name = layer or default_layer(self.model.graph)
+        if at is None:
+            return Explanation(explain_layer(self.execution, name, self.origin))
+        place = (at,) if isinstance(at, int) else tuple(int(n) for n in at)
+        fact = explain_number(
+            self.execution,
+            name,
+            place,
+            self.origin,
+            stage=stage,
+            sample=sample,
+            depth=depth,
+            output=output,
+        )
+        return Explanation(fact)
+
+
+class Explanation:
+    """Facts that can be printed, shown in a notebook and turned into JSON."""
+
+    def __init__(self, facts: Any) -> None:
+        self.facts = facts
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON that `--json` prints."""
+        result: dict[str, Any] = self.facts.to_dict()
+        return result
+
+    def __str__(self) -> str:
+        from .render.text import explanation_text
+
+        return explanation_text(self.facts)
+
+    def _repr_html_(self) -> str:
+        from .render.html import explanation_html
+
+        return explanation_html(self.facts)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.facts, name)
+

@@ -1,0 +1,148 @@
+"""Activations: one function of one number. (Softmax, which needs its whole row, is in softmax.py.)"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..axis import Axis
+from .base import (
+    Array,
+    Binding,
+    Emitter,
+    Index,
+    Layer,
+    Link,
+    Note,
+    Picture,
+    Shape,
+    Value,
+    gather,
+    one,
+)
+from .reading import UNIT, Choice, Formula, FormulaStep, Reading, Rule
+
+
+@dataclass(frozen=True, eq=False)
+class Elementwise(Layer):
+    """Each output number depends on the input number at the same position alone."""
+
+    picture: ClassVar[Picture] = "formula"
+
+    def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        return (one(shapes, self),)
+
+    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
+        shape = binding.input_shapes[0]
+        return (tuple(Link(n, Axis.same(size)) for n, size in enumerate(shape)),)
+
+    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+        name = self.emit(emit, inputs[0].name)
+        return (Value(name, binding.output_shapes[0], inputs[0].moved),)
+
+    @abstractmethod
+    def emit(self, emit: Emitter, x: str) -> str:
+        """Its ONNX operators, from the engine's name of x to that of the result."""
+
+
+@dataclass(frozen=True, eq=False)
+class Identity(Elementwise):
+    """The input itself (linear activations, dropout at inference).
+
+    `reason` is the id of the note that says why it changes nothing, or empty.
+    Rule      choice of its one read
+    ONNX      Identity
+    """
+
+    reason: str = ""
+
+    rule: ClassVar[Rule] = "choice"
+
+    def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
+        return (Note(self.reason),) if self.reason else ()
+
+    def explain(
+        self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
+    ) -> Reading:
+        block = gather(0, inputs[0], np.array([at], dtype=np.int64), 1.0)
+        return Choice((block,), float(block.x[0]), (0, 0))
+
+    def emit(self, emit: Emitter, x: str) -> str:
+        return emit.node("Identity", [x])
+
+
+@dataclass(frozen=True, eq=False)
+class Clip(Elementwise):
+    """The number itself between `low` and `high`, the limit beyond it. ReLU is low 0, ReLU6 0 to 6.
+
+    Rule      choice among the read and the limits
+    ONNX      Relu for (0, none), else Clip
+    """
+
+    low: float | None = 0.0
+    high: float | None = None
+
+    rule: ClassVar[Rule] = "choice"
+
+    def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
+        return (Note("activation.relu"),) if self.low == 0 and self.high is None else ()
+
+    def explain(
+        self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
+    ) -> Reading:
+        block = gather(0, inputs[0], np.array([at], dtype=np.int64), 1.0)
+        x = float(block.x[0])
+        limits = {"low": self.low, "high": self.high}
+        constants = {
+            name: float(np.float32(limit)) for name, limit in limits.items() if limit is not None
+        }
+        winner: tuple[int, int] | str = (0, 0)
+        if "low" in constants and x <= constants["low"]:
+            winner = "low"
+        elif "high" in constants and x >= constants["high"]:
+            winner = "high"
+        value = x if not isinstance(winner, str) else constants[winner]
+        return Choice((block,), value, winner, constants)
+
+    def emit(self, emit: Emitter, x: str) -> str:
+        if self.low == 0 and self.high is None:
+            return emit.node("Relu", [x])
+        limits = [
+            "" if limit is None else emit.constant(np.array(limit, np.float32))
+            for limit in (self.low, self.high)
+        ]
+        return emit.node("Clip", [x, *limits])
+
+
+@dataclass(frozen=True, eq=False)
+class Smooth(Elementwise):
+    """An elementary function of one number.
+
+    `function` computes the value in float64, `derivative` its slope, `formula` is how it is
+    written with x. Its bound is 8*u*max(1, |x|, |y|).
+    """
+
+    rule: ClassVar[Rule] = "formula"
+    formula: ClassVar[str] = ""
+
+    @abstractmethod
+    def function(self, x: float) -> float:
+        """Its value at x."""
+
+    @abstractmethod
+    def derivative(self, x: float) -> float:
+        """Its slope at x."""
+
+    def explain(
+        self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
+    ) -> Reading:
+        block = gather(0, inputs[0], np.array([at], dtype=np.int64), 1.0)
+        x = float(block.x[0])
+        y = self.function(x)
+        step = FormulaStep("value", self.formula, y)
+        bound = 8 * UNIT * max(1.0, abs(x), abs(y))
+        slope = np.array([self.derivative(x)])
+        return Formula((block,), (step,), y, bound, (slope,))

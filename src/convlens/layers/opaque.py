@@ -1,0 +1,57 @@
+"""Opaque: a layer that we know the shape of, and not the meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..axis import Axis
+from ..errors import EngineError
+from .base import Binding, Cost, Emitter, Layer, Link, Note, Picture, Shape, Value
+from .reading import Rule
+from .weight import Weight
+
+
+@dataclass(frozen=True, eq=False)
+class Opaque(Layer):
+    """It is named, its weights are listed, its shape is given or the engine's; never explained.
+
+    `what` is its framework's name for it, `why` why it is not explained, `shapes` the output
+    shapes where they are known.
+    """
+
+    what: str
+    why: str = ""
+    shapes: tuple[Shape, ...] = ((),)
+    held: tuple[Weight, ...] = ()
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    rule: ClassVar[Rule] = "opaque"
+    picture: ClassVar[Picture] = "none"
+
+    def weights(self) -> tuple[Weight, ...]:
+        return self.held
+
+    def quantities(self) -> dict[str, Any]:
+        return dict(self.settings)
+
+    def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        return self.shapes
+
+    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
+        return tuple(
+            tuple(Link(None, Axis.whole(size)) for size in shape)
+            for shape in binding.input_shapes
+        )
+
+    def cost(self, binding: Binding) -> Cost | None:
+        return None
+
+    def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
+        return (Note("opaque", {"what": self.what, "why": self.why}),)
+
+    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+        raise EngineError(
+            f"`{self.what}` is not explained, and cannot be run without its framework",
+            hint="the layers before it run; ask for one of those",
+        )
