@@ -245,7 +245,14 @@ class Engine:
     def execute(
         self, feeds: Mapping[str, Array], budget: int = DEFAULT_BUDGET
     ) -> Execution:
-        """Run on arrays that have their batch axes; nothing is computed before it is asked for."""
+        """Run on arrays that have their batch axes; nothing is computed before it is asked for.
+
+        A graph that came with its own (an ONNX file) is run as it is, not lowered.
+        """
+        if self.graph.original is not None:
+            from .original import OriginalExecution
+
+            return OriginalExecution(self, feeds, budget)
         return Execution(self, feeds, budget)
 
     def session(
