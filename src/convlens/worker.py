@@ -453,7 +453,7 @@ class _Engine:
         import numpy as np
 
         names = outputs or [output.name for output in self.session.get_outputs()]
-        results = self.session.run(names, {k: np.ascontiguousarray(v) for k, v in feeds.items()})
+        results = self.session.run(names, {k: np.asarray(v, order="C") for k, v in feeds.items()})
         kept: Arrays = {}
         for name, value in zip(names, results, strict=True):
             if isinstance(value, np.ndarray) and value.dtype != object:
