@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from ..errors import ModelError
+from convlens.errors import ModelError
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
@@ -96,17 +96,16 @@ class FileBytes:
 
     def read_into(self, offset: int, target: memoryview) -> None:
         """Fill `target` from `offset`. Raises ModelError where the file ends before it."""
+        if not 0 <= offset <= self.size - len(target):
+            raise ModelError(
+                "the file ends in the middle of an array",
+                where=self.name,
+                hint="was the download or the copy interrupted?",
+            )
         with self._opened() as stream:
             stream.seek(self.start + offset)
             done = 0
-            while done < len(target):
-                got = stream.readinto(target[done:])  # type: ignore[attr-defined]
-                if not got:
-                    raise ModelError(
-                        "the file ends in the middle of an array",
-                        where=self.name,
-                        hint="was the download or the copy interrupted?",
-                    )
+            while done < len(target) and (got := stream.readinto(target[done:])):  # type: ignore[attr-defined]
                 done += got
 
     @contextmanager
@@ -308,9 +307,8 @@ class Archive:
         info = self._checked(name)
         if info.file_size > limit:
             raise self._too_large(name, info.file_size, limit)
-        with _zip_errors(self.source.name), _zip(self.source) as archive:
-            with archive.open(info) as stream:
-                data = stream.read(limit + 1)
+        with self._opened(info) as stream:
+            data = stream.read(limit + 1)
         if len(data) > limit:
             raise self._too_large(name, len(data), limit)
         return data
@@ -359,15 +357,20 @@ class Archive:
 
         target = tempfile.SpooledTemporaryFile(max_size=32 * MIB)  # noqa: SIM115 (kept)
         unpacked = UnpackedBytes(f"{self.source.name} ({info.filename})", info.file_size, target)
-        with _zip_errors(self.source.name), _zip(self.source) as archive:
-            with archive.open(info) as stream:
-                left = info.file_size
-                while block := stream.read(min(MIB, left + 1)):
-                    left -= len(block)
-                    if left < 0:
-                        raise self._too_large(info.filename, info.file_size, info.file_size)
-                    target.write(block)
+        left = info.file_size
+        with self._opened(info) as stream:
+            while block := stream.read(min(MIB, left + 1)):
+                left -= len(block)
+                if left < 0:
+                    raise self._too_large(info.filename, info.file_size, info.file_size)
+                target.write(block)
         return unpacked
+
+    @contextmanager
+    def _opened(self, info: ZipInfo) -> Iterator[IO[bytes]]:
+        errors = _zip_errors(self.source.name)
+        with errors, _zip(self.source) as archive, archive.open(info) as stream:
+            yield stream
 
     def _too_large(self, name: str, size: int, limit: int) -> ModelError:
         return ModelError(
@@ -387,7 +390,7 @@ def _zip(source: FileBytes) -> Iterator[ZipFile]:
     # in smaller ones.
     budget = 64 * MIB + 4 * source.size
     window = Window(source, 1_000_000 + source.size, budget, largest=LARGEST_DIRECTORY)
-    with ZipFile(window) as archive:  # type: ignore[call-overload]
+    with ZipFile(window) as archive:
         yield archive
 
 
@@ -441,13 +444,13 @@ def _said_plainly(path: Path) -> Iterator[None]:
 
 
 def _neighbours(path: Path) -> str:
-    from ..errors import near_miss
+    from convlens.errors import near_miss
 
     try:
         names = [entry.name for _, entry in zip(range(1000), path.parent.iterdir(), strict=False)]
     except OSError:
-        return "the folder does not exist either; check the path."
-    return near_miss(path.name, names) or "check the path, or the folder you are in."
+        return "the folder does not exist either; check the path"
+    return near_miss(path.name, names) or "check the path, or the folder you are in"
 
 
 def _a_directory(path: Path) -> ModelError:
@@ -465,5 +468,5 @@ def _a_directory(path: Path) -> ModelError:
             hint="zip the folder's content, without a folder around it, into model.keras",
         )
     return ModelError(
-        "this is a folder, not a model file", where=str(path), hint="name the file inside it."
+        "this is a folder, not a model file", where=str(path), hint="name the file inside it"
     )

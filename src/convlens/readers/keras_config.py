@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import ModelError
+from convlens.errors import ModelError
+
 from . import keras_words
 from .files import shown
 
@@ -165,7 +166,9 @@ def _json_place(error: Exception) -> str:
 def _kind_of_json(data: Any) -> str:
     if isinstance(data, dict):
         return "an object with the keys " + shown(", ".join(map(str, list(data)[:6])) or "(none)")
-    return {list: "a list", str: "a piece of text"}.get(type(data), "a single value")
+    if isinstance(data, list):
+        return "a list"
+    return "a piece of text" if isinstance(data, str) else "a single value"
 
 
 class _Reader:
@@ -339,7 +342,7 @@ class _Reader:
     # -- references -----------------------------------------------------------------------------
 
     def _keras_tensor(self, inner: dict[str, Any]) -> Any:
-        history = inner.get("keras_history")
+        history: Any = inner.get("keras_history")
         if not _is_reference(history):
             raise self._bad("a tensor without an origin", shown(repr(history)))
         layer, call, output = history[:3]

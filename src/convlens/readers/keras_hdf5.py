@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError
+from convlens.errors import ModelError
+
 from .files import Bytes, OverBudget, Window, shown
 
 _EXTERNAL_STORAGE_MESSAGE = 7
@@ -82,7 +83,7 @@ class StoredArray:
         elif self._chunks is not None:
             flat = self._chunks.read(self._source, self.shape, self._stored, self.path)
         elif flat.nbytes:
-            self._source.read_into(self._offset, memoryview(flat.view(np.uint8)))
+            self._source.read_into(self._offset, flat.view(np.uint8).data)
         values = flat.reshape(self.shape)
         if self.dtype == "bfloat16":
             bits = values.view(np.uint16).astype(np.uint32) << 16
