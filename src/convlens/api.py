@@ -35,12 +35,13 @@ def load(
     Raises ModelError for what cannot be read.
     """
     from . import samples
-    from .readers import read
 
     if isinstance(source, Model):
         return source
     if isinstance(source, str) and source in samples.NAMES:
-        return Model(samples.graph(source))
+        return Model(samples.graph(source), input_shape=input_shape)
+    from .readers import read
+
     graph = read(source, input_shape=input_shape, architecture=architecture)
     return Model(graph, input_shape=input_shape)
 
@@ -259,4 +260,3 @@ class Explanation:
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.facts, name)
-

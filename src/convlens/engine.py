@@ -126,7 +126,9 @@ class _Session:
             values.update(zip(step.outputs, made, strict=False))
         self._moved = [values[tensor].moved for tensor in wanted]
         self._names = [self._output(emit, values[tensor]) for tensor in wanted]
-        self._session = _start(emit, self._feeds, [sizes[t] for t in piece.feeds], self._names, sparing)
+        self._session = _start(
+            emit, self._feeds, [sizes[t] for t in piece.feeds], self._names, sparing
+        )
 
     @staticmethod
     def _output(emit: _Emitter, value: Value) -> str:
@@ -242,9 +244,7 @@ class Engine:
                 )
         return sizes
 
-    def execute(
-        self, feeds: Mapping[str, Array], budget: int = DEFAULT_BUDGET
-    ) -> Execution:
+    def execute(self, feeds: Mapping[str, Array], budget: int = DEFAULT_BUDGET) -> Execution:
         """Run on arrays that have their batch axes; nothing is computed before it is asked for.
 
         A graph that came with its own (an ONNX file) is run as it is, not lowered.
@@ -294,9 +294,7 @@ class Execution:
         self._budget = budget
         self._pieces = self._cut()
         self._piece_of = {
-            tensor: number
-            for number, piece in enumerate(self._pieces)
-            for tensor in piece.makes
+            tensor: number for number, piece in enumerate(self._pieces) for tensor in piece.makes
         }
         self._borders: dict[TensorId, Array] | None = None
         self._kept: OrderedDict[int, dict[TensorId, Array]] = OrderedDict()
