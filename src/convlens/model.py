@@ -108,12 +108,14 @@ class Call:
 class Original:
     """The graph that a file holds, where it and not our lowering is what runs.
 
-    `load` gives the serialised ONNX model; `names` maps tensor ids to names in it.
+    `load` gives the serialised ONNX model; `names` maps tensor ids to names in it. `bound` gives
+    the graph for known input shapes (batch axes included), where it depends on them.
     """
 
     load: Callable[[], bytes]
     names: Mapping[TensorId, str]
     folder: str | None = None
+    bound: Callable[[Mapping[str, tuple[int, ...]]], Graph] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
