@@ -27,6 +27,24 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Spelling = Literal["valid", "same", "same_lower", "causal"]
 Padding = Spelling | tuple[int, int]
+Border = Literal["reflect", "edge", "wrap"]
+Coordinates = Literal["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
+Rounding = Literal["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"]
+
+LARGEST_SIZE = 1 << 31
+LARGEST_KERNEL = 1 << 24
+
+
+def check_size(n: int, what: str = "an axis", limit: int = LARGEST_SIZE) -> int:
+    """`n`, unless it is absurd: a ShapeError before anything of that size is made."""
+    if n > limit:
+        raise ShapeError(
+            f"{what} of {n:,} is more than convlens works with",
+            given=f"{n:,}",
+            needed=f"at most {limit:,}",
+            hint="give a smaller picture, or mend the number",
+        )
+    return n
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +103,8 @@ class Axis:
         With `ceil`, a last window that hangs over the end counts too, unless it would start in
         the far padding. Raises ShapeError when the window does not fit once.
         """
+        check_size(kernel, "a window", LARGEST_KERNEL)
+        check_size(n_in + sum(pad))
         span = dilation * (kernel - 1) + 1
         room = n_in + sum(pad) - span
         if room < 0 or n_in < 1:
@@ -124,8 +144,9 @@ class Axis:
         )
 
     def reads(self, o: int) -> Reads:
-        """The reads of output `o`, in kernel order."""
-        k = np.arange(self.kernel, dtype=np.int64)
+        """The reads of output `o`, in kernel order; none where `o` is no output."""
+        inside = 0 <= o < self.n_out
+        k = np.arange(self.kernel if inside else 0, dtype=np.int64)
         i = self.stride * o + self.dilation * k - self.pad
         if self.up != 1:
             meets = i % self.up == 0
@@ -145,19 +166,26 @@ class Axis:
         Exact for a window (`up` 1); an outer bound where `up` and dilation leave holes.
         """
         reach = self.dilation * (self.kernel - 1)
-        low = self.stride * first - self.pad + min(0, reach)
-        high = self.stride * last - self.pad + max(0, reach)
-        return -(-low // self.up), high // self.up
+        ends = sorted((self.stride * first - self.pad, self.stride * last - self.pad))
+        low, high = ends[0] + min(0, reach), ends[1] + max(0, reach)
+        ends = sorted((low, high), key=lambda end: end * self.up)
+        return -(-ends[0] // self.up), ends[1] // self.up
 
     def pairs(self) -> int:
         """How many (k, i, o) have a real `i`: what the axis costs."""
-        total = 0
-        o = np.arange(self.n_out, dtype=np.int64)
-        for k in range(self.kernel):
-            i = self.stride * o + self.dilation * k - self.pad
-            real = (i >= 0) & (i < self.n_in * self.up) & (i % self.up == 0)
-            total += int(np.count_nonzero(real))
-        return total
+        if self.up != 1:
+            return self.transposed().pairs() if abs(self.stride) == 1 else self._counted()
+        if self.stride < 1:
+            return self._counted()
+        k = np.arange(self.kernel, dtype=np.int64)
+        shift = self.dilation * k - self.pad
+        first = np.maximum(0, -(shift // self.stride))
+        last = np.minimum(self.n_out - 1, (self.n_in - 1 - shift) // self.stride)
+        return int(np.maximum(0, last - first + 1).sum())
+
+    def _counted(self) -> int:
+        """The pairs one output at a time, for the rare axis that steps on both sides."""
+        return sum(int(np.count_nonzero(self.reads(o).real)) for o in range(self.n_out))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,6 +208,7 @@ class Table:
     def of(cls, n_in: int, rows: list[list[tuple[int, float]]]) -> Table:
         """A table from, per output, its (i, coefficient) pairs."""
         width = max((len(row) for row in rows), default=0)
+        check_size(width * len(rows), "a table of reads", LARGEST_KERNEL)
         i = np.zeros((len(rows), width), dtype=np.int64)
         coefficient = np.zeros((len(rows), width), dtype=np.float64)
         used = np.zeros((len(rows), width), dtype=np.bool_)
@@ -189,8 +218,9 @@ class Table:
         return cls(n_in, len(rows), width, i, coefficient, used)
 
     def reads(self, o: int) -> Reads:
-        """The reads of output `o`; all are real."""
-        used = self.used[o]
+        """The reads of output `o`; all are real. None where `o` is no output."""
+        used = self.used[o] if 0 <= o < self.n_out else np.zeros(self.kernel, np.bool_)
+        o = min(max(o, 0), self.n_out - 1)
         k = np.flatnonzero(used)
         i = self.i[o][used]
         return Reads(k, i, (i >= 0) & (i < self.n_in), self.coefficient[o][used])
@@ -271,7 +301,8 @@ class TransposedWindow:
 
     `padding` crops the output by (before, after) cells, or is Keras' `valid` or `same`.
     `output_padding` None is Keras' default: `valid` gives n*stride + max(span - stride, 0),
-    `same` gives n*stride.
+    `same` gives n*stride. With a number, `same` gives (n-1)*stride + span%2 + output_padding.
+    What `same` crops is split in two, the odd cell at the end (Keras 3.15 on every backend).
     """
 
     kernel: int
@@ -292,8 +323,9 @@ class TransposedWindow:
         elif self.output_padding is None:
             before, n_out = max(span - self.stride, 0) // 2, n_in * self.stride
         else:
-            before = span // 2
-            n_out = full - 2 * before + self.output_padding
+            before = max(span - span % 2 - self.output_padding, 0) // 2
+            n_out = full - span + span % 2 + self.output_padding
+        check_size(n_out)
         if n_out < 1 or n_in < 1:
             raise ShapeError(
                 f"the transposed convolution would make an axis of {n_out}",
@@ -306,3 +338,125 @@ class TransposedWindow:
     def size(self, n_in: int | None) -> int | None:
         """Output size, None for an unknown input size."""
         return None if n_in is None else self.bind(n_in).n_out
+
+
+def adaptive_table(n_in: int, n_out: int) -> Table:
+    """Output o reads floor(o*n_in/n_out) .. ceil((o+1)*n_in/n_out) - 1, each 1/n of them.
+
+    The rule of PyTorch's adaptive pools, and of Keras'.
+    """
+    check_size(n_out, "an axis", LARGEST_KERNEL)
+    rows = []
+    for o in range(n_out):
+        start, end = o * n_in // n_out, -(-(o + 1) * n_in // n_out)
+        rows.append([(i, 1.0 / (end - start)) for i in range(start, end)])
+    return Table.of(n_in, rows)
+
+
+def border_table(n_in: int, before: int, after: int, border: Border) -> Table:
+    """Padding that repeats the axis' own cells: mirrored, its last one, or from the other end.
+
+    `reflect` mirrors about the last cell, which is not repeated. Raises ShapeError when the axis
+    is too short for that.
+    """
+    longest = {"reflect": n_in - 1, "wrap": n_in}.get(border)
+    if longest is not None and max(before, after) > longest:
+        raise ShapeError(
+            f"{border} padding of {max(before, after)} needs more cells than the axis has",
+            given=f"size {n_in}, padding {before} before and {after} after",
+            needed=f"at most {longest} on each side",
+            hint="pad less, or with a constant",
+        )
+    check_size(n_in + before + after, "an axis", LARGEST_KERNEL)
+    i = np.arange(-before, n_in + after, dtype=np.int64)
+    if border == "reflect":
+        i = np.abs(i)
+        i = np.where(i >= n_in, 2 * (n_in - 1) - i, i)
+    elif border == "wrap":
+        i = i % n_in
+    else:
+        i = np.clip(i, 0, n_in - 1)
+    return Table.of(n_in, [[(int(place), 1.0)] for place in i])
+
+
+def coordinates(n_in: int, n_out: int, rule: Coordinates, factor: float | None) -> FloatArray:
+    """Where each output of a resized axis lies on the input axis.
+
+    half_pixel: (o + 1/2)/f - 1/2; asymmetric: o/f; align_corners: o*(n_in - 1)/(n_out - 1);
+    pytorch_half_pixel: half_pixel, but 0 for a single output. f is `factor`, or n_out/n_in.
+    Source: ONNX, operator Resize.
+    """
+    check_size(n_out, "an axis", LARGEST_KERNEL)
+    o = np.arange(n_out, dtype=np.float64)
+    over = n_in / n_out if factor is None else 1 / factor
+    if rule == "align_corners":
+        return o * ((n_in - 1) / (n_out - 1)) if n_out > 1 else np.zeros(n_out)
+    if rule == "asymmetric":
+        return o * over
+    if rule == "pytorch_half_pixel" and n_out == 1:
+        return np.zeros(1)
+    return (o + 0.5) * over - 0.5
+
+
+def nearest_table(
+    n_in: int, n_out: int, rule: Coordinates, rounding: Rounding, factor: float | None = None
+) -> Table:
+    """One read per output: the cell its coordinate is rounded to, kept inside the axis."""
+    at = coordinates(n_in, n_out, rule, factor)
+    # A coordinate that is a whole or half number but for the rounding of float64 is that number.
+    doubled = np.round(2 * at)
+    at = np.where(np.abs(2 * at - doubled) < 1e-9 * (1 + np.abs(at)), doubled / 2, at)
+    ways = {
+        "floor": np.floor,
+        "ceil": np.ceil,
+        "round_prefer_floor": lambda x: np.ceil(x - 0.5),
+        "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+    }
+    i = np.clip(ways[rounding](at).astype(np.int64), 0, n_in - 1)
+    return Table.of(n_in, [[(int(place), 1.0)] for place in i])
+
+
+def linear_table(
+    n_in: int, n_out: int, rule: Coordinates, factor: float | None = None
+) -> Table:
+    """Two neighbours per output, by distance; one where the coordinate is on a cell or outside."""
+    rows = []
+    for x in np.clip(coordinates(n_in, n_out, rule, factor), 0, n_in - 1).tolist():
+        left = min(int(x), max(n_in - 2, 0))
+        share = x - left
+        pairs = [(left, 1.0 - share), (left + 1, share)]
+        rows.append([(i, c) for i, c in pairs if c != 0 and i < n_in])
+    return Table.of(n_in, rows)
+
+
+def cubic_table(
+    n_in: int,
+    n_out: int,
+    rule: Coordinates,
+    a: float = -0.75,
+    exclude_outside: bool = False,
+    factor: float | None = None,
+) -> Table:
+    """Four neighbours per output, by Keys' cubic with parameter `a` (Keys 1981, eq. 15).
+
+    Neighbours outside are the nearest cell inside, or with `exclude_outside` left out and the
+    rest made to add up to 1. PyTorch has a = -0.75; JAX -0.5 with `exclude_outside`.
+    """
+
+    def weight(t: float) -> float:
+        if t <= 1:
+            return ((a + 2) * t - (a + 3)) * t * t + 1
+        return ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
+
+    rows = []
+    for x in coordinates(n_in, n_out, rule, factor).tolist():
+        base = int(np.floor(x))
+        found: dict[int, float] = {}
+        for i in range(base - 1, base + 3):
+            c = weight(abs(x - i)) if abs(x - i) < 2 else 0.0
+            inside = min(max(i, 0), n_in - 1)
+            if c != 0 and (i == inside or not exclude_outside):
+                found[inside] = found.get(inside, 0.0) + c
+        whole = sum(found.values()) if exclude_outside else 1.0
+        rows.append([(i, c / whole) for i, c in found.items()])
+    return Table.of(n_in, rows)

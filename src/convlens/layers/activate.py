@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +26,11 @@ from .base import (
     one,
 )
 from .reading import UNIT, Choice, Formula, FormulaStep, Reading, Rule
+
+# Half a step above the largest float32: from here on it is infinity.
+FLOAT32_OVERFLOW = float(np.finfo(np.float32).max) * (1 + 2.0**-25)
+# Stands for infinity where a limit is asked for.
+FAR = 1e300
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +86,7 @@ class Clip(Elementwise):
     """The number itself between `low` and `high`, the limit beyond it. ReLU is low 0, ReLU6 0 to 6.
 
     Rule      choice among the read and the limits
-    ONNX      Relu for (0, none), else Clip
+    ONNX      Relu for (0, none), Max or Min for one limit, else Clip
     """
 
     low: float | None = 0.0
@@ -110,11 +117,31 @@ class Clip(Elementwise):
     def emit(self, emit: Emitter, x: str) -> str:
         if self.low == 0 and self.high is None:
             return emit.node("Relu", [x])
-        limits = [
-            "" if limit is None else emit.constant(np.array(limit, np.float32))
-            for limit in (self.low, self.high)
-        ]
-        return emit.node("Clip", [x, *limits])
+        # Clip with one limit turns an infinity into the largest float; Max and Min do not.
+        if self.low is None and self.high is None:
+            return emit.node("Identity", [x])
+        if self.high is None:
+            return emit.node("Max", [x, scalar(emit, self.low)])
+        if self.low is None:
+            return emit.node("Min", [x, scalar(emit, self.high)])
+        return emit.node("Clip", [x, scalar(emit, self.low), scalar(emit, self.high)])
+
+
+def scalar(emit: Emitter, number: float | None) -> str:
+    """A float32 constant without axes."""
+    return emit.constant(np.array(number, np.float32))
+
+
+def chain(emit: Emitter, operators: str, x: str) -> str:
+    """Operators of one input each, one after the other."""
+    for operator in operators.split():
+        x = emit.node(operator, [x])
+    return x
+
+
+def as_float32(y: float) -> float:
+    """y, or infinity where float32 has no such number."""
+    return math.copysign(math.inf, y) if abs(y) >= FLOAT32_OVERFLOW else y
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,19 +157,44 @@ class Smooth(Elementwise):
 
     @abstractmethod
     def function(self, x: float) -> float:
-        """Its value at x."""
+        """Its value at x, finite x."""
 
     @abstractmethod
     def derivative(self, x: float) -> float:
-        """Its slope at x."""
+        """Its slope at x, finite x."""
+
+    def written(self) -> str:
+        """The formula with this layer's own numbers."""
+        return self.formula
+
+    def slots(self) -> dict[str, Any]:
+        """The numbers that its note shows."""
+        return {}
+
+    def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
+        return (Note("activation.function", {"formula": self.written(), **self.slots()}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
     ) -> Reading:
         block = gather(0, inputs[0], np.array([at], dtype=np.int64), 1.0)
         x = float(block.x[0])
-        y = self.function(x)
-        step = FormulaStep("value", self.formula, y)
+        y = as_float32(careful(self.function, x))
+        step = FormulaStep("value", self.written(), y)
         bound = 8 * UNIT * max(1.0, abs(x), abs(y))
-        slope = np.array([self.derivative(x)])
+        slope = np.array([careful(self.derivative, x)])
         return Formula((block,), (step,), y, bound, (slope,))
+
+
+def careful(function: Callable[[float], float], x: float) -> float:
+    """function(x); overflow is infinity, and what has no value is NaN."""
+    if math.isnan(x):
+        return math.nan
+    if math.isinf(x):
+        x = math.copysign(FAR, x)
+    try:
+        return function(x)
+    except OverflowError:
+        return math.inf
+    except (ValueError, ZeroDivisionError):
+        return math.nan

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..axis import Axis, AxisReads, FloatArray, IntArray, Table, Window
+from ..axis import Axis, AxisReads, FloatArray, IntArray, Window
 from ..errors import ShapeError
 from .base import (
     Array,
@@ -358,12 +358,3 @@ class GlobalMaxPool(_GlobalPool):
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
     ) -> Reading:
         return largest((self._block(binding, at, inputs[0], 1.0),), 0)
-
-
-def adaptive_table(n_in: int, n_out: int) -> Table:
-    """Output o reads floor(o*n_in/n_out) .. ceil((o+1)*n_in/n_out) - 1 (PyTorch's rule)."""
-    rows = []
-    for o in range(n_out):
-        start, end = o * n_in // n_out, -(-(o + 1) * n_in // n_out)
-        rows.append([(i, 1.0 / (end - start)) for i in range(start, end)])
-    return Table.of(n_in, rows)
