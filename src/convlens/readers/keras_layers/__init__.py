@@ -1,0 +1,1 @@
+"""Keras' layers, one file per family; `keras_table` joins them."""

@@ -1,0 +1,63 @@
+"""Keras' activation words, and what an `activation=` argument may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...errors import ArgumentError, near_miss
+from ...layers.activate import Clip, Identity
+from ...layers.base import Layer, Shape
+from ...layers.opaque import Opaque
+from ...layers.softmax import Softmax
+from .entry import WeightMaker
+
+ACTIVATIONS: dict[str, Callable[[], Layer]] = {
+    "linear": Identity,
+    "relu": Clip,
+    "relu6": lambda: Clip(0.0, 6.0),
+    "softmax": Softmax,
+}
+
+
+def activation(
+    value: Any, shape: Shape, weights: WeightMaker
+) -> tuple[Layer | None, str | None]:
+    """The layer and the name of an `activation=` argument for an output of `shape`.
+
+    It may be None, a word of Keras, an activation layer (anything with `class_name` and `config`),
+    or a function of somebody's own (anything with a `name`), which stays opaque. `linear` is no
+    activation. Raises ArgumentError for a word that Keras does not know.
+    """
+    if value is None or value == "linear":
+        return None, None
+    if isinstance(value, str):
+        return named(value), value
+    if isinstance(getattr(value, "class_name", None), str):
+        from ..keras_table import entry
+
+        built = entry(value.class_name).build(value.config, (shape,), weights)
+        return built.layer, str(getattr(value, "name", value.class_name))
+    name = getattr(value, "name", None) or getattr(value, "__name__", None)
+    if not isinstance(name, str):
+        raise ArgumentError(
+            "`activation` must be a word, a layer or a function",
+            given=f"activation={value!r}",
+            needed='for example "relu", or nothing',
+        )
+    if name in ACTIVATIONS and getattr(value, "__module__", "").split(".")[0] == "convlens":
+        return named(name), name
+    return Opaque(name, why="a function of its author's own", shapes=(shape,)), name
+
+
+def named(word: str) -> Layer:
+    """The layer of one of Keras' activation words. Raises ArgumentError for another word."""
+    make = ACTIVATIONS.get(word.lower())
+    if make is None:
+        raise ArgumentError(
+            f"no activation is called `{word}`",
+            given=f"activation={word!r}",
+            needed='a word of Keras, such as "relu", "sigmoid", "tanh", "softmax"',
+            hint=near_miss(word, list(ACTIVATIONS)),
+        )
+    return make()
