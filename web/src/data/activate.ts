@@ -1,0 +1,99 @@
+// Activations and softmax as named steps, in float64: one elementary function each.
+
+import type { FormulaRecipe } from "../schema";
+import { fsum } from "../sum";
+
+export interface Step {
+  readonly name: string;
+  readonly expression: string;
+  readonly value: number;
+}
+
+export interface Activated {
+  readonly value: number;
+  readonly steps: readonly Step[];
+  readonly row: readonly number[] | null;
+}
+
+type Simple = (x: number, p: readonly number[], slope: number | null) => number;
+
+const sigmoid = (x: number) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
+const softplus = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+
+/** The elementary ones; numbers are the layer's own constants, in the order Python lists them. */
+const simple: Record<string, Simple> = {
+  linear: (x) => x,
+  relu: (x, [top, slope, threshold]) => {
+    const cut = threshold ?? 0;
+    if (top !== undefined && x >= top) return top;
+    return x >= cut && x > 0 ? x : x >= cut && cut < 0 ? x : (slope ?? 0) === 0 ? 0 : (slope ?? 0) * (x - cut);
+  },
+  leaky_relu: (x, [slope]) => (x >= 0 ? x : x * slope),
+  prelu: (x, _, slope) => (x >= 0 ? x : x * (slope ?? 0)),
+  sigmoid: (x) => sigmoid(x),
+  tanh: (x) => Math.tanh(x),
+  silu: (x) => x * sigmoid(x),
+  softplus: (x) => softplus(x),
+  softsign: (x) => x / (1 + Math.abs(x)),
+  elu: (x, [alpha]) => (x > 0 ? x : (alpha ?? 1) * Math.expm1(x)),
+  exponential: (x) => Math.exp(x),
+  hard_sigmoid: (x) => Math.min(1, Math.max(0, x / 6 + 0.5)),
+  hard_silu: (x) => x * Math.min(1, Math.max(0, x / 6 + 0.5)),
+  mish: (x) => x * Math.tanh(softplus(x)),
+};
+
+const words: Record<string, string> = {
+  relu: "max(x, 0)",
+  sigmoid: "1 / (1 + exp(-x))",
+  tanh: "tanh(x)",
+  silu: "x / (1 + exp(-x))",
+  leaky_relu: "x where x is above 0, else slope * x",
+};
+
+function rowOf(shape: readonly number[], numbers: Float32Array, at: readonly number[], axis: number): number[] {
+  const real = axis < 0 ? axis + shape.length : axis;
+  let step = 1;
+  for (let n = real + 1; n < shape.length; n++) step *= shape[n];
+  let start = 0;
+  let whole = 1;
+  for (let n = shape.length - 1; n >= 0; n--) {
+    if (n !== real) start += at[n] * whole;
+    whole *= shape[n];
+  }
+  return Array.from({ length: shape[real] }, (_, n) => numbers[start + n * step]);
+}
+
+function softmax(recipe: FormulaRecipe, shape: readonly number[], numbers: Float32Array, at: readonly number[], own: number): Activated {
+  const row = rowOf(shape, numbers, at, recipe.axis);
+  const top = Math.max(...row);
+  const exps = row.map((x) => Math.exp(x - top));
+  const total = fsum(exps);
+  const axis = recipe.axis < 0 ? recipe.axis + shape.length : recipe.axis;
+  const mine = Math.exp(own - top);
+  const value = mine / total;
+  return {
+    value,
+    row: exps.map((e) => e / total),
+    steps: [
+      { name: "largest of the row", expression: `max of ${row.length} numbers`, value: top },
+      { name: `exp of number ${at[axis]}`, expression: "exp(x - largest)", value: mine },
+      { name: "sum of the row", expression: `sum of ${row.length} exps`, value: total },
+      { name: "share", expression: "exp / sum", value },
+    ],
+  };
+}
+
+/** Apply `recipe` to the number at `place`; `x` replaces it where our own sum is at hand. */
+export function activate(
+  recipe: FormulaRecipe, shape: readonly number[], numbers: Float32Array | null, at: readonly number[],
+  place: number, constants: readonly (number | null)[], x?: number,
+): Activated | null {
+  const own = x ?? numbers?.[place];
+  if (own === undefined) return null;
+  if (recipe.name === "softmax") return numbers && softmax(recipe, shape, numbers, at, numbers[place]);
+  const f = simple[recipe.name];
+  if (!f) return null;
+  const value = f(own, recipe.numbers, constants[0] ?? null);
+  const expression = words[recipe.name] ?? `${recipe.name}(x)`;
+  return { value, row: null, steps: [{ name: recipe.name, expression, value }] };
+}

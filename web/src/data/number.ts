@@ -1,0 +1,354 @@
+// The sum behind one number, recomputed in the page from the binary float32 tensors.
+//
+// Products of two float32 numbers are exact in float64, and the sums are correctly rounded, so
+// these are the very numbers that `convlens explain --json` prints.
+
+import { reads, type Axis } from "../axis";
+import type { FormulaRecipe, Layer, Recipe, WindowRecipe } from "../schema";
+import { ExactSum, fsum } from "../sum";
+import { activate, type Step } from "./activate";
+import { tensor, values, type Values } from "./store";
+import { flat, size, strides, unflat } from "./tensor";
+
+/** The terms of one source channel: places start..end of the term arrays. */
+export interface Group {
+  readonly channel: number;
+  readonly start: number;
+  readonly end: number;
+  readonly sum: number;
+}
+
+export interface NumberFacts {
+  readonly layer: Layer;
+  readonly at: readonly number[];
+  readonly rule: Layer["rule"];
+  readonly x: Float64Array;
+  readonly w: Float64Array;
+  readonly product: Float64Array;
+  /** Flat place of each term's input in its source tensor, and which source. */
+  readonly input: Int32Array;
+  readonly source: Uint8Array;
+  /** Flat place of each term's weight, -1 where it is a plain coefficient. */
+  readonly weight: Int32Array;
+  readonly groups: readonly Group[];
+  readonly bias: number | null;
+  readonly padding: number;
+  readonly divisor: number | null;
+  /** The term that a choice takes; -1 for none (a constant, or not a choice). */
+  readonly winner: number;
+  readonly steps: readonly Step[];
+  readonly row: readonly number[] | null;
+  readonly pre: number;
+  readonly value: number;
+  readonly enginePre: number | null;
+  readonly engine: number | null;
+  readonly bound: number | null;
+}
+
+interface Draft {
+  x: number[];
+  w: number[];
+  input: number[];
+  source: number[];
+  weight: number[];
+  channel: number[];
+  bias: number | null;
+  padding: number;
+  divisor: number | null;
+  combine: "sum" | "choice" | "formula";
+  winner: number;
+  steps: readonly Step[];
+  row: readonly number[] | null;
+  value: number | null;
+}
+
+const unit = 2 ** -24;
+
+/** count*u/(1-count*u)*magnitude + count*2^-149: Higham's bound for any order of summation. */
+export function sumBound(terms: number, magnitude: number): number {
+  return ((terms * unit) / (1 - terms * unit)) * magnitude + terms * 2 ** -149;
+}
+
+function draft(): Draft {
+  return {
+    x: [], w: [], input: [], source: [], weight: [], channel: [], bias: null, padding: 0,
+    divisor: null, combine: "sum", winner: -1, steps: [], row: null, value: null,
+  };
+}
+
+/** Every combination of the real reads of each axis: kernel places and input positions. */
+export function windowReads(axes: readonly Axis[], position: readonly number[]) {
+  let combos: { k: number[]; i: number[]; c: number }[] = [{ k: [], i: [], c: 1 }];
+  let all = 1;
+  axes.forEach((axis, n) => {
+    const list = reads(axis, position[n]);
+    all *= list.length;
+    const real = list.filter((read) => read.real);
+    combos = combos.flatMap((combo) =>
+      real.map((read) => ({ k: [...combo.k, read.k], i: [...combo.i, read.i], c: combo.c * read.c })),
+    );
+  });
+  return { combos, padding: all - combos.length };
+}
+
+function window(out: Draft, layer: Layer, recipe: WindowRecipe, at: readonly number[]): boolean {
+  const info = tensor(layer.inputs[0]);
+  const numbers = values(layer.inputs[0]);
+  const weights = recipe.weight === null ? null : values(recipe.weight);
+  const bias = recipe.bias === null ? null : values(recipe.bias);
+  if (!ready(numbers) || (recipe.weight !== null && !ready(weights))) return false;
+  if (recipe.bias !== null && !ready(bias)) return false;
+  const outInfo = tensor(layer.output);
+  const place = outInfo.channel ?? -1;
+  const filter = place < 0 ? 0 : at[place];
+  const { combos, padding } = windowReads(recipe.axes, at.filter((_, n) => n !== place));
+  const steps = strides(info.shape);
+  const channelStep = info.channel === null ? 0 : steps[info.channel];
+  const spatialSteps = steps.filter((_, n) => n !== info.channel);
+  const perGroup = recipe.channels_in / recipe.groups;
+  const first = Math.floor(filter / (recipe.channels_out / recipe.groups)) * perGroup;
+  const kernelSizes = recipe.axes.map((axis) => axis.kernel);
+  const taps = size(kernelSizes);
+  const places = combos.map((combo) => combo.i.reduce((sum, i, n) => sum + i * spatialSteps[n], 0));
+  const tapPlaces = combos.map((combo) => flat(kernelSizes, combo.k));
+  const mean = recipe.combine === "mean";
+  const divisor = recipe.divisor === "all" ? combos.length + padding : combos.length;
+  for (let c = 0; c < perGroup; c++) {
+    for (let n = 0; n < combos.length; n++) {
+      const input = places[n] + (first + c) * channelStep;
+      const weight = weights ? (filter * perGroup + c) * taps + tapPlaces[n] : -1;
+      out.x.push((numbers as Values)[input]);
+      out.w.push(weights instanceof Float32Array ? weights[weight] : mean ? combos[n].c / divisor : combos[n].c);
+      out.input.push(input);
+      out.weight.push(weight);
+      out.channel.push(first + c);
+    }
+  }
+  out.padding = padding * perGroup;
+  if (bias instanceof Float32Array) out.bias = bias[filter];
+  if (mean) out.divisor = divisor;
+  if (recipe.combine === "max") choose(out, Math.max);
+  if (mean && recipe.axes.every((axis) => axis.form === "equation")) {
+    out.value = fsum(out.x) / divisor;
+  }
+  return true;
+}
+
+function choose(out: Draft, better: (a: number, b: number) => number): void {
+  out.combine = "choice";
+  let best = out.x.length ? 0 : -1;
+  for (let n = 1; n < out.x.length; n++) {
+    if (out.x[n] !== out.x[best] && better(out.x[n], out.x[best]) === out.x[n]) best = n;
+  }
+  out.winner = best;
+  out.value = best < 0 ? -Infinity : out.x[best];
+}
+
+function row(out: Draft, layer: Layer, weightId: string, biasId: string | null, at: readonly number[]): boolean {
+  const info = tensor(layer.inputs[0]);
+  const numbers = values(layer.inputs[0]);
+  const weights = values(weightId);
+  const bias = biasId === null ? null : values(biasId);
+  if (!ready(numbers) || !ready(weights) || (biasId !== null && !ready(bias))) return false;
+  const n = info.shape[info.shape.length - 1];
+  const unitAt = at[at.length - 1];
+  const start = flat(info.shape.slice(0, -1), at.slice(0, -1)) * n;
+  const units = tensor(weightId).shape[1];
+  for (let i = 0; i < n; i++) {
+    out.x.push(numbers[start + i]);
+    out.w.push(weights[i * units + unitAt]);
+    out.input.push(start + i);
+    out.weight.push(i * units + unitAt);
+    out.channel.push(i);
+  }
+  if (bias instanceof Float32Array) out.bias = bias[unitAt];
+  return true;
+}
+
+function scatter(out: Draft, layer: Layer, recipe: Recipe & { form: "scatter" }, at: readonly number[]): boolean {
+  const info = tensor(layer.inputs[0]);
+  const numbers = values(layer.inputs[0]);
+  if (!ready(numbers)) return false;
+  const outShape = tensor(layer.output).shape;
+  out.combine = "choice";
+  let place = -1;
+  if (recipe.how === "reshape") place = flat(outShape, at);
+  else if (recipe.how === "permute") {
+    const from = new Array<number>(at.length);
+    recipe.order.forEach((axis, n) => (from[axis] = at[n]));
+    place = flat(info.shape, from);
+  } else {
+    const { combos } = windowReads(recipe.axes, at);
+    if (combos.length) place = flat(info.shape, combos[0].i);
+  }
+  if (place < 0) {
+    out.value = recipe.fill;
+    return true;
+  }
+  push(out, 0, place, numbers[place], 1);
+  out.winner = 0;
+  out.value = numbers[place];
+  return true;
+}
+
+function push(out: Draft, source: number, input: number, x: number, w: number): void {
+  out.x.push(x);
+  out.w.push(w);
+  out.input.push(input);
+  out.source[out.x.length - 1] = source;
+  out.weight.push(-1);
+  out.channel.push(source);
+}
+
+function merge(out: Draft, layer: Layer, recipe: Recipe & { form: "merge" }, at: readonly number[]): boolean {
+  const slots = layer.inputs.map((id) => values(id));
+  if (!slots.every(ready)) return false;
+  if (recipe.op === "concat") {
+    let start = 0;
+    for (let s = 0; s < slots.length; s++) {
+      const shape = tensor(layer.inputs[s]).shape;
+      const inside = at[recipe.axis] - start;
+      if (inside < shape[recipe.axis]) {
+        const place = flat(shape, at.map((v, n) => (n === recipe.axis ? inside : v)));
+        push(out, s, place, (slots[s] as Values)[place], 1);
+        break;
+      }
+      start += shape[recipe.axis];
+    }
+    choose(out, Math.max);
+    return true;
+  }
+  slots.forEach((numbers, s) => {
+    const shape = tensor(layer.inputs[s]).shape;
+    const own = at.slice(at.length - shape.length).map((v, n) => (shape[n] === 1 ? 0 : v));
+    const place = flat(shape, own);
+    const w = recipe.op === "subtract" && s > 0 ? -1 : recipe.op === "average" ? 1 / slots.length : 1;
+    push(out, s, place, (numbers as Values)[place], w);
+  });
+  if (recipe.op === "maximum") choose(out, Math.max);
+  if (recipe.op === "minimum") choose(out, Math.min);
+  if (recipe.op === "average") out.value = fsum(out.x) / slots.length;
+  if (recipe.op === "multiply") {
+    out.combine = "formula";
+    out.value = out.x.reduce((a, b) => a * b, 1);
+  }
+  return true;
+}
+
+function formula(out: Draft, layer: Layer, recipe: FormulaRecipe, at: readonly number[]): boolean {
+  const id = layer.inputs[0];
+  const info = tensor(id);
+  const numbers = values(id);
+  if (!ready(numbers)) return false;
+  const place = flat(info.shape, at);
+  const channel = at[recipe.axis];
+  const constants: (number | null)[] = [];
+  for (const name of recipe.constants) {
+    const slot = name === null ? null : values(name);
+    if (name !== null && !ready(slot)) return false;
+    constants.push(slot instanceof Float32Array ? slot[channel % slot.length] : null);
+  }
+  if (recipe.name === "batch_norm") return batchNorm(out, recipe, constants, place, numbers[place]);
+  const made = activate(recipe, info.shape, numbers, at, place, constants);
+  if (!made) return false;
+  out.combine = "formula";
+  push(out, 0, place, numbers[place], 1);
+  out.steps = made.steps;
+  out.row = made.row;
+  out.value = made.value;
+  return true;
+}
+
+/** x*k + (-mean*k) + beta with k = gamma / sqrt(variance + epsilon): a sum of three addends. */
+function batchNorm(out: Draft, recipe: FormulaRecipe, constants: (number | null)[], place: number, x: number): boolean {
+  const [gamma, beta, mean, variance] = constants;
+  const k = (gamma ?? 1) / Math.sqrt((variance ?? 1) + recipe.numbers[0]);
+  push(out, 0, place, x, k);
+  push(out, 0, -1, mean ?? 0, -k);
+  out.bias = beta ?? 0;
+  return true;
+}
+
+export function ready(slot: unknown): slot is Values {
+  return slot instanceof Float32Array;
+}
+
+function grouped(out: Draft, product: Float64Array): Group[] {
+  const groups: Group[] = [];
+  for (let start = 0; start < product.length; ) {
+    const channel = out.channel[start];
+    let end = start;
+    const sum = new ExactSum();
+    while (end < product.length && out.channel[end] === channel) sum.add(product[end++]);
+    groups.push({ channel, start, end, sum: sum.value() });
+    start = end;
+  }
+  return groups;
+}
+
+function engineAt(id: string | null, at: readonly number[]): number | null {
+  if (id === null) return null;
+  const numbers = values(id);
+  return ready(numbers) ? numbers[flat(tensor(id).shape, at)] : null;
+}
+
+const makers: { [F in Recipe["form"]]?: (out: Draft, layer: Layer, recipe: never, at: readonly number[]) => boolean } = {
+  window: window as never,
+  row: ((out: Draft, layer: Layer, recipe: Recipe & { form: "row" }, at: readonly number[]) =>
+    row(out, layer, recipe.weight, recipe.bias, at)) as never,
+  scatter: scatter as never,
+  merge: merge as never,
+  formula: formula as never,
+};
+
+/** The facts of output number `at`; null while arrays load, or when the page cannot know. */
+export function explain(layer: Layer, at: readonly number[]): NumberFacts | null {
+  const out = draft();
+  const make = makers[layer.recipe.form];
+  if (!make || !make(out, layer, layer.recipe as never, at)) return null;
+  const x = Float64Array.from(out.x);
+  const w = Float64Array.from(out.w);
+  const product = x.map((v, n) => v * w[n]);
+  const groups = grouped(out, product);
+  const pre = out.value ?? total(product, out.bias);
+  let value = pre;
+  let steps = out.steps;
+  let activationRow = out.row;
+  if (layer.activation && layer.pre) {
+    const numbers = values(layer.pre);
+    const shape = tensor(layer.pre).shape;
+    const made = activate(layer.activation, shape, ready(numbers) ? numbers : null, at, flat(shape, at), [], pre);
+    if (made) {
+      value = made.value;
+      steps = made.steps;
+      activationRow = made.row;
+    }
+  }
+  let magnitude = Math.abs(out.bias ?? 0);
+  for (const p of product) magnitude += Math.abs(p);
+  const terms = product.length + (out.bias === null ? 0 : 1);
+  return {
+    layer, at, rule: layer.rule, x, w, product, groups, steps, pre, value,
+    input: Int32Array.from(out.input), source: Uint8Array.from(out.x, (_, n) => out.source[n] ?? 0),
+    weight: Int32Array.from(out.weight), bias: out.bias, padding: out.padding, divisor: out.divisor,
+    winner: out.winner, row: activationRow, enginePre: engineAt(layer.pre, at), engine: engineAt(layer.output, at),
+    bound: out.combine === "choice" ? 0 : out.combine === "sum" ? sumBound(terms, magnitude) : null,
+  };
+}
+
+function total(product: Float64Array, bias: number | null): number {
+  const sum = new ExactSum();
+  for (const p of product) sum.add(p);
+  if (bias !== null) sum.add(bias);
+  return sum.value();
+}
+
+/** Where the terms of `facts` lie in source tensor `source`, as indices in the user's layout. */
+export function inputPositions(facts: NumberFacts, source: number): number[][] {
+  const shape = tensor(facts.layer.inputs[source]).shape;
+  const found: number[][] = [];
+  facts.input.forEach((place, n) => {
+    if (facts.source[n] === source && place >= 0) found.push(unflat(shape, place));
+  });
+  return found;
+}

@@ -1,0 +1,91 @@
+// Which cells reach which: a cell's window in every earlier layer, and what an input feeds.
+
+import { field, users } from "../axis";
+import type { Layer } from "../schema";
+import { page, tensor } from "./store";
+
+/** First and last position on each axis of a tensor, unclipped. */
+export type Ranges = readonly (readonly [number, number])[];
+
+function whole(shape: readonly number[]): Ranges {
+  return shape.map((n) => [0, n - 1] as const);
+}
+
+/** What `ranges` of a layer's output reads of its input `source`. */
+export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
+  const info = tensor(layer.inputs[source]);
+  const out = tensor(layer.output);
+  const { recipe } = layer;
+  if (recipe.form === "window") {
+    const spatial = ranges.filter((_, n) => n !== out.channel);
+    const depthwise = recipe.groups === recipe.channels_in && recipe.groups === recipe.channels_out;
+    let n = 0;
+    return info.shape.map((size, axis) => {
+      if (axis !== info.channel) return field(recipe.axes[n], ...spatial[n++]);
+      return depthwise && out.channel !== null ? ranges[out.channel] : [0, size - 1];
+    });
+  }
+  if (recipe.form === "row") return info.shape.map((n, axis) => (axis === info.shape.length - 1 ? [0, n - 1] : ranges[axis]));
+  if (recipe.form === "scatter" && recipe.how === "axes") return recipe.axes.map((axis, n) => field(axis, ...ranges[n]));
+  if (recipe.form === "scatter" && recipe.how === "permute") {
+    const back: (readonly [number, number])[] = [];
+    recipe.order.forEach((axis, n) => (back[axis] = ranges[n]));
+    return back;
+  }
+  if (recipe.form === "merge") {
+    let start = 0;
+    for (let s = 0; s < source && recipe.op === "concat"; s++) start += tensor(layer.inputs[s]).shape[recipe.axis];
+    const shift = ranges.length - info.shape.length;
+    return info.shape.map((size, axis) => {
+      const [low, high] = ranges[axis + shift];
+      if (recipe.op !== "concat" || axis !== recipe.axis) return size === 1 ? [0, 0] : [low, high];
+      return [Math.max(0, low - start), Math.min(size - 1, high - start)];
+    });
+  }
+  if (recipe.form === "formula" && recipe.name !== "softmax" && info.shape.length === ranges.length) return ranges;
+  return whole(info.shape);
+}
+
+function union(a: Ranges | undefined, b: Ranges): Ranges {
+  return a ? b.map(([low, high], n) => [Math.min(low, a[n][0]), Math.max(high, a[n][1])] as const) : b;
+}
+
+/** The window of cell `at` of layer `index` in every earlier tensor, by tensor id. */
+export function windowsBehind(index: number, at: readonly number[]): ReadonlyMap<string, Ranges> {
+  const { layers } = page.value;
+  const found = new Map<string, Ranges>();
+  found.set(layers[index].output, at.map((n) => [n, n] as const));
+  for (let n = index; n >= 0; n--) {
+    const layer = layers[n];
+    const ranges = found.get(layer.output);
+    if (!ranges) continue;
+    layer.inputs.forEach((id, source) => {
+      const read = readsOf(layer, source, ranges);
+      if (read.every(([low, high]) => high >= low)) found.set(id, union(found.get(id), read));
+    });
+  }
+  return found;
+}
+
+/** The spatial cells of a window layer's output that read input cell `at`: rectangles' corners. */
+export function feeds(layer: Layer, at: readonly number[]): number[][] {
+  const { recipe } = layer;
+  const info = tensor(layer.inputs[0]);
+  if (recipe.form !== "window") return [];
+  let found: number[][] = [[]];
+  at.filter((_, axis) => axis !== info.channel).forEach((i, n) => {
+    const positions = [...new Set(users(recipe.axes[n], i).map(([, o]) => o))];
+    found = found.flatMap((front) => positions.map((o) => [...front, o]));
+  });
+  return found;
+}
+
+/** Drawn rows and columns of ranges, as a mark's rectangle; null when the tensor is not drawn so. */
+export function rectangle(id: string, ranges: Ranges) {
+  const info = tensor(id);
+  const spatial = ranges.filter((_, axis) => axis !== info.channel).slice(-2);
+  if (!spatial.length) return null;
+  const [top, bottom] = spatial.length === 2 ? spatial[0] : ([0, 0] as const);
+  const [left, right] = spatial[spatial.length - 1];
+  return { row: top, column: left, rows: bottom - top + 1, columns: right - left + 1 };
+}

@@ -1,0 +1,150 @@
+// The page's facts and arrays: facts come with the page, arrays when they are first asked for.
+//
+// In an exported file an array is byte-shuffled deflate in base64 inside a script element; served,
+// it is fetched from the loopback server that made the page. Both give the same float32 numbers.
+
+import { signal, type Signal } from "@preact/signals";
+import type { Page, Tensor } from "../schema";
+
+export type Values = Float32Array;
+export type Slot = Values | null | "absent";
+
+const element = document.getElementById("page");
+export const page: Signal<Page> = signal(JSON.parse(element?.textContent ?? "null") as Page);
+
+/** The token of the served page, from its own address; empty in an exported file. */
+export const token = new URLSearchParams(location.search).get("token") ?? "";
+
+/** Numbers of tensors that this page computed itself (a drawn digit); they go before the blobs. */
+export const overrides: Signal<ReadonlyMap<string, Values>> = signal(new Map());
+
+const slots = new Map<string, Signal<Slot>>();
+const order: string[] = [];
+const memoryLimit = 192e6;
+
+export function served(path: string, more: Record<string, string> = {}): string {
+  return `${path}?${new URLSearchParams({ token, ...more })}`;
+}
+
+async function inflate(text: string): Promise<Uint8Array<ArrayBuffer>> {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Undo the byte shuffle: all first bytes first, then all second bytes, ... */
+export function unshuffle(bytes: Uint8Array): Float32Array {
+  const n = bytes.length / 4;
+  const out = new Uint8Array(bytes.length);
+  for (let plane = 0; plane < 4; plane++) {
+    const start = plane * n;
+    for (let i = 0; i < n; i++) out[4 * i + plane] = bytes[start + i];
+  }
+  return new Float32Array(out.buffer);
+}
+
+async function fetchBlob(blob: string): Promise<Uint8Array<ArrayBuffer> | null> {
+  const inline = document.getElementById(`blob-${blob}`);
+  if (inline) return inflate(inline.textContent ?? "");
+  if (page.value.mode !== "served") return null;
+  const answer = await fetch(served("blob", { id: blob }));
+  return answer.ok ? new Uint8Array(await answer.arrayBuffer()) : null;
+}
+
+function release(): void {
+  let held = 0;
+  for (const name of order) {
+    const value = slots.get(name)?.peek();
+    if (value instanceof Float32Array) held += value.byteLength;
+  }
+  while (held > memoryLimit && order.length > 4) {
+    const name = order.shift() as string;
+    const value = slots.get(name)?.peek();
+    if (value instanceof Float32Array) held -= value.byteLength;
+    slots.delete(name);
+  }
+}
+
+/** The numbers under a blob's name: null while they load, "absent" when the page has none. */
+export function blob(name: string): Slot {
+  let slot = slots.get(name);
+  if (!slot) {
+    const fresh: Signal<Slot> = signal(null);
+    slot = fresh;
+    slots.set(name, fresh);
+    order.push(name);
+    fetchBlob(name)
+      .then((bytes) => {
+        fresh.value = bytes ? unshuffle(bytes) : "absent";
+        release();
+      })
+      .catch(() => {
+        fresh.value = "absent";
+      });
+  }
+  return slot.value;
+}
+
+const byteSlots = new Map<string, Signal<Uint8Array | null>>();
+
+/** The bytes of a preview. */
+export function bytes(name: string): Uint8Array | null {
+  let slot = byteSlots.get(name);
+  if (!slot) {
+    const fresh: Signal<Uint8Array | null> = signal(null);
+    slot = fresh;
+    byteSlots.set(name, fresh);
+    void fetchBlob(name).then((data) => {
+      if (data) fresh.value = data;
+    });
+  }
+  return slot.value;
+}
+
+const byId = new Map<Page, Map<string, Tensor>>();
+
+export function tensor(id: string): Tensor {
+  const now = page.value;
+  let map = byId.get(now);
+  if (!map) {
+    byId.clear();
+    map = new Map(now.tensors.map((item) => [item.id, item]));
+    byId.set(now, map);
+  }
+  const found = map.get(id);
+  if (!found) throw new Error(`the page has no tensor ${id}`);
+  return found;
+}
+
+/** The numbers of a tensor; a clipped one is made from the tensor before its ReLU. */
+export function values(id: string): Slot {
+  const own = overrides.value.get(id);
+  if (own) return own;
+  const info = tensor(id);
+  if (info.blob !== null) return blob(info.blob);
+  if (info.clipped_from === null) return "absent";
+  const before = values(info.clipped_from);
+  return before instanceof Float32Array ? clipped(before) : before;
+}
+
+const clippedCache = new WeakMap<Values, Values>();
+
+function clipped(before: Values): Values {
+  let made = clippedCache.get(before);
+  if (!made) {
+    made = before.map((x) => (x < 0 ? 0 : x));
+    clippedCache.set(before, made);
+  }
+  return made;
+}
+
+/** A new run or model: forget every array. */
+export function replacePage(next: Page): void {
+  slots.clear();
+  byteSlots.clear();
+  order.length = 0;
+  overrides.value = new Map();
+  page.value = next;
+}

@@ -1,0 +1,39 @@
+// The page: facts in, one place to look at them, everything else follows from the address.
+
+import { render } from "preact";
+import { effect } from "@preact/signals";
+import { page } from "./data/store";
+import { go, hovered, place } from "./state";
+import { Header, Strip } from "./views/Header";
+import { LayerView } from "./views/LayerView";
+import { asked, WordLine } from "./views/Word";
+
+function App() {
+  return (
+    <>
+      <Header />
+      <Strip />
+      <LayerView />
+      <WordLine />
+    </>
+  );
+}
+
+addEventListener("click", () => (asked.value = null));
+addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  if (asked.value) asked.value = null;
+  else if (hovered.value) hovered.value = null;
+  else if (place.value.apart) go({ apart: false });
+  else if (place.value.depth === "number") go({ depth: "layer" });
+  else if (place.value.depth === "layer") go({ depth: "network" });
+});
+
+effect(() => {
+  const { layers, model } = page.value;
+  const now = place.value;
+  document.title = `${now.depth === "network" ? model : `${layers[now.layer]?.name ?? ""} - ${model}`} - convlens`;
+});
+
+render(<App />, document.getElementById("app") as HTMLElement);
+document.documentElement.dataset.ready = "1";

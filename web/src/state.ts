@@ -1,0 +1,139 @@
+// Where the reader is: one state, one address. Everything on the page follows from these signals.
+
+import { computed, signal } from "@preact/signals";
+import { explain } from "./data/number";
+import { page, tensor, values } from "./data/store";
+import { strongest } from "./data/tensor";
+
+export interface Place {
+  readonly depth: "network" | "layer" | "number";
+  /** Index of the layer; kept on the network's view too, so that going back finds it. */
+  readonly layer: number;
+  /** The pinned cell in the user's layout; null: the layer's strongest. */
+  readonly at: readonly number[] | null;
+  /** Step of the walkthrough, from 1. */
+  readonly step: number;
+  /** "keep apart": the sum taken away. */
+  readonly apart: boolean;
+}
+
+export const steps = 5;
+
+function start(): Place {
+  const { layer, at } = page.value.start;
+  return { depth: layer === null ? "network" : "layer", layer: layer ?? 0, at, step: 1, apart: false };
+}
+
+/** The place that an address names; what it does not name, or names wrongly, is the start's. */
+export function parse(hash: string): Place {
+  const home = start();
+  const [path, query] = hash.replace(/^#\/?/, "").split("?");
+  if (!path) return home;
+  const asked = new URLSearchParams(query ?? "");
+  const [depth, name] = path.split("/");
+  const layers = page.value.layers;
+  const found = layers.findIndex((layer) => layer.name === decode(name ?? ""));
+  if (depth === "network") return { ...home, depth: "network", layer: found < 0 ? home.layer : found, at: null };
+  if (found < 0) return home;
+  const shape = tensor(layers[found].output).shape;
+  const numbers = (asked.get("at") ?? "").split(",").map(Number);
+  const fits = numbers.length === shape.length && numbers.every((n, axis) => Number.isInteger(n) && n >= 0 && n < shape[axis]);
+  const step = Number(asked.get("step") ?? 1);
+  return {
+    depth: depth === "number" ? "number" : "layer",
+    layer: found,
+    at: fits ? numbers : null,
+    step: step >= 1 && step <= steps ? Math.trunc(step) : 1,
+    apart: asked.get("apart") === "1",
+  };
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+export function address(place: Place): string {
+  const name = encodeURIComponent(page.value.layers[place.layer]?.name ?? "");
+  if (place.depth === "network") return `#/network/${name}`;
+  const asked = [];
+  if (place.at) asked.push(`at=${place.at.join(",")}`);
+  if (place.step > 1) asked.push(`step=${place.step}`);
+  if (place.apart) asked.push("apart=1");
+  return `#/${place.depth}/${name}${asked.length ? `?${asked.join("&")}` : ""}`;
+}
+
+export const place = signal<Place>(parse(location.hash));
+
+/** The cell under the cursor; null when nothing is hovered. */
+export const hovered = signal<readonly number[] | null>(null);
+
+/** An input cell under the cursor: source and index; what it feeds lights up. */
+export const hoveredInput = signal<{ source: number; at: readonly number[] } | null>(null);
+
+/** A weight under the cursor: place in the filter (channel of its group, then kernel places). */
+export const hoveredWeight = signal<readonly number[] | null>(null);
+
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+export function reducedMotion(): boolean {
+  return calm.matches;
+}
+
+/** Go somewhere. `replace` keeps the history short where the reader only moves about. */
+export function go(change: Partial<Place>, how: "push" | "replace" = "push"): void {
+  const next = { ...place.value, ...change };
+  if (change.layer !== undefined && change.layer !== place.value.layer && change.at === undefined) {
+    Object.assign(next, { at: null, apart: false });
+  }
+  const move = () => {
+    hovered.value = null;
+    hoveredInput.value = null;
+    hoveredWeight.value = null;
+    place.value = next;
+  };
+  const url = address(next);
+  if (url !== location.hash) {
+    if (how === "push") history.pushState(null, "", url);
+    else history.replaceState(null, "", url);
+  }
+  const wide = next.depth !== place.value.depth || next.layer !== place.value.layer;
+  if (wide && "startViewTransition" in document && !reducedMotion() && how === "push") {
+    document.startViewTransition(move);
+  } else move();
+}
+
+addEventListener("popstate", () => {
+  hovered.value = null;
+  place.value = parse(location.hash);
+});
+addEventListener("hashchange", () => {
+  place.value = parse(location.hash);
+});
+
+export const layer = computed(() => page.value.layers[place.value.layer]);
+
+/** The cell that the pictures show: hovered, else pinned, else the layer's strongest. */
+export const cell = computed<readonly number[] | null>(() => {
+  if (hovered.value) return hovered.value;
+  return pinned.value;
+});
+
+export const pinned = computed<readonly number[] | null>(() => {
+  if (place.value.at) return place.value.at;
+  const now = layer.value;
+  if (!now) return null;
+  const info = tensor(now.output);
+  const numbers = values(now.output);
+  if (numbers instanceof Float32Array && info.shape.length) return strongest(info, numbers);
+  return info.shape.map((n) => Math.floor(n / 2));
+});
+
+export const facts = computed(() => {
+  const now = layer.value;
+  const at = cell.value;
+  return now && at && at.length === tensor(now.output).shape.length ? explain(now, at) : null;
+});

@@ -1,0 +1,146 @@
+// "Keep apart": the plus taken away. Each output map bursts into the maps it was added from, and
+// falls together again when they are added.
+
+import { useSignal } from "@preact/signals";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { partialMaps, type Partial } from "../data/partial";
+import { largestSize } from "../data/tensor";
+import { sharp } from "../draw/atlas";
+import { colours, isDark } from "../draw/colour";
+import { count } from "../decimal";
+import { go, layer, place, reducedMotion } from "../state";
+import { kernelText } from "../words";
+import { Word } from "./Word";
+
+/** All partial maps in one picture: a column of tiles per filter, a row per input map. */
+function picture(partial: Partial): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  canvas.width = partial.filters * partial.width;
+  canvas.height = partial.channels * partial.height;
+  const context = canvas.getContext("2d") as CanvasRenderingContext2D;
+  const image = context.createImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  const lut = colours();
+  const largest = largestSize(partial.numbers) * 0.6;
+  const factor = largest > 0 ? 128 / largest : 0;
+  let from = 0;
+  for (let f = 0; f < partial.filters; f++) {
+    for (let c = 0; c < partial.channels; c++) {
+      for (let y = 0; y < partial.height; y++) {
+        let to = (c * partial.height + y) * canvas.width + f * partial.width;
+        for (let x = 0; x < partial.width; x++) {
+          const at = 128.5 + partial.numbers[from++] * factor;
+          pixels[to++] = lut[at < 0 ? 0 : at > 256 ? 256 : at | 0];
+        }
+      }
+    }
+  }
+  context.putImageData(image, 0, 0);
+  return canvas;
+}
+
+const duration = 750;
+
+export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const words = useSignal("");
+  const now = layer.value;
+  const dark = isDark.value;
+  const partial = useMemo(() => partialMaps(now), [now]);
+  const image = useMemo(() => partial && picture(partial), [partial, dark]);
+  const geometry = useRef({ left: 0, top: 0, tile: 10, tall: 10 });
+  useEffect(() => {
+    const box = stage.current;
+    if (!box || !canvas.current || !partial || !image) return;
+    const frame = box.getBoundingClientRect();
+    const outputs = box.querySelector(".maps.outputs")?.getBoundingClientRect();
+    const columns = Number(box.querySelector<HTMLElement>(".maps.outputs")?.dataset.columns) || 8;
+    const { filters, channels } = partial;
+    const free = frame.width < 900 ? 0 : 300;
+    const gap = 1;
+    const tile = Math.max(2, Math.min((frame.width - free) / filters - gap, (frame.height - 8) / channels - gap, 40));
+    const left = free + Math.max(0, (frame.width - free - filters * (tile + gap)) / 2);
+    const top = Math.max(0, (frame.height - channels * (tile + gap)) / 2);
+    geometry.current = { left, top, tile, tall: tile };
+    const small = outputs ? (outputs.width + 3) / columns : 20;
+    const home = (f: number): [number, number] => outputs
+      ? [outputs.left - frame.left + (f % columns) * small, outputs.top - frame.top + Math.floor(f / columns) * small]
+      : [frame.width, frame.height / 2];
+    let request = 0;
+    const start = performance.now();
+    const draw = (time: number) => {
+      const t = reducedMotion() ? 1 : Math.min(1, (time - start) / duration);
+      const p = 1 - (1 - t) ** 3;
+      const context = sharp(canvas.current as HTMLCanvasElement, frame.width, frame.height);
+      context.imageSmoothingEnabled = true;
+      for (let f = 0; f < filters; f++) {
+        const [hx, hy] = home(f);
+        for (let c = 0; c < channels; c++) {
+          const x = hx + (left + f * (tile + gap) - hx) * p;
+          const y = hy + (top + c * (tile + gap) - hy) * p;
+          const side = small - 3 + (tile - small + 3) * p;
+          context.drawImage(image, f * partial.width, c * partial.height, partial.width, partial.height, x, y, side, side);
+        }
+      }
+      if (t < 1) request = requestAnimationFrame(draw);
+    };
+    request = requestAnimationFrame(draw);
+    return () => cancelAnimationFrame(request);
+  }, [image]);
+  const { recipe } = now;
+  if (!partial || recipe.form !== "window") return null;
+  const own = recipe.channels_in / recipe.groups;
+  const all = own * recipe.channels_out;
+  const kernel = kernelText(recipe);
+  return (
+    <div class="burst">
+      <canvas ref={canvas} aria-hidden="true" onMouseMove={(event) => {
+        const box = event.currentTarget.getBoundingClientRect();
+        const g = geometry.current;
+        const f = Math.floor((event.clientX - box.left - g.left) / (g.tile + 1));
+        const c = Math.floor((event.clientY - box.top - g.top) / (g.tall + 1));
+        words.value = f >= 0 && f < partial.filters && c >= 0 && c < partial.channels
+          ? `input map ${c} under its slice of filter ${f}` : "";
+      }} />
+      <div class="burst-words">
+        <p class="huge" data-burst={all}>{count(all)} maps</p>
+        <p>
+          Without the plus, each of {count(recipe.channels_out)} filters leaves {count(own)} maps, one for
+          each input map: {count(own)} × {count(recipe.channels_out)} = {count(all)}.
+        </p>
+        <p>
+          That is another layer: a <Word of="depthwise layer">depthwise layer</Word> of {count(recipe.channels_out / recipe.groups)} filters per map. It has
+          the same {count(all * kernelTaps(now))} weights ({kernel}×{count(own)}×{count(recipe.channels_out)}), and nothing is added up.
+        </p>
+        <p class="dim">{words.value || (partial.complete ? "one column per filter, one row per input map" : `the first ${count(partial.filters * partial.channels)} of them`)}</p>
+      </div>
+    </div>
+  );
+}
+
+function kernelTaps(now: { recipe: { form: string } }): number {
+  const recipe = now.recipe as { axes?: readonly { kernel: number }[] };
+  return (recipe.axes ?? []).reduce((product, axis) => product * axis.kernel, 1);
+}
+
+/** The switch itself, with what each side means. */
+export function ApartSwitch() {
+  const now = layer.value;
+  const { recipe } = now;
+  if (recipe.form !== "window" || recipe.combine !== "sum") return null;
+  const own = recipe.channels_in / recipe.groups;
+  if (own < 2) return null;
+  const { apart } = place.value;
+  return (
+    <div class="switch" role="radiogroup" aria-label={`the ${count(own)} maps that each filter makes`}>
+      <label class={apart ? "" : "on"}>
+        <input type="radio" name="apart" checked={!apart} onChange={() => go({ apart: false })} />
+        add the {count(own)}
+      </label>
+      <label class={apart ? "on" : ""}>
+        <input type="radio" name="apart" checked={apart} onChange={() => go({ apart: true })} />
+        keep apart: {count(own * recipe.channels_out)} maps
+      </label>
+    </div>
+  );
+}

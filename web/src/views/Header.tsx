@@ -1,0 +1,51 @@
+// The head of the page: where the reader is, and the way to everywhere else.
+
+import { page, tensor } from "../data/store";
+import { shapeText } from "../data/tensor";
+import { isDark, switchTheme } from "../draw/colour";
+import { address, go, pinned, place } from "../state";
+import { inputsOpen } from "./Inputs";
+
+export function Header() {
+  const now = page.value;
+  const here = place.value;
+  const depths = [["network", "Network"], ["layer", "Layer"], ["number", "Number"]] as const;
+  return (
+    <header class="head">
+      <a class="mark" href={address({ ...here, depth: "network" })} onClick={(event) => { event.preventDefault(); go({ depth: "network" }); }}>
+        <svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true"><rect x="1" y="1" width="18" height="18" rx="2" class="frame" /><rect x="5" y="5" width="8" height="8" class="win" /><circle cx="15" cy="15" r="2.6" class="dot" /></svg>
+        convlens
+      </a>
+      <span class="model"><bdi>{now.model}</bdi></span>
+      <span class="dim tag">{now.weights === "random" ? "random weights" : now.weights === "trained" ? "trained weights" : "weights from the file"} · {now.input_words}</span>
+      <nav class="depths" aria-label="Depth">
+        {depths.map(([depth, word]) => (
+          <a key={depth} href={address({ ...here, depth })} aria-current={here.depth === depth ? "page" : undefined}
+            onClick={(event) => { event.preventDefault(); go(depth === "number" ? { depth, at: pinned.value } : { depth }); }}>{word}</a>
+        ))}
+      </nav>
+      <button type="button" class="quiet" aria-expanded={inputsOpen.value} onClick={() => (inputsOpen.value = !inputsOpen.value)}>Pictures</button>
+      <button type="button" class="quiet" aria-label={isDark.value ? "light colours" : "dark colours"} onClick={switchTheme}>{isDark.value ? "☀" : "☾"}</button>
+    </header>
+  );
+}
+
+/** The chain of layers around the present one. */
+export function Strip() {
+  const now = page.value;
+  const here = place.value.layer;
+  const around = now.layers.map((layer, n) => ({ layer, n })).filter(({ n }) => now.layers.length < 12 || Math.abs(n - here) < 5);
+  return (
+    <nav class="strip" aria-label="Layers">
+      <span class="chip ghost">picture <small>{shapeText(tensor(now.input).shape)}</small></span>
+      {around[0]?.n > 0 ? <span class="dim">…</span> : null}
+      {around.map(({ layer, n }) => (
+        <a key={layer.name} class="chip" href={address({ ...place.value, layer: n, at: null, depth: "layer" })} aria-current={n === here ? "true" : undefined}
+          onClick={(event) => { event.preventDefault(); go({ layer: n, depth: "layer" }); }}>
+          <bdi>{layer.name}</bdi> <small>{shapeText(tensor(layer.output).shape)}</small>
+        </a>
+      ))}
+      {around.length && around[around.length - 1].n < now.layers.length - 1 ? <span class="dim">…</span> : null}
+    </nav>
+  );
+}

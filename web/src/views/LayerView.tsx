@@ -1,0 +1,58 @@
+// Depth 2 and 3: one layer on one screen, and below it everything else about it.
+
+import { count } from "../decimal";
+import { layer, place } from "../state";
+import { convAnswer, convTitle, ordinal } from "../words";
+import { page } from "../data/store";
+import { shapeText } from "../data/tensor";
+import { ApartSwitch } from "./Burst";
+import { Live, Stage } from "./Stage";
+import { Walk } from "./Walk";
+import { Word } from "./Word";
+
+function Title() {
+  const now = layer.value;
+  const { recipe } = now;
+  const sums = recipe.form === "window" && recipe.combine === "sum";
+  return (
+    <div class="title">
+      <p class="which">{ordinal(now.number)} layer <code><bdi>{now.name}</bdi></code> <span class="dim">{now.kind}</span></p>
+      <h1>{sums ? convTitle(recipe) : `${shapeText(now.input_shapes[0] ?? [])} becomes ${shapeText(now.output_shape)}`}</h1>
+      <p class="answer">{sums ? convAnswer(recipe) : now.notes[0] ?? ""}</p>
+    </div>
+  );
+}
+
+/** `weights (3,3,32,64) = 18,432 + 64 = 18,496`. */
+export function CountLine() {
+  const now = layer.value;
+  const [first, ...others] = now.weights;
+  if (!first) return <p class="count-line">no weights: nothing here is learnt</p>;
+  const rest = others.map((weight) => ` + ${count(weight.count)}`).join("");
+  return (
+    <p class="count-line" data-count>
+      <Word of="weight">weights</Word> <b>({first.shape.join(",")})</b> = {count(first.count)}{rest}{others.length ? <> = <b>{count(now.params)}</b></> : null}
+      {others.length === 1 ? <span class="dim"> with one <Word of="bias">bias</Word> per filter</span> : null}
+    </p>
+  );
+}
+
+export function LayerView() {
+  const now = layer.value;
+  void page;
+  return (
+    <main class={`layer-view depth-${place.value.depth}`}>
+      <div class="screen">
+        <Title />
+        <Stage />
+        <div class="foot">
+          <CountLine />
+          <ApartSwitch />
+        </div>
+        <Walk />
+        <Live />
+      </div>
+      {now ? null : null}
+    </main>
+  );
+}

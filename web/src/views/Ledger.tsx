@@ -1,0 +1,67 @@
+// The end of a sum: bias, total, activation, and the engine's own number beside ours.
+
+import type { NumberFacts } from "../data/number";
+import { tensor } from "../data/store";
+import { fixed, minus, short, type Printed } from "../decimal";
+import { Word } from "./Word";
+
+export function activationWord(name: string): string {
+  return name === "relu" ? "ReLU" : name;
+}
+
+/** A difference for people: exact zero is said so. */
+export function apart(a: number, b: number): string {
+  return a === b ? "equal, bit for bit" : `off by ${short(Math.abs(a - b), 3)}`;
+}
+
+function Curve({ facts }: { facts: NumberFacts }) {
+  if (facts.layer.activation?.name !== "relu") return null;
+  const span = Math.max(1, Math.abs(facts.pre) * 1.3);
+  const x = 35 + (facts.pre / span) * 33;
+  const y = 26 - (facts.value / span) * 23;
+  return (
+    <svg class="curve" viewBox="0 0 70 34" width="70" height="34" aria-hidden="true">
+      <path d="M2 26H68M35 2V32" class="axis" />
+      <path d="M2 26H35L68 3" class="line" />
+      <circle cx={x} cy={y} r="3.5" />
+    </svg>
+  );
+}
+
+export function Ledger({ facts, print }: { facts: NumberFacts; print: Printed }) {
+  const { layer, places } = { layer: facts.layer, places: print.places };
+  const engine = facts.enginePre ?? facts.engine;
+  const filter = facts.at[tensor(layer.output).channel ?? facts.at.length - 1];
+  const name = layer.activation && layer.activation.name !== "linear" ? layer.activation.name : null;
+  return (
+    <dl class="ledger" aria-label="the sum">
+      <div class="b-bias">
+        <dt><Word of="bias">bias</Word> of filter {filter}</dt>
+        <dd class="num" data-bias={facts.bias ?? undefined}>{facts.bias === null ? "none" : minus(print.lines[print.lines.length - 1])}</dd>
+      </div>
+      {print.rounding ? (
+        <div><dt>rounding</dt><dd class="num">{minus(print.rounding)}</dd></div>
+      ) : null}
+      <div class="total"><dt><Word of="sum">sum</Word></dt><dd class="num" data-pre={facts.pre}>{minus(print.total)}</dd></div>
+      {name ? (
+        <div class="act">
+          <dt>
+            <Word of={activationWord(name)}>{activationWord(name)}</Word>
+            {name === "relu" ? <small>{facts.pre > 0 ? "above 0: keeps it" : "not above 0: makes it 0"}</small> : null}
+            <Curve facts={facts} />
+          </dt>
+          <dd class="num big" data-value={facts.value}>{minus(fixed(facts.value, places))}</dd>
+        </div>
+      ) : <div class="hidden" data-value={facts.value} />}
+      {engine === null ? null : (
+        <div class="engine">
+          <dt><Word of="engine">engine</Word> says
+            <small>{apart(facts.enginePre === null ? facts.value : facts.pre, engine)}</small>
+            {facts.bound ? <small><Word of="bound">bound</Word> {short(facts.bound, 3)}</small> : null}
+          </dt>
+          <dd class="num" data-engine={facts.engine ?? undefined}>{minus(fixed(engine, places))}</dd>
+        </div>
+      )}
+    </dl>
+  );
+}

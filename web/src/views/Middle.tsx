@@ -1,0 +1,25 @@
+// How one number is made, in the picture that belongs to its layer.
+
+import { layer, facts } from "../state";
+import { SumMiddle } from "./SumMiddle";
+import { PoolMiddle } from "./PoolMiddle";
+import { StepsMiddle } from "./StepsMiddle";
+
+export function Middle({ narrow, missing }: { narrow: boolean; missing: boolean }) {
+  const now = layer.value;
+  const made = facts.value;
+  if (missing && !made) {
+    return (
+      <div class="middle">
+        <p class="note">{now.left_out ?? "The values of this layer are not in this page: its shapes and counts are."}</p>
+      </div>
+    );
+  }
+  if (!made && now.recipe.form === "none") return <StepsMiddle />;
+  if (!made) return <div class="middle"><p class="dim">reading the numbers …</p></div>;
+  if (now.recipe.form === "row" || (now.recipe.form === "window" && now.recipe.combine === "sum")) {
+    return <SumMiddle facts={made} narrow={narrow} />;
+  }
+  if (now.recipe.form === "window") return <PoolMiddle facts={made} />;
+  return <StepsMiddle />;
+}

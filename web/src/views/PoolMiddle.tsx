@@ -1,0 +1,46 @@
+// A pool: one window of one map, its numbers, and the one that comes out.
+
+import type { NumberFacts } from "../data/number";
+import { css, inkOn } from "../draw/colour";
+import { atlas } from "../draw/atlas";
+import { tensor, values } from "../data/store";
+import { count, fixed, minus, placesFor, short } from "../decimal";
+import { apart } from "./Ledger";
+
+export function PoolMiddle({ facts }: { facts: NumberFacts }) {
+  const { recipe } = facts.layer;
+  if (recipe.form !== "window") return null;
+  const id = facts.layer.inputs[0];
+  const numbers = values(id);
+  const largest = numbers instanceof Float32Array ? atlas(tensor(id), numbers, 1).largest : 1;
+  const columns = recipe.axes[recipe.axes.length - 1].kernel;
+  const many = facts.x.length > 64;
+  const places = placesFor(facts.x, 4);
+  const max = recipe.combine === "max";
+  const map = facts.groups[0]?.channel ?? 0;
+  return (
+    <div class="middle pool-middle">
+      <p class="caption"><b>one window of map {map}</b> <span class="dim">{count(facts.x.length)} numbers</span></p>
+      {many ? (
+        <p class="note">{count(facts.x.length)} numbers, from {short(Math.min(...facts.x))} to {short(Math.max(...facts.x))}</p>
+      ) : (
+        <div class="pool-grid" style={{ gridTemplateColumns: `repeat(${columns}, 1fr)` }}>
+          {[...facts.x].map((x, n) => (
+            <span key={n} class={`num ${n === facts.winner ? "winner" : ""}`} style={{ background: css(x, largest), color: inkOn(x, largest) }}>
+              {minus(fixed(x, places))}
+            </span>
+          ))}
+        </div>
+      )}
+      <p class="verdict">
+        {max ? "the largest is" : `their sum divided by ${facts.divisor}`}
+        <b class="num" data-value={facts.value}>{minus(fixed(facts.value, places + 2))}</b>
+        {facts.engine === null ? null : <small>engine: {apart(facts.value, facts.engine)}</small>}
+      </p>
+      <p class="dim">
+        {facts.padding ? `${count(facts.padding)} places of the window lie on padding. ` : ""}
+        {max ? "A pool has no weights: it takes the largest number of its window, map by map." : "A pool has no weights: it takes the mean, map by map."}
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,220 @@
+// One layer as one picture: picture, input maps, how the number is made, output maps.
+
+import { useRef } from "preact/hooks";
+import { explain } from "../data/number";
+import { feeds, rectangle, windowsBehind } from "../data/reach";
+import { page, tensor, values } from "../data/store";
+import { atCell, cellAt, mapView, shapeText } from "../data/tensor";
+import { count } from "../decimal";
+import type { Layer, Tensor } from "../schema";
+import { cell, facts, go, hovered, hoveredInput, layer, pinned, place } from "../state";
+import { Burst } from "./Burst";
+import { Maps, Scale, type Mark } from "./Maps";
+import { Middle } from "./Middle";
+import { Strands } from "./Strands";
+import { useWidth } from "./useSize";
+
+/** Columns and tile size so that `n` maps fill a box. */
+export function fit(n: number, ratio: number, width: number, height: number, gap = 3): { columns: number; tile: number } {
+  let best = { columns: 1, tile: 1, even: 1 };
+  for (let columns = 1; columns <= Math.max(1, n); columns++) {
+    const rows = Math.ceil(n / columns);
+    const tile = Math.floor(Math.min((width + gap) / columns - gap, ((height + gap) / rows - gap) / ratio));
+    const even = n % columns === 0 ? 1.25 : 1;
+    if (tile * even > best.tile * best.even) best = { columns, tile, even };
+  }
+  return best;
+}
+
+export function ratioOf(info: Tensor): number {
+  const view = mapView(info);
+  return Math.min(3, view.height / view.width);
+}
+
+/** How many maps a picture shows; the rest is said in words. */
+export const mostMaps = 256;
+
+function pinCell(now: Layer, channel: number, row: number, column: number): void {
+  const at = cellAt(tensor(now.output), channel, row, column);
+  go({ at });
+}
+
+function moveCell(now: Layer, rows: number, columns: number, maps: number): void {
+  const info = tensor(now.output);
+  const [c, y, x] = atCell(info, cell.value ?? info.shape.map(() => 0));
+  const view = mapView(info);
+  const clamp = (n: number, top: number) => Math.max(0, Math.min(top - 1, n));
+  const at = cellAt(info, clamp(c + maps, view.channels), clamp(y + rows, view.height), clamp(x + columns, view.width));
+  go({ at }, "replace");
+}
+
+/** What lights up in the picture and in an input map. */
+function windowMarks(id: string, ranges: ReadonlyMap<string, Parameters<typeof rectangle>[1]>, kind: Mark["kind"], channels: readonly number[] | null): Mark[] {
+  const range = ranges.get(id);
+  const box = range && rectangle(id, range);
+  return box ? [{ ...box, channels, kind }] : [];
+}
+
+function channelsRead(now: Layer, at: readonly number[] | null): readonly number[] | null {
+  const made = at && facts.value;
+  if (!made || made.groups.length === 0) return null;
+  const view = mapView(tensor(now.inputs[0]));
+  return made.groups.length === view.channels ? null : made.groups.map((group) => group.channel);
+}
+
+export function PictureColumn({ width }: { width: number }) {
+  const now = layer.value;
+  const at = cell.value;
+  const id = page.value.input;
+  const index = place.value.layer;
+  if (now.inputs.includes(id) || !page.value.layers.some((item) => item.inputs.includes(id))) return null;
+  const info = tensor(id);
+  const ranges = at ? windowsBehind(index, at) : new Map();
+  const range = ranges.get(id);
+  const box = range && rectangle(id, range);
+  const tile = Math.min(width, Math.round(width / Math.max(1, ratioOf(info))));
+  return (
+    <figure class="column picture-column">
+      <figcaption>
+        <b>picture</b> <span class="dim">{shapeText(info.shape)}</span>
+      </figcaption>
+      <Maps id={id} tile={tile} columns={1} only={0} label={`the picture${box ? `, with the ${box.rows} by ${box.columns} patch that this number sees` : ""}`}
+        marks={windowMarks(id, ranges, "field", null)} class="picture" />
+      <p class="under">
+        {box ? <>sees <b>{box.rows}×{box.columns}</b> of it</> : null}
+      </p>
+    </figure>
+  );
+}
+
+export function InputColumn({ width, height, source = 0 }: { width: number; height: number; source?: number }) {
+  const now = layer.value;
+  const at = cell.value;
+  const id = now.inputs[source];
+  const info = tensor(id);
+  const view = mapView(info);
+  const maps = Math.min(view.channels, mostMaps);
+  const ranges = at ? windowsBehind(place.value.layer, at) : new Map();
+  const isPicture = id === page.value.input;
+  const { columns, tile } = fit(maps, ratioOf(info), width, height);
+  return (
+    <figure class="column input-column">
+      <figcaption>
+        <b>{isPicture ? "picture" : maps === 1 && view.channels === 1 ? "numbers" : `${count(view.channels)} maps`}</b>{" "}
+        <span class="dim">{shapeText(info.shape)}</span>
+      </figcaption>
+      <Maps id={id} tile={tile} columns={columns} most={mostMaps} class="inputs"
+        label={`${count(view.channels)} input maps of ${view.height} by ${view.width}, the window marked in each`}
+        marks={windowMarks(id, ranges, "window", channelsRead(now, at))}
+        onCell={(c, y, x) => (hoveredInput.value = { source, at: cellAt(info, c, y, x) })}
+        onLeave={() => (hoveredInput.value = null)} />
+      <p class="under">
+        <Scale id={id} />
+        {view.channels > maps ? <span class="dim"> first {maps} of {count(view.channels)}</span> : null}
+      </p>
+    </figure>
+  );
+}
+
+function outputMarks(now: Layer): Mark[] {
+  const info = tensor(now.output);
+  const marks: Mark[] = [];
+  const asked = hoveredInput.value;
+  if (asked && asked.source === 0) {
+    const cells = feeds(now, asked.at);
+    for (const at of cells) {
+      const spatial = at.slice(-2);
+      marks.push({ row: spatial.length === 2 ? spatial[0] : 0, column: spatial[spatial.length - 1], rows: 1, columns: 1, channels: null, kind: "use" });
+    }
+  }
+  const pin = pinned.value;
+  if (pin) {
+    const [c, y, x] = atCell(info, pin);
+    marks.push({ row: y, column: x, rows: 1, columns: 1, channels: [c], kind: "cell" });
+  }
+  if (hovered.value) {
+    const [c, y, x] = atCell(info, hovered.value);
+    marks.push({ row: y, column: x, rows: 1, columns: 1, channels: [c], kind: "hover" });
+  }
+  return marks;
+}
+
+export function OutputColumn({ width, height }: { width: number; height: number }) {
+  const now = layer.value;
+  const info = tensor(now.output);
+  const view = mapView(info);
+  const at = cell.value;
+  const [c] = at ? atCell(info, at) : [0];
+  const maps = Math.min(view.channels, mostMaps);
+  const ratio = ratioOf(info);
+  const focus = Math.floor(Math.min(width * 0.62, (height * 0.33) / ratio));
+  const flat = view.height * view.width === 1 || info.channel === null;
+  const rest = flat ? height : height - focus * ratio - 10;
+  const { columns, tile } = fit(maps, ratio, width, rest);
+  const marks = outputMarks(now);
+  const shared = {
+    marks,
+    onCell: (channel: number, y: number, x: number) => {
+      const next = cellAt(info, channel, y, x);
+      if (hovered.value?.join() !== next.join()) hovered.value = next;
+    },
+    onLeave: () => (hovered.value = null),
+    onPick: (channel: number, y: number, x: number) => pinCell(now, channel, y, x),
+    onKey: (rows: number, columns_: number, maps_: number) => moveCell(now, rows, columns_, maps_),
+  };
+  const position = at ? at.join(", ") : "";
+  return (
+    <figure class="column output-column">
+      <figcaption>
+        <b>{info.channel === null ? `${count(view.width)} numbers` : `${count(view.channels)} maps`}</b>{" "}
+        <span class="dim">{shapeText(info.shape)}</span>
+      </figcaption>
+      {flat ? null : (
+        <div class="focus">
+          <Maps id={now.output} tile={focus} columns={1} only={c} class="focus-map"
+            label={`output map ${c}, ${view.height} by ${view.width} cells; arrow keys move the cell, page up and down change the map, Enter pins it; now at ${position}`} {...shared} />
+          <p class="dim focus-words">map <b>{c}</b><br />made by<br />filter {c}</p>
+        </div>
+      )}
+      <Maps id={now.output} tile={tile} columns={columns} most={mostMaps} picked={c} class="outputs"
+        label={`all ${count(view.channels)} output maps; arrow keys move the cell`} {...shared} />
+      <p class="under">
+        <Scale id={now.output} />
+        {view.channels > maps ? <span class="dim"> first {maps} of {count(view.channels)}</span> : null}
+      </p>
+    </figure>
+  );
+}
+
+/** The cell that moves, said aloud once it rests. */
+export function Live() {
+  const made = facts.value;
+  const text = made
+    ? `${made.layer.name} [${made.at.join(", ")}] = ${made.value.toPrecision(6)}, from ${made.product.length} ${made.rule === "sum" ? "products" : "numbers"}`
+    : "";
+  return <p class="hidden" aria-live="polite" data-live>{text}</p>;
+}
+
+export function Stage() {
+  const box = useRef<HTMLElement>(null);
+  const width = useWidth(box, 1232);
+  const now = layer.value;
+  const narrow = width < 900;
+  const height = narrow ? 300 : 356;
+  const unit = narrow ? width : (width - 100) / 1132;
+  const inputs = now.inputs.length;
+  const missing = now.inputs.some((id) => values(id) === "absent") || values(now.output) === "absent";
+  void explain;
+  return (
+    <section class={`stage ${narrow ? "narrow" : ""} ${place.value.apart ? "apart" : ""}`} ref={box} aria-label="How this layer makes its numbers">
+      <PictureColumn width={narrow ? Math.min(180, width) : 130 * unit} />
+      {now.inputs.map((id, source) => (
+        <InputColumn key={id} source={source} width={narrow ? width : (inputs > 1 ? 200 : 180) * unit} height={inputs > 1 ? (height - 40 * (inputs - 1)) / inputs : height} />
+      )).slice(0, 3)}
+      <Middle narrow={narrow} missing={missing} />
+      <OutputColumn width={narrow ? width : 256 * unit} height={height} />
+      {narrow ? null : <Strands stage={box} />}
+      {place.value.apart ? <Burst stage={box} /> : null}
+    </section>
+  );
+}

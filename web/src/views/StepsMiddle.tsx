@@ -1,0 +1,122 @@
+// Everything that is neither a window nor a row: copies, merges, formulas, and the unexplained.
+
+import type { NumberFacts } from "../data/number";
+import { page, tensor } from "../data/store";
+import { unflat } from "../data/tensor";
+import { count, fixed, minus, placesFor, printed, short } from "../decimal";
+import { css } from "../draw/colour";
+import { facts, layer } from "../state";
+import { activationWord, apart } from "./Ledger";
+import { Bar } from "./SumMiddle";
+
+const opWords: Record<string, string> = {
+  add: "+", subtract: "−", multiply: "×", average: "mean of", maximum: "largest of", minimum: "smallest of", concat: "copied from",
+};
+
+function place(made: NumberFacts, n: number): string {
+  const id = made.layer.inputs[made.source[n]];
+  return made.input[n] < 0 ? "" : `[${unflat(tensor(id).shape, made.input[n]).join(", ")}]`;
+}
+
+function sourceName(made: NumberFacts, n: number): string {
+  const from = made.layer.sources[made.source[n]];
+  return from === undefined ? "picture" : page.value.layers[from].name;
+}
+
+function Row({ made }: { made: NumberFacts }) {
+  const largest = Math.max(...(made.row ?? [1]));
+  const own = made.at[made.at.length - 1];
+  const { classes } = page.value;
+  const row = made.row ?? [];
+  const shown = row.length <= 16 ? row.map((_, n) => n) : row.map((_, n) => n).sort((a, b) => row[b] - row[a]).slice(0, 12);
+  return (
+    <ol class="row-list">
+      {shown.map((n) => (
+        <li key={n} class={n === own ? "own" : ""}>
+          <span class="who">{classes[n] ?? n}</span>
+          <span class="num">{row[n] < 1e-6 ? "< 0.000001" : fixed(row[n], 6)}</span>
+          <Bar value={row[n]} largest={largest} />
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function Merge({ made, op }: { made: NumberFacts; op: string }) {
+  const places = placesFor([...made.product, made.value], 6);
+  const print = printed([...made.product], made.value, places);
+  const adds = op === "add" || op === "subtract";
+  return (
+    <ol class="steps-list">
+      {[...made.product].map((_, n) => (
+        <li key={n}>
+          <span class="who">{n === 0 || !adds ? "" : opWords[op]} <bdi>{sourceName(made, n)}</bdi> <span class="dim">{place(made, n)}</span></span>
+          <span class="num">{minus(fixed(made.x[n], places))}</span>
+        </li>
+      ))}
+      {adds && print.rounding ? <li><span class="who">rounding</span><span class="num">{minus(print.rounding)}</span></li> : null}
+    </ol>
+  );
+}
+
+export function StepsMiddle() {
+  const now = layer.value;
+  const made = facts.value;
+  const { recipe } = now;
+  if (!made) {
+    return (
+      <div class="middle steps-middle">
+        <p class="caption"><b>{now.kind}</b></p>
+        <p class="note">
+          {now.rule === "opaque"
+            ? "Not explained: what this layer computes is unknown to convlens. Its shape and its numbers are the engine's."
+            : "The page shows this layer's maps, shapes and counts. Its numbers are worked out by the command: "}
+          {now.rule === "opaque" ? null : <code>convlens explain {page.value.model} {now.name} --at …</code>}
+        </p>
+      </div>
+    );
+  }
+  const places = placesFor([made.value, ...made.x], 6);
+  return (
+    <div class="middle steps-middle">
+      <p class="caption"><b>{recipe.form === "formula" ? activationWord(recipe.name) : recipe.form === "merge" ? `${opWords[recipe.op]} ${count(now.inputs.length)} inputs` : "a copy"}</b></p>
+      {recipe.form === "merge" ? <Merge made={made} op={recipe.op} /> : null}
+      {recipe.form === "scatter" ? (
+        <p class="copy">
+          {made.x.length === 0 ? <>padding: the number <b class="num">{recipe.fill}</b></> : (
+            <>
+              <span class="num">input {place(made, 0)}</span>
+              <span class="arrow" aria-hidden="true">→</span>
+              <span class="num">output [{made.at.join(", ")}]</span>
+            </>
+          )}
+        </p>
+      ) : null}
+      {recipe.form === "formula" && made.x.length ? (
+        <ol class="steps-list">
+          {recipe.name === "batch_norm" ? (
+            <>
+              <li><span class="who">x × k</span><span class="num">{minus(fixed(made.product[0], places))}</span></li>
+              <li><span class="who">− mean × k</span><span class="num">{minus(fixed(made.product[1], places))}</span></li>
+              <li><span class="who">beta</span><span class="num">{minus(fixed(made.bias ?? 0, places))}</span></li>
+              <li class="dim"><span class="who">k = gamma / √(variance + ε)</span><span class="num">{short(made.w[0], 6)}</span></li>
+            </>
+          ) : (
+            <>
+              <li><span class="who">x at {place(made, 0)}</span><span class="num">{minus(fixed(made.x[0], places))}</span></li>
+              {made.steps.map((step) => (
+                <li key={step.name}><span class="who">{activationWord(step.name)} <span class="dim">{step.expression}</span></span><span class="num">{minus(fixed(step.value, places))}</span></li>
+              ))}
+            </>
+          )}
+        </ol>
+      ) : null}
+      {made.row ? <Row made={made} /> : null}
+      <p class="verdict">
+        <i class="swatch" style={{ background: css(made.value, Math.max(...made.x.map(Math.abs), Math.abs(made.value))) }} />
+        <b class="num" data-value={made.value}>{minus(fixed(made.value, places))}</b>
+        {made.engine === null ? null : <small>engine: {apart(made.value, made.engine)}</small>}
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,87 @@
+// The strands: from the window in each map, through its slice, to the plus where they meet.
+
+import { useEffect, useRef } from "preact/hooks";
+import { tensor } from "../data/store";
+import { mapView } from "../data/tensor";
+import { sharp } from "../draw/atlas";
+import { isDark, styleColour } from "../draw/colour";
+import { facts, layer, place } from "../state";
+
+interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
+function curve(context: CanvasRenderingContext2D, a: Point, b: Point): void {
+  const middle = (a.x + b.x) / 2;
+  context.beginPath();
+  context.moveTo(a.x, a.y);
+  context.bezierCurveTo(middle, a.y, middle, b.y, b.x, b.y);
+  context.stroke();
+}
+
+export function Strands({ stage }: { stage: { current: HTMLElement | null } }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const made = facts.value;
+  const dark = isDark.value;
+  const apart = place.value.apart;
+  const now = layer.value;
+  useEffect(() => {
+    const box = stage.current;
+    if (!box || !canvas.current) return;
+    const frame = box.getBoundingClientRect();
+    const context = sharp(canvas.current, frame.width, frame.height);
+    const maps = box.querySelector<HTMLElement>(".maps.inputs");
+    const rows = box.querySelectorAll<HTMLElement>(".terms > li");
+    const list = box.querySelector<HTMLElement>(".terms-box");
+    const plus = box.querySelector<HTMLElement>(".plus span");
+    if (!maps || !rows.length || !plus || !list || apart || !made) return;
+    const at = (element: Element) => {
+      const rect = element.getBoundingClientRect();
+      return { left: rect.left - frame.left, right: rect.right - frame.left, top: rect.top - frame.top, middle: (rect.top + rect.bottom) / 2 - frame.top, width: rect.width, height: rect.height };
+    };
+    const inputs = at(maps);
+    const info = tensor(now.inputs[0]);
+    const view = mapView(info);
+    const columns = Number(maps.dataset.columns) || 1;
+    const count = Number(maps.dataset.count) || 1;
+    const pitchX = (inputs.width + 3) / columns;
+    const pitchY = (inputs.height + 3) / Math.ceil(count / columns);
+    const sum = at(plus);
+    const target = { x: sum.left - 2, y: sum.middle };
+    const visible = at(list);
+    let largest = 0;
+    for (const group of made.groups) largest = Math.max(largest, Math.abs(group.sum));
+    const bySize = new Map(made.groups.map((group) => [group.channel, group.sum]));
+    context.lineCap = "round";
+    rows.forEach((row) => {
+      const place = at(row);
+      if (place.middle > visible.top + visible.height || place.middle < visible.top) return;
+      const channel = Number(row.dataset.term);
+      const value = bySize.get(channel) ?? 0;
+      const share = largest ? Math.abs(value) / largest : 0;
+      context.globalAlpha = 0.55;
+      context.strokeStyle = styleColour("--soft");
+      context.lineWidth = 1;
+      if (info.channel !== null && view.channels > 1) {
+        const x = inputs.left + (channel % columns) * pitchX + (pitchX - 3);
+        const y = inputs.top + Math.floor(channel / columns) * pitchY + (pitchY - 3) / 2;
+        curve(context, { x, y }, { x: place.left - 2, y: place.middle });
+      }
+      context.globalAlpha = 0.85;
+      context.strokeStyle = styleColour(value < 0 ? "--below" : "--above");
+      context.lineWidth = 1 + 3 * share;
+      curve(context, { x: place.right + 2, y: place.middle }, target);
+    });
+    const rest = box.querySelector(".rest");
+    if (rest) {
+      const place = at(rest);
+      context.globalAlpha = 0.5;
+      context.strokeStyle = styleColour("--soft");
+      context.lineWidth = 2;
+      curve(context, { x: place.right + 2, y: place.middle }, target);
+    }
+    context.globalAlpha = 1;
+  }, [made, dark, apart, now, stage.current?.clientWidth]);
+  return <canvas ref={canvas} class="strands" aria-hidden="true" />;
+}
