@@ -1,0 +1,366 @@
+"""Receptive fields: which part of a model's input can reach one number, for every tensor.
+
+Along one axis of the input, position `o` of a tensor sees the positions
+
+    start + stride*o  ..  start + stride*o + extent
+
+unclipped, padding included. One forward pass over `Layer.links` keeps those three numbers per
+tensor, input and axis (Araujo, Norris and Sim, "Computing receptive fields", Distill 2019, give
+the recursion for windows); strides of transposed layers are fractions. `seen` goes the other way,
+for one position, clipped to the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ..axis import Axis, AxisReads
+from ..errors import ConvlensError
+from ..layers.base import Binding, Index, Link, Shape, Sizes
+from ..model import Graph, Step, TensorId
+
+Number = int | Fraction
+Box = tuple[tuple[int, int] | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What one number sees along one axis of the model's input, as users read it.
+
+    `size` positions from `start` on for output position 0 (negative in the padding); `stride` is
+    how far it moves from one output to the next, 0 where every output sees the same. Where `exact`
+    is false it is an outer bound. `start` is None where it depends on an unknown size.
+    """
+
+    size: int
+    stride: float
+    start: float | None
+    exact: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of one axis."""
+        return {
+            "size": self.size,
+            "stride": _whole(self.stride),
+            "start": None if self.start is None else _whole(self.start),
+            "exact": self.exact,
+        }
+
+
+def _whole(number: float) -> float | int:
+    return int(number) if float(number).is_integer() else float(number)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """lo(o) = start + stride*o, hi(o) = lo(o) + extent, along one axis of one input.
+
+    `axis` is the tensor's axis that o counts, None where o does not matter. `among` are the
+    tensor's axes into which a hidden axis of `count` positions was folded (Flatten): each number
+    sees one of its positions, a window over those axes sees them all.
+    """
+
+    start: Number
+    stride: Number
+    extent: Number
+    exact: bool
+    axis: int | None
+    among: frozenset[int] = frozenset()
+    count: int = 1
+
+    def low(self, o: int) -> Number:
+        return self.start + self.stride * o
+
+    def everywhere(self, count: int) -> _Reach:
+        """What all of `count` positions see together."""
+        ends = sorted((self.start, self.start + self.stride * (count - 1)))
+        extent = ends[1] - ends[0] + self.extent
+        # Neighbours that leave a gap between them do not cover what lies between.
+        dense = count == 1 or abs(self.stride) <= self.extent + 1
+        return _Reach(ends[0], 0, extent, self.exact and dense, None)
+
+
+_Reaches = tuple[_Reach, ...]
+
+
+def fields(
+    graph: Graph, sizes: Mapping[TensorId, Shape]
+) -> dict[TensorId, dict[str, tuple[Field, ...]] | None]:
+    """The receptive field of every tensor, by input name, one entry per spatial axis.
+
+    `sizes` without batch axes; None for tensors whose sizes or reads are not known. Inputs that
+    are no maps have no spatial axes and are left out. Linear in the number of steps.
+    """
+    spatial = {spec.name: _spatial(spec.shape, spec.channels_last) for spec in graph.inputs}
+    reaches: dict[TensorId, dict[str, _Reaches] | None] = {}
+    for spec in graph.inputs:
+        start = tuple(_Reach(0, 1, 0, True, axis) for axis in range(len(spec.shape)))
+        reaches[spec.tensor] = {spec.name: start} if spatial[spec.name] else {}
+    for step in graph.steps:
+        found = _through(step, sizes, reaches)
+        for number, tensor in enumerate(step.outputs):
+            reaches[tensor] = found if number == 0 or len(step.outputs) == 1 else _loose(found)
+    return {
+        tensor: None
+        if by_name is None
+        else {
+            name: tuple(_shown(parts[axis]) for axis in spatial[name])
+            for name, parts in by_name.items()
+        }
+        for tensor, by_name in reaches.items()
+    }
+
+
+def _spatial(shape: Shape, channels_last: bool | None) -> tuple[int, ...]:
+    """The spatial axes of an input; none where it is no map."""
+    if channels_last is None:
+        return ()
+    return tuple(range(len(shape) - 1)) if channels_last else tuple(range(1, len(shape)))
+
+
+def _loose(found: dict[str, _Reaches] | None) -> dict[str, _Reaches] | None:
+    """The same as an outer bound: a layer describes the reads of its first output."""
+    if found is None:
+        return None
+    return {
+        name: tuple(replace(reach, exact=False) for reach in parts)
+        for name, parts in found.items()
+    }
+
+
+def _shown(reach: _Reach) -> Field:
+    """Whole positions: the largest count over all phases of a fractional stride."""
+    phases = Fraction(reach.stride).denominator
+    size = 1
+    for o in range(min(phases, 4096)):
+        low = reach.low(o)
+        size = max(size, math.floor(low + reach.extent) - math.ceil(low) + 1)
+    return Field(size, float(reach.stride), float(math.ceil(reach.start)), reach.exact)
+
+
+def _through(
+    step: Step,
+    sizes: Mapping[TensorId, Shape],
+    reaches: Mapping[TensorId, dict[str, _Reaches] | None],
+) -> dict[str, _Reaches] | None:
+    """The reaches of a step's output; None where a size or a read is unknown."""
+    arriving = [reaches.get(tensor) for tensor in step.inputs]
+    if any(part is None for part in arriving):
+        return None
+    try:
+        binding = step.layer.bind(tuple(sizes[tensor] for tensor in step.inputs))
+        links = step.layer.links(binding)
+    except (ConvlensError, NotImplementedError, KeyError):
+        return None
+    joined: dict[str, list[_Reach]] = {}
+    out = binding.output_shapes[0] if binding.output_shapes else ()
+    for by_name, per_axis in zip(arriving, links, strict=False):
+        for name, parts in (by_name or {}).items():
+            moved = [_along(reach, per_axis, out) for reach in parts]
+            if name not in joined:
+                joined[name] = moved
+            else:
+                joined[name] = [
+                    _union(a, b, out) for a, b in zip(joined[name], moved, strict=True)
+                ]
+    return {name: tuple(parts) for name, parts in joined.items()}
+
+
+def _along(reach: _Reach, links: tuple[Link, ...], out: Sizes) -> _Reach:
+    """A reach after one layer whose reads of that tensor are `links`."""
+    if reach.among:
+        return _unhide(reach, links, out)
+    if reach.axis is None or reach.axis >= len(links):
+        return reach
+    link = links[reach.axis]
+    reads = link.reads
+    pointwise = isinstance(reads, Axis) and reads == Axis.same(reads.n_in)
+    if link.out is None:
+        if not pointwise:
+            return reach.everywhere(reads.n_in)
+        free = _free(links, out)
+        if reads.n_in > 1 and free:
+            return replace(reach, axis=None, among=free, count=reads.n_in)
+        return reach.everywhere(reads.n_in)
+    broadcast = pointwise and reads.n_in == 1 and link.out < len(out) and out[link.out] != 1
+    if broadcast:
+        return reach.everywhere(1)
+    low, step, extent, exact = _affine(reads)
+    spread = abs(reach.stride) * extent
+    start = reach.start + reach.stride * (low if reach.stride >= 0 else low + extent)
+    fine = exact and reach.exact and (_is_int(step) or abs(reach.stride) == 1)
+    dense = extent == 0 or abs(reach.stride) <= reach.extent + 1
+    return _Reach(start, reach.stride * step, reach.extent + spread, fine and dense, link.out)
+
+
+def _is_int(number: Number) -> bool:
+    return isinstance(number, int) or number.denominator == 1
+
+
+def _free(links: tuple[Link, ...], out: Sizes) -> frozenset[int]:
+    """The output axes that no input axis is linked to: where hidden ones went."""
+    linked = {link.out for link in links if link.out is not None}
+    return frozenset(axis for axis in range(len(out)) if axis not in linked)
+
+
+def _unhide(reach: _Reach, links: tuple[Link, ...], out: Sizes) -> _Reach:
+    """A hidden axis stays hidden while each number reads one number; else all of it is seen."""
+    among: set[int] = set()
+    for axis in reach.among:
+        if axis >= len(links):
+            continue
+        link = links[axis]
+        if link.reads.kernel > 1:
+            whole = link.out is None and len(reach.among) == 1
+            seen = reach.everywhere(reach.count)
+            return replace(seen, exact=seen.exact and whole)
+        among |= _free(links, out) if link.out is None else {link.out}
+    if not among:
+        return reach.everywhere(reach.count)
+    return replace(reach, among=frozenset(among))
+
+
+def _affine(reads: AxisReads) -> tuple[Number, Number, Number, bool]:
+    """(low, step, extent, exact): output o reads step*o + low .. step*o + low + extent."""
+    if isinstance(reads, Axis):
+        reach = reads.dilation * (reads.kernel - 1)
+        low, step = -reads.pad + min(0, reach), reads.stride
+        if reads.up == 1:
+            return low, step, abs(reach), True
+        even = abs(reads.dilation) == 1 and reads.kernel % reads.up == 0
+        parts = (Fraction(n, reads.up) for n in (low, step, abs(reach)))
+        low_part, step_part, reach_part = parts
+        return low_part, step_part, reach_part, even
+    return _fitted(reads)
+
+
+def _fitted(reads: AxisReads) -> tuple[Number, Number, Number, bool]:
+    """The line under a table of reads, away from its borders where it is long enough."""
+    ends = np.array([reads.field(o, o) for o in range(reads.n_out)], dtype=np.int64)
+    first, last = (reads.n_out // 4, reads.n_out - reads.n_out // 4)
+    places = range(first, max(last, first + 1))
+    best: tuple[Number, Number, Number] | None = None
+    for step in (Fraction(1), Fraction(reads.n_in, reads.n_out)):
+        low = min(int(ends[o, 0]) - step * o for o in places)
+        extent = max(int(ends[o, 1]) - step * o for o in places) - low
+        if best is None or extent < best[2]:
+            best = (low, step, extent)
+    assert best is not None
+    low, step, extent = best
+    exact = all(
+        math.ceil(low + step * o) == ends[o, 0] and math.floor(low + step * o + extent) == ends[o, 1]
+        for o in places
+    )
+    return low, step, extent, exact
+
+
+def _union(a: _Reach, b: _Reach, out: Sizes) -> _Reach:
+    """What either of two reaches of one tensor sees; exact where they move alike and meet."""
+    if a == b:
+        return a
+    if (a.axis, a.stride, a.among) == (b.axis, b.stride, b.among):
+        low, high = min(a.start, b.start), max(a.start + a.extent, b.start + b.extent)
+        meet = max(a.start, b.start) <= min(a.start + a.extent, b.start + b.extent) + 1
+        nested = _holds(a, b, 0) or _holds(b, a, 0)
+        exact = a.exact and b.exact and (meet or nested)
+        return replace(a, start=low, extent=high - low, exact=exact)
+    if a.among or b.among:
+        a, b = (r.everywhere(r.count) if r.among else r for r in (a, b))
+        return replace(_union(a, b, out), exact=False)
+    still = [r for r in (a, b) if r.axis is None]
+    ends = [_last(r, out) for r in (a, b)]
+    if still:
+        low = min(r.low(o) for r, end in zip((a, b), ends, strict=True) for o in (0, end))
+        high = max(
+            r.low(o) + r.extent for r, end in zip((a, b), ends, strict=True) for o in (0, end)
+        )
+        inside = low == still[0].start and high == still[0].start + still[0].extent
+        return _Reach(low, 0, high - low, inside and a.exact and b.exact, None)
+    wide, other = (a, b) if a.extent >= b.extent else (b, a)
+    end = min(ends)
+    low = min(wide.start, *(other.low(o) - wide.stride * o for o in (0, end)))
+    high = max(
+        wide.start + wide.extent,
+        *(other.low(o) + other.extent - wide.stride * o for o in (0, end)),
+    )
+    return replace(wide, start=low, extent=high - low, exact=False)
+
+
+def _holds(a: _Reach, b: _Reach, o: int) -> bool:
+    """Whether `a` covers `b` at position o."""
+    return a.low(o) <= b.low(o) and b.low(o) + b.extent <= a.low(o) + a.extent
+
+
+def _last(reach: _Reach, out: Sizes) -> int:
+    return out[reach.axis] - 1 if reach.axis is not None and reach.axis < len(out) else 0
+
+
+# -- one position --------------------------------------------------------------------------------
+
+
+def seen(graph: Graph, sizes: Mapping[TensorId, Sizes], tensor: TensorId, at: Index) -> dict[str, Box]:
+    """By input name: the range (first, last) of positions that one number sees, axis by axis.
+
+    Clipped to the input; an axis is None where nothing real is seen. An outer bound where reads
+    leave holes. Inputs that cannot reach the number are left out.
+    """
+    boxes: dict[TensorId, Box] = {tensor: tuple((n, n) for n in at)}
+    for step in reversed(_before(graph, tensor)):
+        held = [boxes[made] for made in step.outputs if made in boxes]
+        if not held:
+            continue
+        box = held[0] if len(held) == 1 else _cover(held)
+        binding = step.layer.bind(tuple(sizes[source] for source in step.inputs))
+        try:
+            links = step.layer.links(binding)
+        except NotImplementedError:
+            continue
+        for source, per_axis, shape in zip(
+            step.inputs, links, binding.input_shapes, strict=False
+        ):
+            part = _reads(per_axis, box, shape, binding)
+            boxes[source] = _cover([boxes[source], part]) if source in boxes else part
+    return {spec.name: boxes[spec.tensor] for spec in graph.inputs if spec.tensor in boxes}
+
+
+def _before(graph: Graph, tensor: TensorId) -> list[Step]:
+    """The steps that a tensor depends on, in order."""
+    wanted, needed = {tensor}, []
+    for step in reversed(graph.steps):
+        if wanted.intersection(step.outputs):
+            wanted.update(step.inputs)
+            needed.append(step)
+    return needed[::-1]
+
+
+def _reads(links: tuple[Link, ...], box: Box, shape: Sizes, binding: Binding) -> Box:
+    """The input box that an output box reads."""
+    parts: list[tuple[int, int] | None] = []
+    for link, size in zip(links, shape, strict=True):
+        span = None if link.out is None or link.out >= len(box) else box[link.out]
+        if link.out is None or (size == 1 and binding.output_shapes[0][link.out] != 1):
+            parts.append((0, size - 1))
+        elif span is None:
+            parts.append(None)
+        else:
+            low, high = link.reads.field(*span)
+            low, high = max(low, 0), min(high, size - 1)
+            parts.append((low, high) if low <= high else None)
+    return tuple(parts)
+
+
+def _cover(boxes: Iterable[Box]) -> Box:
+    """The smallest box around all of them."""
+    parts: list[tuple[int, int] | None] = []
+    for spans in zip(*boxes, strict=True):
+        real = [span for span in spans if span is not None]
+        parts.append(
+            (min(low for low, _ in real), max(high for _, high in real)) if real else None
+        )
+    return tuple(parts)
