@@ -114,22 +114,28 @@ class Model:
 
     # -- running --------------------------------------------------------------------------------
 
-    def run(self, x: Any = None, *, budget: int | None = None) -> Run:
+    def run(
+        self, x: Any = None, *, resize: bool = False, crop: bool = False, budget: int | None = None
+    ) -> Run:
         """Run on an array, a picture's path, a mapping by input name, or (None) the default input.
 
         One sample or a batch. The default is a built-in's own picture, else seeded noise; the run
-        says which. `budget` is how many bytes of tensors are kept.
+        says which. Pictures are scaled to the model's size only with `resize`, and their middle is
+        cut out only with `crop`. `budget` is how many bytes of tensors are kept.
         """
         from .engine import DEFAULT_BUDGET
 
-        feeds, origin = self.feeds(x)
+        feeds, origin = self.feeds(x, resize=resize, crop=crop)
         return Run(self, self.engine.execute(feeds, budget or DEFAULT_BUDGET), origin)
 
-    def feeds(self, x: Any = None) -> tuple[dict[str, Array], InputFact]:
+    def feeds(
+        self, x: Any = None, *, resize: bool = False, crop: bool = False
+    ) -> tuple[dict[str, Array], InputFact]:
         """The arrays for every input, with their batch axes, and where they come from."""
         from .inputs import prepare
 
-        return prepare(self.graph, x, self._shapes(), seed=NOISE_SEED)
+        shapes = self._shapes()
+        return prepare(self.graph, x, shapes, seed=NOISE_SEED, resize=resize, crop=crop)
 
     def predict(self, x: Any, batch_size: int = 32) -> Any:
         """The model's outputs for a whole batch, `batch_size` samples at a time."""
@@ -159,9 +165,13 @@ class Model:
 
     def export(self, path: str | Path, *, input: Any = None, **options: Any) -> Path:
         """Write the interactive page as one offline HTML file."""
-        from .page import export
+        return self.run(input).export(path, **options)
 
-        return export(self.run(input), Path(path), **options)
+    def save(self, path: str | Path) -> Path:
+        """Write the model as `.onnx` or `.keras`. Raises ArgumentError for another ending."""
+        from .writers import write
+
+        return write(self.graph, Path(path))
 
 
 class Run:
@@ -233,6 +243,12 @@ class Run:
             output=output,
         )
         return Explanation(fact)
+
+    def export(self, path: str | Path, **options: Any) -> Path:
+        """Write the interactive page of this run as one offline HTML file."""
+        from .page import export
+
+        return export(self, Path(path), **options)
 
 
 class Explanation:

@@ -2,46 +2,81 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .engine import as_feed
+from .engine import LARGEST_TENSOR, as_feed
 from .errors import ArgumentError, InputError, near_miss
 from .explain.facts import InputFact
 from .layers.base import Array, Shape
 from .model import Graph, Input
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 LARGEST_PICTURE = 64_000_000
 PICTURES = "PNG, JPEG, GIF, BMP, WebP, TIFF"
 
 
+@dataclass(frozen=True)
+class _Fitting:
+    """What may be done to a picture so that it fits."""
+
+    resize: bool = False
+    crop: bool = False
+
+
 def prepare(
-    graph: Graph, x: Any, shapes: Mapping[str, Shape], *, seed: int
+    graph: Graph,
+    x: Any,
+    shapes: Mapping[str, Shape],
+    *,
+    seed: int,
+    resize: bool = False,
+    crop: bool = False,
 ) -> tuple[dict[str, Array], InputFact]:
     """Arrays with batch axes for every input of `graph`, and where they come from.
 
-    `x` is an array, a path, a mapping from input names to those, or None for the default.
-    `shapes` are the input shapes with given sizes filled in. Raises InputError, ArgumentError.
+    `x` is an array, a picture's or `.npy` file's path, a mapping from input names to those, or
+    None for the default. `shapes` are the input shapes with given sizes filled in. Raises
+    InputError, ArgumentError.
     """
     given = _by_name(graph, x)
+    fitting = _Fitting(resize, crop)
     feeds: dict[str, Array] = {}
     sources: list[str] = []
     remarks: list[str] = []
     for spec in graph.inputs:
+        shape = shapes[spec.name]
         if spec.name in given:
-            array, source, said = _read(spec, given[spec.name], shapes[spec.name])
+            array, source, said = _read(spec, given[spec.name], shape, fitting)
         else:
-            array, source, said = _default(spec, shapes[spec.name], seed)
+            array, source, said = _default(spec, shape, seed)
         feed = as_feed(spec, array)
         feeds[spec.name] = feed
         sources.append(source)
         remarks += said + _warn(spec, feed)
+    _check_batches(graph, feeds)
     source = "noise" if "noise" in sources else (sources[0] if sources else "none")
     return feeds, InputFact(source, seed if source == "noise" else None, tuple(remarks))
+
+
+def _check_batches(graph: Graph, feeds: Mapping[str, Array]) -> None:
+    """Raise InputError unless all batched inputs hold the same number of samples."""
+    counts = {spec.name: feeds[spec.name].shape[0] for spec in graph.inputs if spec.batched}
+    if len(set(counts.values())) > 1:
+        raise InputError(
+            "the inputs hold different numbers of samples",
+            where=graph.name,
+            given=", ".join(f"{name}: {count}" for name, count in counts.items()),
+            needed="the same number for every input",
+        )
 
 
 def _by_name(graph: Graph, x: Any) -> dict[str, Any]:
@@ -60,7 +95,15 @@ def _by_name(graph: Graph, x: Any) -> dict[str, Any]:
                     hint=near_miss(str(name), names),
                 )
         return dict(x)
-    if len(names) > 1 and isinstance(x, (list, tuple)) and len(x) == len(names):
+    if len(names) > 1 and isinstance(x, list | tuple):
+        if len(x) != len(names):
+            raise ArgumentError(
+                "the model has another number of inputs",
+                where=graph.name,
+                given=f"{len(x)}",
+                needed=f"{len(names)}: {', '.join(names)}",
+                hint="a mapping from input names to arrays may leave some out",
+            )
         return dict(zip(names, x, strict=True))
     return {names[0]: x} if names else {}
 
@@ -73,22 +116,45 @@ def _default(spec: Input, shape: Shape, seed: int) -> tuple[NDArray[Any], str, l
         raise ArgumentError(
             "the model leaves the size of its input open",
             where=f"`{spec.name}`",
-            given=str(shape),
+            given=_named(shape),
             needed="a size, or an input",
             hint="give --input IMAGE, or --input-shape with a number for every None",
         )
     sizes = tuple(int(size) for size in shape if size is not None)
+    _check_bytes(sizes, spec)
     noise = np.random.default_rng(seed).random(sizes, dtype=np.float32)
     return noise, "noise", []
 
 
-def _read(spec: Input, value: Any, shape: Shape) -> tuple[NDArray[Any], str, list[str]]:
+def _check_bytes(sizes: tuple[int, ...], spec: Input) -> None:
+    """Raise InputError before an absurd allocation."""
+    count = 1
+    for size in sizes:
+        count *= size
+    if 4 * count > LARGEST_TENSOR:
+        raise InputError(
+            f"the input would take {4 * count / 1e9:,.0f} GB",
+            where=f"`{spec.name}`",
+            given=_named(sizes),
+            needed=f"at most {LARGEST_TENSOR / 1e9:.0f} GB",
+            hint="give a smaller --input-shape",
+        )
+
+
+def _named(shape: Shape) -> str:
+    return str(tuple(shape))
+
+
+def _read(
+    spec: Input, value: Any, shape: Shape, fitting: _Fitting
+) -> tuple[NDArray[Any], str, list[str]]:
     """(array, source, remarks) of what was given for an input."""
-    if isinstance(value, (str, Path)):
+    if isinstance(value, str | Path):
         path = Path(value)
         if path.suffix.lower() == ".npy":
             return read_npy(path), "file", []
-        array, remarks = read_picture(path, shape, spec.channels_last is not False)
+        last = spec.channels_last is not False
+        array, remarks = read_picture(path, shape, last, resize=fitting.resize, crop=fitting.crop)
         return array, "file", remarks
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
@@ -99,11 +165,13 @@ def read_npy(path: Path) -> NDArray[Any]:
     """An array from a `.npy` file; nothing pickled is ever loaded. Raises InputError."""
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False, mmap_mode="r")
+    except FileNotFoundError:
+        raise InputError("there is no such file", where=str(path)) from None
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
             "the array cannot be read",
             where=str(path),
-            given=str(error).splitlines()[0],
+            given=_first_line(error),
             needed="a .npy file of numbers",
             hint="write it with numpy.save",
         ) from None
@@ -111,45 +179,112 @@ def read_npy(path: Path) -> NDArray[Any]:
 
 
 def read_picture(
-    path: Path, shape: Shape, channels_last: bool, *, resize: bool = False
+    source: Path | bytes | BinaryIO,
+    shape: Shape,
+    channels_last: bool,
+    *,
+    resize: bool = False,
+    crop: bool = False,
+    label: str = "the picture",
 ) -> tuple[NDArray[np.float32], list[str]]:
     """(picture as float32 in 0..1, what was done to it), grey or RGB as `shape` wants.
 
-    Never resized unless `resize`. Raises InputError for what Pillow cannot decode.
+    `source` is a path, the bytes of a file or an open file; `label` names the latter two in
+    messages. `shape` is (height, width, channels) or (channels, height, width). The picture is
+    never scaled unless `resize`; `crop` cuts its middle out: of the model's size, or, with
+    `resize`, the largest part of the model's proportions. Raises InputError for what Pillow cannot
+    decode and for pictures over 64 million pixels.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    channels = (shape[-1] if channels_last else shape[0]) if shape else None
-    spatial = shape[:-1] if channels_last else shape[1:]
-    try:
-        with Image.open(path) as opened:
-            if opened.width * opened.height > LARGEST_PICTURE:
-                raise InputError(
-                    "the picture is too large",
-                    where=str(path),
-                    given=f"{opened.width}x{opened.height}",
-                    needed=f"at most {LARGEST_PICTURE:,} pixels",
-                )
-            picture = opened.convert("L" if channels == 1 else "RGB")
-    except FileNotFoundError:
-        raise InputError("there is no such file", where=str(path)) from None
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(
-            "the picture cannot be read",
-            where=str(path),
-            given=str(error).splitlines()[0],
-            needed=f"{PICTURES}, or a .npy array",
-        ) from None
+    where = str(source) if isinstance(source, Path) else label
+    channels = (shape[-1] if channels_last else shape[0]) if len(shape) == 3 else 1
+    spatial = (shape[:-1] if channels_last else shape[1:]) if len(shape) == 3 else shape
+    picture = _decode(source, where, channels)
     remarks = ["pixels 0..255 were divided by 255"]
-    if resize and len(spatial) == 2 and None not in spatial:
-        height, width = (int(size) for size in spatial if size is not None)
-        if picture.size != (width, height):
-            remarks.append(f"resized from {picture.width}x{picture.height} to {width}x{height}")
-            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    if len(spatial) == 2 and spatial[0] is not None and spatial[1] is not None:
+        size = (spatial[1], spatial[0])
+        if crop and picture.size != size:
+            picture, said = _crop(picture, size, resize, where)
+            remarks += said
+        if resize and picture.size != size:
+            remarks.append(f"scaled from {picture.width}x{picture.height} to {size[0]}x{size[1]}")
+            picture = picture.resize(size, resample=2)
+        if picture.size != size:
+            raise _wrong_size(picture, size, where)
     array = np.asarray(picture, dtype=np.float32) / np.float32(255)
+    if len(shape) == 2:
+        return array, remarks
     if array.ndim == 2:
         array = array[:, :, None]
     return (array if channels_last else array.transpose(2, 0, 1)), remarks
+
+
+def _decode(source: Path | bytes | BinaryIO, where: str, channels: int | None) -> Image:
+    """The picture, grey for one channel, RGBA for four, else RGB; its size is checked first."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    mode = {1: "L", 4: "RGBA"}.get(channels or 3, "RGB")
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with Image.open(file) as opened:
+            if opened.width * opened.height > LARGEST_PICTURE:
+                raise InputError(
+                    "the picture is too large",
+                    where=where,
+                    given=f"{opened.width}x{opened.height}",
+                    needed=f"at most {LARGEST_PICTURE:,} pixels",
+                )
+            return ImageOps.exif_transpose(opened).convert(mode)
+    except FileNotFoundError:
+        raise InputError("there is no such file", where=where) from None
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            "the picture is too large",
+            where=where,
+            given=_first_line(error),
+            needed=f"at most {LARGEST_PICTURE:,} pixels",
+        ) from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            "the picture cannot be read",
+            where=where,
+            given=_first_line(error),
+            needed=f"{PICTURES}, or a .npy array",
+        ) from None
+
+
+def _crop(
+    picture: Image, size: tuple[int, int], scaled: bool, where: str
+) -> tuple[Image, list[str]]:
+    """The picture's middle: of `size`, or when it is `scaled` after, of its proportions."""
+    width, height = size
+    if scaled:
+        factor = min(picture.width / width, picture.height / height)
+        width, height = max(1, round(width * factor)), max(1, round(height * factor))
+    if picture.width < width or picture.height < height:
+        raise _wrong_size(picture, size, where)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    if (width, height) == picture.size:
+        return picture, []
+    cut = picture.crop((left, top, left + width, top + height))
+    return cut, [f"cut from {picture.width}x{picture.height} to its middle {width}x{height}"]
+
+
+def _wrong_size(picture: Image, size: tuple[int, int], where: str) -> InputError:
+    return InputError(
+        "the picture does not have the model's size",
+        where=where,
+        given=f"{picture.width}x{picture.height} (width x height)",
+        needed=f"{size[0]}x{size[1]}",
+        hint="--resize scales it, --crop cuts its middle out; both together keep its proportions "
+        "(in Python: resize=True, crop=True)",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
 
 
 def _warn(spec: Input, feed: Array) -> list[str]:

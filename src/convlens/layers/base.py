@@ -154,8 +154,8 @@ class Layer(ABC):
             self, sizes, known(self.output_shapes(sizes)), self.spatial_axes(sizes)
         )
 
-    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
-        """Per input, per axis: how it is read. Feeds the receptive field and the highlights."""
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
+        """Per input, per axis: how output number `output` reads it; feeds receptive fields."""
         raise NotImplementedError
 
     def derivation(self, shapes: tuple[Shape, ...]) -> tuple[Derivation, ...]:
@@ -171,6 +171,14 @@ class Layer(ABC):
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         """What people get wrong about this layer, with its own numbers."""
         return ()
+
+    def apart(self, filters: range) -> Layer | None:
+        """The layer that keeps the partial sums of these filters apart, or None.
+
+        It makes one map per input map and filter (input maps slowest), without a bias; adding them
+        up over the input maps gives this layer's sums.
+        """
+        return None
 
     # -- numbers --------------------------------------------------------------------------------
 

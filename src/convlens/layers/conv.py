@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -38,7 +38,7 @@ from .spatial import (
     window_derivation,
     window_sizes,
 )
-from .weight import Weight
+from .weight import Values, Weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ class _Convolution(Layer):
             window.bind(n) for window, n in zip(self.windows, spatial, strict=True)
         )
 
-    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         channel = Link(None, Axis.whole(self.channels))
         return (map_links(binding.axes, channel, self.channels_last),)
 
@@ -200,6 +200,22 @@ class Conv(_Convolution):
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         spatial, _ = split(shapes[0], self.channels_last)
         return conv_notes(self, spatial)
+
+    def apart(self, filters: range) -> Conv | None:
+        """Keras' DepthwiseConv2D with depth_multiplier = filters, on the same kernel weights."""
+        if self.groups != 1 or self.channels < 2:
+            return None
+        taps = self.kernel.canonical[2:]
+        shape = (self.channels * len(filters), 1, *taps)
+
+        def load() -> Any:
+            block = self.kernel.view()[filters.start : filters.stop]
+            return block.swapaxes(0, 1).reshape(shape)
+
+        kernel = Weight(
+            self.kernel.name, shape, self.kernel.axes, Values(load, self.kernel.values.origin)
+        )
+        return replace(self, kernel=kernel, bias=None, groups=self.channels)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0

@@ -1,0 +1,81 @@
+"""The `convlens` command. Facts go to stdout, everything else to stderr.
+
+Exit codes: 0 done; 1 the answer is no; 2 wrong use; 3 a model or input that cannot be read or
+explained; 130 stopped with Ctrl-C; 141 whoever read our output has gone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+DONE, NO, WRONG_USE, UNREADABLE, STOPPED, NO_READER = 0, 1, 2, 3, 130, 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code. Never a traceback unless `--debug` asks for it."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        say("stopped")
+        return STOPPED
+    except BrokenPipeError:
+        # Python would complain again when it flushes stdout at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO_READER
+    except Exception as error:
+        if debug:
+            raise
+        return _failed(error)
+    return code
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr."""
+    print(text, file=sys.stderr)
+
+
+def _run(words: list[str]) -> int:
+    import click
+
+    from .commands import convlens
+
+    try:
+        result = convlens.main(words, prog_name="convlens", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return WRONG_USE
+    except click.Abort:
+        say("stopped")
+        return STOPPED
+    except click.ClickException as error:
+        error.show()
+        return WRONG_USE
+    return result if isinstance(result, int) else DONE
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong; the exit code for it."""
+    from ..errors import ArgumentError, ConvlensError
+
+    if isinstance(error, ConvlensError):
+        say(f"convlens: {error}")
+        return WRONG_USE if isinstance(error, ArgumentError) else UNREADABLE
+    if isinstance(error, MemoryError):
+        say("convlens: there is not enough memory for this\n  hint:   give a smaller input")
+    elif isinstance(error, RecursionError):
+        say("convlens: the model is nested too deeply\n  hint:   convlens follows 1,000 levels")
+    else:
+        text = " ".join(str(error).split())[:200]
+        say(
+            f"convlens: an error of ours, not of yours: {type(error).__name__}: {text}\n"
+            "  hint:   run it again with --debug and report what it prints"
+        )
+    return UNREADABLE
