@@ -396,6 +396,15 @@ def as_feed(spec: Input, array: NDArray[Any]) -> Array:
             "the input is not an array of numbers", where=spec.name, given=str(given.dtype)
         )
     shape = spec.shape
+    if not spec.batched:
+        if given.ndim == len(shape) and _fits(given.shape, shape):
+            return np.asarray(given, dtype=np.float32, order="C")
+        raise InputError(
+            "the input does not fit the model",
+            where=spec.name,
+            given=str(given.shape),
+            needed=f"{_named(shape)}; this input has no batch axis",
+        )
     candidates = [given, given[None]] if given.ndim <= len(shape) + 1 else []
     if shape and 1 in shape and given.ndim <= len(shape):
         place = len(shape) - 1 if shape[-1] == 1 else shape.index(1)
