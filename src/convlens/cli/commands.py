@@ -69,8 +69,14 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
-              help="The version.")  # fmt: skip
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="The version.",
+)
 @click.pass_context
 def convlens(ctx: click.Context) -> None:
     """See how each layer of your network turns its input into its output.
@@ -99,7 +105,7 @@ def _running(command: Command) -> Command:
             multiple=True,
             metavar="[NAME=]FILE",
             help="A picture or a .npy array; once per input of the model.",
-        ),  # fmt: skip
+        ),
     ):
         command = option(command)
     return command
@@ -118,8 +124,13 @@ def _print_json(facts: dict[str, Any]) -> None:
 @click.option(
     "--input-shape", metavar="28,28,1", help="Sizes the model leaves open; no batch axis."
 )
-@click.option("--style", type=click.Choice(["convlens", "keras", "classic"]), default="convlens",
-              show_default=True, help="Our table, Keras 3's, or the ruled table of older Keras.")  # fmt: skip
+@click.option(
+    "--style",
+    type=click.Choice(["convlens", "keras", "classic"]),
+    default="convlens",
+    show_default=True,
+    help="Our table, Keras 3's, or the ruled table of older Keras.",
+)
 @click.option("--architecture", metavar="FILE", help="The architecture of a weights-only file.")
 @click.option("--json", "as_json", is_flag=True, help="The facts as JSON.")
 def summary(
@@ -156,8 +167,13 @@ def summary(
 @click.option(
     "--output", type=int, default=0, metavar="N", help="Which output of a layer that has several."
 )
-@click.option("--depth", type=click.IntRange(0, 20), default=0, metavar="N",
-              help="Follow the largest terms back this many layers.")  # fmt: skip
+@click.option(
+    "--depth",
+    type=click.IntRange(0, 20),
+    default=0,
+    metavar="N",
+    help="Follow the largest terms back this many layers.",
+)
 @click.option("--numpy", "as_numpy", is_flag=True, help="Lines of NumPy that reproduce the number.")
 @click.option("--json", "as_json", is_flag=True, help="The facts as JSON.")
 def explain(
