@@ -1,0 +1,325 @@
+"""What each ONNX operator is, as a layer: the only place that knows these names.
+
+A function gets a `Site` and gives a `Made`, or raises `NotOurs` with the reason: then the node
+still runs, and is shown as what it is, unexplained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..axis import Window
+from ..layers.activate import Clip, Identity
+from ..layers.adaptive import LpPool
+from ..layers.base import Layer
+from ..layers.conv import Conv, ConvTranspose
+from ..layers.dense import Dense
+from ..layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
+from ..layers.lrn import LRN
+from ..layers.matmul import MatMul
+from ..layers.normalize import BatchNorm
+from ..layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
+from ..layers.softmax import LogSoftmax, Softmax
+from ..layers.spatial import axis_names
+from ..layers.weight import Values, Weight
+from .onnx_infer import Unknown
+from .onnx_rules import transposed_windows, windows
+from .onnx_site import Made, NotOurs, Site
+
+Builder = Callable[[Site], Made]
+BUILDERS: dict[tuple[str, str], Builder] = {}
+
+
+def builds(*operators: str, domain: str = "") -> Callable[[Builder], Builder]:
+    """Enter a function into the table for these operators."""
+
+    def enter(function: Builder) -> Builder:
+        BUILDERS.update(dict.fromkeys([(domain, operator) for operator in operators], function))
+        return function
+
+    return enter
+
+
+# --- convolutions -----------------------------------------------------------------------------
+
+
+def kernel_weight(site: Site, place: int, names: tuple[str, str]) -> Weight:
+    """The kernel of a convolution: two axes of channels, then its window."""
+    shape = site.fixed(place, "kernel").shape
+    if len(shape) < 3 or 0 in shape:
+        raise NotOurs(f"a kernel of shape {shape}")
+    return site.weight(place, (*names, *axis_names(len(shape) - 2)), "kernel")
+
+
+@builds("Conv")
+def _conv(site: Site) -> Made:
+    site.need_batch()
+    kernel = kernel_weight(site, 1, ("filters", "maps"))
+    rank = len(kernel.shape) - 2
+    if len(site.full()) != rank + 2:
+        raise NotOurs("the input and the kernel differ in rank")
+    bias = site.weight(2, ("filters",), "bias") if site.given(2) else None
+    groups = int(site.node.get("group", 1))
+    if groups < 1 or kernel.shape[0] % groups:
+        raise NotOurs(f"{kernel.shape[0]} filters do not fall into {groups} groups")
+    found = _windows(site, kernel.shape[2:])
+    return site.of(Conv(kernel, bias, found, groups, False), channels_last=False)
+
+
+def _windows(site: Site, kernel: tuple[int, ...]) -> tuple[Window, ...]:
+    try:
+        return windows(site.context, kernel)
+    except Unknown:
+        raise NotOurs("its strides, dilations or pads do not fit its kernel") from None
+
+
+@builds("ConvTranspose")
+def _conv_transpose(site: Site) -> Made:
+    site.need_batch()
+    kernel = kernel_weight(site, 1, ("maps", "filters"))
+    bias = site.weight(2, ("filters",), "bias") if site.given(2) else None
+    groups = int(site.node.get("group", 1))
+    sizes = tuple(size for size in site.full())
+    try:
+        found = transposed_windows(site.context, kernel.shape[2:], sizes)
+    except Unknown:
+        raise NotOurs("its padding follows from a size that is known only when it runs") from None
+    return site.of(ConvTranspose(kernel, bias, found, groups, False), channels_last=False)
+
+
+# --- pools ------------------------------------------------------------------------------------
+
+
+@builds("MaxPool")
+def _max_pool(site: Site) -> Made:
+    site.need_batch()
+    if site.also(1):
+        raise NotOurs("it also gives the positions of its winners")
+    found = _windows(site, tuple(site.node.get("kernel_shape") or ()))
+    return site.of(MaxPool(found, False), channels_last=False)
+
+
+@builds("AveragePool")
+def _average_pool(site: Site) -> Made:
+    site.need_batch()
+    found = _windows(site, tuple(site.node.get("kernel_shape") or ()))
+    counts = bool(site.node.get("count_include_pad", 0))
+    return site.of(AveragePool(found, False, counts), channels_last=False)
+
+
+@builds("LpPool")
+def _lp_pool(site: Site) -> Made:
+    site.need_batch()
+    found = _windows(site, tuple(site.node.get("kernel_shape") or ()))
+    return site.of(LpPool(found, False, int(site.node.get("p", 2))), channels_last=False)
+
+
+@builds("GlobalAveragePool", "GlobalMaxPool")
+def _global_pool(site: Site) -> Made:
+    site.need_batch()
+    if len(site.full()) < 3:
+        raise NotOurs("a global pool of what is no map")
+    kind = GlobalMaxPool if "Max" in site.node.op else GlobalAveragePool
+    return site.of(kind(False, True), channels_last=False)
+
+
+# --- products ---------------------------------------------------------------------------------
+
+
+@builds("Gemm")
+def _gemm(site: Site) -> Made:
+    site.need_batch()
+    node = site.node
+    if node.get("transA", 0):
+        raise NotOurs("it turns its input around the batch axis")
+    alpha, beta = float(node.get("alpha", 1.0)), float(node.get("beta", 1.0))
+    shape = site.fixed(1, "kernel").shape
+    if len(shape) != 2:
+        raise NotOurs(f"a kernel of shape {shape}")
+    turned = bool(node.get("transB", 0))
+    axes = ("units", "features") if turned else ("features", "units")
+    order = () if turned else (1, 0)
+    units = shape[0] if turned else shape[1]
+    if alpha == 1.0:
+        kernel = site.weight(1, axes, "kernel", order)
+    else:
+        scaled = site.changed(1, "kernel", shape, lambda a: a * np.float32(alpha), axes)
+        kernel = Weight(scaled.name, shape, axes, scaled.values, order)
+    bias = _bias(site, 2, units, beta) if site.given(2) else None
+    return site.of(Dense(kernel, bias), channels_last=None)
+
+
+def _bias(site: Site, place: int, units: int, beta: float = 1.0) -> Weight:
+    """A constant that is added to every row, as a bias."""
+    shape = site.fixed(place, "bias").shape
+    if beta == 1.0 and shape == (units,):
+        return site.weight(place, ("units",), "bias")
+    if len(shape) == 2 and shape[0] != 1:
+        raise NotOurs("a bias that differs along the batch axis")
+    if not shape or shape[-1] in (1, units):
+
+        def whole(array: Any) -> Any:
+            return np.broadcast_to(np.asarray(array).reshape(-1) * np.float32(beta), (units,))
+
+        return site.changed(place, "bias", (units,), whole, ("units",))
+    raise NotOurs(f"a bias of shape {shape}")
+
+
+@builds("MatMul")
+def _matmul(site: Site) -> Made:
+    if site.constant(1) is not None and site.constant(0) is None:
+        shape = site.fixed(1, "kernel").shape
+        if len(shape) == 2 and len(site.sample()) >= 1:
+            kernel = site.weight(1, ("features", "units"), "kernel", (1, 0))
+            return site.of(Dense(kernel, None), channels_last=None)
+    a, b = site.data(0), site.data(1)
+    return of_two(site, MatMul(), a, b)
+
+
+def of_two(site: Site, layer: Layer, a: str, b: str) -> Made:
+    """A layer that reads two tensors which both have the batch axis, or both have none."""
+    ranks = {len(site.full(0)), len(site.full(1))}
+    if site.batched(0) != site.batched(1) or (site.batched(0) and len(ranks) > 1):
+        raise NotOurs("its inputs are not aligned along the batch axis")
+    return site.of(layer, a, b, channels_last=None)
+
+
+# --- normalisation ----------------------------------------------------------------------------
+
+
+@builds("BatchNormalization")
+def _batch_norm(site: Site) -> Made:
+    site.need_batch()
+    if site.node.get("training_mode", 0):
+        raise NotOurs("it measures the batch that it is given")
+    gamma, beta = (site.weight(n, ("maps",), what) for n, what in ((1, "scale"), (2, "bias")))
+    mean, variance = (
+        site.weight(n, ("maps",), what, trainable=False)
+        for n, what in ((3, "mean"), (4, "variance"))
+    )
+    epsilon = float(np.float32(site.node.get("epsilon", 1e-5)))
+    return site.of(BatchNorm(gamma, beta, mean, variance, epsilon, 0))
+
+
+@builds("InstanceNormalization")
+def _instance_norm(site: Site) -> Made:
+    site.need_batch()
+    gamma, beta = site.weight(1, ("maps",), "scale"), site.weight(2, ("maps",), "bias")
+    epsilon = float(np.float32(site.node.get("epsilon", 1e-5)))
+    return site.of(GroupNorm(gamma, beta, gamma.shape[0], False, epsilon))
+
+
+@builds("GroupNormalization")
+def _group_norm(site: Site) -> Made:
+    site.need_batch()
+    groups = int(site.node.get("num_groups", 1))
+    channels = site.sample()[0]
+    gamma, beta = site.weight(1, ("maps",), "scale"), site.weight(2, ("maps",), "bias")
+    if gamma.shape != (channels,):
+        # Before opset 21 there was one number per group.
+        if channels is None or gamma.shape != (groups,):
+            raise NotOurs("a scale that fits neither its maps nor its groups")
+        each = channels // groups
+        gamma, beta = (
+            site.changed(n, what, (channels,), lambda a: np.repeat(a, each), ("maps",))
+            for n, what in ((1, "scale"), (2, "bias"))
+        )
+    epsilon = float(np.float32(site.node.get("epsilon", 1e-5)))
+    return site.of(GroupNorm(gamma, beta, groups, False, epsilon))
+
+
+@builds("LayerNormalization", "RMSNormalization")
+def _layer_norm(site: Site) -> Made:
+    if site.also(1, 2):
+        raise NotOurs("it also gives its mean and deviation")
+    rank = len(site.full())
+    first = int(site.node.get("axis", -1)) % rank
+    axes = tuple(site.axis(n) for n in range(first, rank))
+    epsilon = float(np.float32(site.node.get("epsilon", 1e-5)))
+    gamma = site.aligned(1, 0)
+    if site.node.op == "RMSNormalization":
+        return site.of(RMSNorm(gamma, axes, epsilon))
+    beta = site.aligned(2, 0) if site.given(2) else None
+    return site.of(LayerNorm(gamma, beta, axes, epsilon))
+
+
+@builds("LRN")
+def _lrn(site: Site) -> Made:
+    site.need_batch()
+    node = site.node
+    numbers = (float(np.float32(node.get(k, d))) for k, d in
+               (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0)))
+    return site.of(LRN(int(node.get("size", 1)), *numbers, False))
+
+
+@builds("Softmax", "LogSoftmax")
+def _softmax(site: Site) -> Made:
+    old = site.state.graph.opset < 13
+    rank = len(site.full())
+    number = int(site.node.get("axis", 1 if old else -1)) % max(rank, 1)
+    if old and number != rank - 1 and any(size != 1 for size in site.full()[number + 1 :]):
+        # Before opset 13 all axes from `axis` on were one row.
+        raise NotOurs("a softmax over several axes at once")
+    kind = LogSoftmax if site.node.op == "LogSoftmax" else Softmax
+    return site.of(kind(site.axis(number)))
+
+
+# --- nothing happens --------------------------------------------------------------------------
+
+
+@builds("Identity")
+def _identity(site: Site) -> Made:
+    return site.of(Identity())
+
+
+@builds("Dropout")
+def _dropout(site: Site) -> Made:
+    if site.also(1):
+        raise NotOurs("it also gives its mask")
+    if site.given(2) and any(site.numbers(2, "training mode")):
+        raise NotOurs("it drops numbers at random")
+    return site.of(Identity("identity.dropout"))
+
+
+@builds("Cast", "CastLike")
+def _cast(site: Site) -> Made:
+    from .onnx_site import FLOATING
+
+    source, target = site.info(0).type, site.made().type
+    if target not in FLOATING or source not in FLOATING:
+        raise NotOurs("it changes the type of the numbers")
+    return site.of(Identity())
+
+
+@builds("Relu")
+def _relu(site: Site) -> Made:
+    return site.of(Clip())
+
+
+@builds("Clip")
+def _clip(site: Site) -> Made:
+    limits: list[float | None] = []
+    for place, word in ((1, "min"), (2, "max")):
+        if word in site.node.attributes:
+            limits.append(float(site.node.get(word)))
+        elif site.given(place):
+            limits.append(float(site.numbers(place, "limits")[0]))
+        else:
+            limits.append(None)
+    # Old exporters write "no limit" as the largest number there is.
+    wide = float(np.finfo(np.float32).max)
+    low = None if limits[0] is not None and limits[0] <= -wide else limits[0]
+    high = None if limits[1] is not None and limits[1] >= wide else limits[1]
+    if low is not None and high is not None and low > high:
+        raise NotOurs("a lower limit above the upper")
+    return site.of(Clip(low, high))
+
+
+def plain(values: np.ndarray[Any, Any], name: str, axes: tuple[str, ...] = ()) -> Weight:
+    """A weight of numbers that are written in the graph itself."""
+    array = np.asarray(values, np.float32)
+    words = axes or tuple(f"axis {n}" for n in range(array.ndim))
+    return Weight(name, array.shape, words, Values(lambda: array, "file"))

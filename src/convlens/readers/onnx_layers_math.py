@@ -1,0 +1,284 @@
+"""Element by element: activations, arithmetic with constants and between tensors, reductions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..layers.activate import Clip, Identity
+from ..layers.arithmetic import (
+    Absolute,
+    Ceiling,
+    Cosine,
+    Floor,
+    Logarithm,
+    Negative,
+    Power,
+    Reciprocal,
+    Sign,
+    Sine,
+    SquareRoot,
+)
+from ..layers.base import Layer
+from ..layers.functions import (
+    Celu,
+    Elu,
+    Erf,
+    Exponential,
+    Gelu,
+    GeluTanh,
+    Mish,
+    Selu,
+    Sigmoid,
+    Silu,
+    Softplus,
+    Softsign,
+    Tanh,
+)
+from ..layers.merge import Add, Average, Divide, Maximum, Minimum, Multiply, Subtract
+from ..layers.piecewise import HardShrink, HardSigmoid, HardSilu, LeakyRelu, PRelu, SoftShrink, Threshold
+from ..layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from ..layers.scale import Affine, Rescaling
+from .onnx_infer import Unknown
+from .onnx_layers import builds
+from .onnx_rules_shape import axes_of
+from .onnx_site import FLOATING, Made, NotOurs, Site, array_of
+
+
+def _number(site: Site, word: str, default: float) -> float:
+    """A float attribute as the engine holds it."""
+    return float(np.float32(site.node.get(word, default)))
+
+
+SIMPLE: dict[str, Callable[[], Layer]] = {
+    "Sigmoid": Sigmoid,
+    "Tanh": Tanh,
+    "Exp": Exponential,
+    "Log": Logarithm,
+    "Sqrt": SquareRoot,
+    "Abs": Absolute,
+    "Neg": Negative,
+    "Reciprocal": Reciprocal,
+    "Floor": Floor,
+    "Ceil": Ceiling,
+    "Erf": Erf,
+    "Sin": Sine,
+    "Cos": Cosine,
+    "Sign": Sign,
+    "Softplus": Softplus,
+    "Softsign": Softsign,
+    "Mish": Mish,
+    "HardSwish": HardSilu,
+}
+SETTINGS: dict[str, Callable[[Site], Layer]] = {
+    "LeakyRelu": lambda s: LeakyRelu(_number(s, "alpha", 0.01)),
+    "Elu": lambda s: Elu(_number(s, "alpha", 1.0)),
+    "Celu": lambda s: Celu(_number(s, "alpha", 1.0)),
+    "HardSigmoid": lambda s: HardSigmoid(_number(s, "alpha", 0.2), _number(s, "beta", 0.5)),
+    "ThresholdedRelu": lambda s: Threshold(_number(s, "alpha", 1.0), 0.0),
+    "Gelu": lambda s: GeluTanh() if s.node.get("approximate", "none") == "tanh" else Gelu(),
+}
+# The defaults of the operator, as float32: another pair is another function.
+SELU = (1.67326319217681884765625, 1.05070102214813232421875)
+
+
+@builds(*SIMPLE)
+def _simple(site: Site) -> Made:
+    _floating(site)
+    return site.of(SIMPLE[site.node.op]())
+
+
+@builds(*SETTINGS)
+def _settings(site: Site) -> Made:
+    _floating(site)
+    return site.of(SETTINGS[site.node.op](site))
+
+
+@builds("Gelu", domain="com.microsoft")
+def _gelu(site: Site) -> Made:
+    return site.of(Gelu())
+
+
+def _floating(site: Site, place: int = 0) -> None:
+    if site.info(place).type not in FLOATING:
+        raise NotOurs("it works on whole numbers")
+
+
+@builds("Selu")
+def _selu(site: Site) -> Made:
+    numbers = (_number(site, "alpha", SELU[0]), _number(site, "gamma", SELU[1]))
+    if numbers != SELU:
+        raise NotOurs(f"SELU with alpha and gamma {numbers}")
+    return site.of(Selu())
+
+
+@builds("Swish")
+def _swish(site: Site) -> Made:
+    if _number(site, "alpha", 1.0) != 1.0:
+        raise NotOurs("swish with an alpha of its own")
+    return site.of(Silu())
+
+
+@builds("Shrink")
+def _shrink(site: Site) -> Made:
+    bias, lambd = _number(site, "bias", 0.0), _number(site, "lambd", 0.5)
+    if bias == 0.0:
+        return site.of(HardShrink(lambd))
+    if bias == lambd:
+        return site.of(SoftShrink(lambd))
+    raise NotOurs(f"a shrink with bias {bias} and threshold {lambd}")
+
+
+@builds("PRelu")
+def _prelu(site: Site) -> Made:
+    return site.of(PRelu(site.aligned(1, 0)))
+
+
+# --- arithmetic -------------------------------------------------------------------------------
+
+MERGES: dict[str, Callable[[], Layer]] = {
+    "Add": Add,
+    "Sum": Add,
+    "Sub": Subtract,
+    "Mul": Multiply,
+    "Div": Divide,
+    "Max": Maximum,
+    "Min": Minimum,
+    "Mean": Average,
+}
+
+
+@builds(*MERGES)
+def _merge(site: Site) -> Made:
+    _floating(site)
+    live = [n for n in range(len(site.node.inputs)) if site.constant(n) is None]
+    if not live:
+        raise NotOurs("it works on constants")
+    if len(site.node.inputs) == 1:
+        return site.of(Identity())
+    if len(live) == len(site.node.inputs):
+        return _between(site, live)
+    if len(live) == 1 and len(site.node.inputs) == 2:
+        return _with_constant(site, live[0])
+    raise NotOurs("several tensors and constants at once")
+
+
+def _between(site: Site, live: list[int]) -> Made:
+    """Between tensors that are aligned along the batch axis, or have none."""
+    ranks = {len(site.full(n)) for n in live}
+    batched = {site.batched(n) for n in live}
+    if batched == {True, False}:
+        # A tensor without the batch axis is the same for all samples, if it is aligned so.
+        short = min(ranks)
+        if any(site.batched(n) and len(site.full(n)) < max(ranks) for n in live):
+            raise NotOurs("its inputs are not aligned along the batch axis")
+        if any(not site.batched(n) and len(site.full(n)) == max(ranks) for n in live) or not short:
+            raise NotOurs("its inputs are not aligned along the batch axis")
+    elif batched == {True} and len(ranks) > 1:
+        raise NotOurs("its inputs are not aligned along the batch axis")
+    layouts = [site.layout(n) for n in live if site.layout(n) is not None]
+    names = tuple(site.data(n) for n in live)
+    layer = MERGES[site.node.op]()
+    layout = layouts[0] if layouts else None
+    return site.of(layer, *names, batched=True in batched, channels_last=layout)
+
+
+def _with_constant(site: Site, data: int) -> Made:
+    """A tensor and a constant: a scale, an offset or a limit."""
+    op, other = site.node.op, 1 - data
+    name, layout, batched = site.data(data), site.layout(data), site.batched(data)
+    value = site.scalar(other)
+
+    def of(layer: Layer) -> Made:
+        return site.of(layer, name, channels_last=layout, batched=batched)
+
+    if value is not None:
+        layer = _with_number(op, value, data == 0)
+        if layer is not None:
+            return of(layer)
+    weight = site.aligned(other, data)
+    canonical = weight.canonical
+    constant = site.fixed(other, "constant")
+
+    def changed(change: Callable[[np.ndarray], np.ndarray]) -> Layer:  # type: ignore[type-arg]
+        return Affine(
+            None, site.changed(other, "constant", canonical, lambda a: change(a).reshape(canonical))
+        )
+
+    if op in ("Add", "Sum"):
+        return of(Affine(None, weight))
+    if op == "Mul":
+        return of(Affine(weight, None))
+    if op == "Sub" and data == 0:
+        return of(changed(np.negative))
+    if op == "Div" and data == 0 and _powers_of_two(array_of(constant)):
+        one = np.float32(1)
+        scale = site.changed(other, "constant", canonical, lambda a: (one / a).reshape(canonical))
+        return of(Affine(scale, None))
+    raise NotOurs("a constant that is not one number")
+
+
+def _powers_of_two(array: np.ndarray) -> bool:  # type: ignore[type-arg]
+    """Whether dividing by these is exactly multiplying by their reciprocals."""
+    if array.size > 1 << 20 or not np.isfinite(array).all() or not array.all():
+        return False
+    return bool((np.abs(np.frexp(array)[0]) == 0.5).all())
+
+
+def _with_number(op: str, value: float, first: bool) -> Layer | None:
+    """The layer of a tensor and one number; `first` when the tensor stands first."""
+    if op in ("Add", "Sum"):
+        return Rescaling(1.0, value)
+    if op == "Mul":
+        return Rescaling(value, 0.0)
+    if op == "Sub":
+        return Rescaling(1.0, -value) if first else Rescaling(-1.0, value)
+    if op == "Div" and first and value:
+        return Rescaling(1.0 / value, 0.0)
+    if op == "Div" and not first and value == 1.0:
+        return Reciprocal()
+    if op == "Max":
+        return Clip(value, None)
+    if op == "Min":
+        return Clip(None, value)
+    return None
+
+
+@builds("Pow")
+def _power(site: Site) -> Made:
+    _floating(site)
+    exponent = site.scalar(1)
+    if exponent is None:
+        raise NotOurs("its exponent is not one number")
+    if exponent == 0.5:
+        return site.of(SquareRoot())
+    return site.of(Power(exponent))
+
+
+# --- reductions -------------------------------------------------------------------------------
+
+REDUCTIONS: dict[str, Callable[[tuple[int, ...], bool], Layer]] = {
+    "ReduceMean": ReduceMean,
+    "ReduceSum": ReduceSum,
+    "ReduceMax": ReduceMax,
+    "ReduceMin": ReduceMin,
+}
+
+
+@builds(*REDUCTIONS)
+def _reduce(site: Site) -> Made:
+    _floating(site)
+    rank = len(site.full())
+    try:
+        axes = axes_of(site.context, 1)
+    except Unknown:
+        raise NotOurs("its axes are computed while the network runs") from None
+    if not axes:
+        if site.node.get("noop_with_empty_axes", 0):
+            return site.of(Identity())
+        axes = list(range(rank))
+    keep = bool(site.node.get("keepdims", 1))
+    inner = tuple(sorted({site.axis(axis) for axis in axes}))
+    layout = site.layout() if keep else None
+    return site.of(REDUCTIONS[site.node.op](inner, keep), channels_last=layout)

@@ -1,0 +1,307 @@
+"""Operators that move, cut, join, pad and resize."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..layers.activate import Identity
+from ..layers.base import Layer, Shape
+from ..layers.join import Concatenate
+from ..layers.pad import Pad
+from ..layers.rearrange import Expand, Flatten, Permute, Reshape
+from ..layers.resize import Resize, Scale
+from ..layers.select import Slice, Split, Take
+from ..layers.shuffle import PixelShuffle, PixelUnshuffle
+from .onnx_infer import Info
+from .onnx_layers import builds
+from .onnx_site import Made, NotOurs, Site
+
+FAR = 2**31 - 1
+
+
+# --- shape ------------------------------------------------------------------------------------
+
+
+@builds("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+def _reshape(site: Site) -> Made:
+    name = site.data()
+    made = site.made()
+    if made.shape is None:
+        raise NotOurs("its target is computed while the network runs")
+    before, after = site.full(), made.shape
+    batched = _keeps_batch(site, before, made)
+    target = tuple(size if isinstance(size, int) else None for size in after)
+    target = target[1:] if batched else target
+    single = site.state.batch == 1
+    if site.batched() != batched and not single:
+        raise NotOurs("it joins or splits the batch axis")
+    if sum(size is None for size in target) > 1 and target == site.sample():
+        return site.of(Identity(), batched=batched)
+    layout = site.layout() if target == site.sample() else None
+    if batched and len(target) >= 3 and layout is None:
+        layout = _layout_after(site, target)
+    layer: Layer = Reshape(target)
+    if batched and site.batched() and len(target) == 1 and len(before) > 2:
+        layer = Flatten()
+    return site.of(layer, name, batched=batched, channels_last=layout)
+
+
+def _layout_after(site: Site, target: Shape) -> bool | None:
+    """The layout of a map that a reshape makes: that of its input where channels stay in place."""
+    before, layout = site.sample(), site.layout()
+    if layout is False and before and before[0] == target[0]:
+        return False
+    if layout is True and before and before[-1] == target[-1]:
+        return True
+    return None
+
+
+def _keeps_batch(site: Site, before: tuple[int | str, ...], made: Info) -> bool:
+    """Whether the first axis of the result is the batch."""
+    batch, after = site.state.batch, made.shape
+    if not after or batch is None or after[0] != batch:
+        return False
+    if site.batched():
+        # A batch of one stands in front of anything: it is the batch where more than it is left.
+        return isinstance(batch, str) or batch != 1 or len(after) > 1
+    return batch == 1 and len(after) > 2
+
+
+@builds("Transpose")
+def _transpose(site: Site) -> Made:
+    rank = len(site.full())
+    order = site.node.get("perm")
+    order = list(range(rank))[::-1] if order is None else [int(axis) for axis in order]
+    if not site.batched():
+        return site.of(Permute(tuple(order)), channels_last=None)
+    if order[0] != 0:
+        if site.state.batch == 1 and site.full()[order[0]] == 1:
+            raise NotOurs("it moves the batch axis")
+        raise NotOurs("it moves the batch axis")
+    inner = tuple(axis - 1 for axis in order[1:])
+    layout = _turned(site.layout(), inner)
+    return site.of(Permute(inner), channels_last=layout)
+
+
+def _turned(layout: bool | None, order: tuple[int, ...]) -> bool | None:
+    """The layout after a transpose: known where the channels move to or from the end."""
+    last = len(order) - 1
+    to_last = (*range(1, last + 1), 0)
+    to_first = (last, *range(last))
+    if last < 1:
+        return None
+    if order == to_last and layout is not True:
+        return True
+    if order == to_first and layout is not False:
+        return False
+    return layout if order == tuple(range(last + 1)) else None
+
+
+@builds("Expand")
+def _expand(site: Site) -> Made:
+    made = site.made().shape
+    if made is None:
+        raise NotOurs("its target is computed while the network runs")
+    target: Shape = tuple(size if isinstance(size, int) else None for size in made)
+    if site.batched():
+        if len(made) != len(site.full()) or made[0] != site.full()[0]:
+            raise NotOurs("it repeats the batch axis")
+        target = target[1:]
+    if target == site.sample():
+        return site.of(Identity())
+    return site.of(Expand(target))
+
+
+@builds("DepthToSpace", "SpaceToDepth")
+def _blocks(site: Site) -> Made:
+    site.need_batch()
+    factor = int(site.node.get("blocksize", 1))
+    if site.node.op == "DepthToSpace":
+        mode = "crd" if site.node.get("mode", "DCR") == "CRD" else "dcr"
+        return site.of(PixelShuffle(factor, False, mode), channels_last=False)
+    return site.of(PixelUnshuffle(factor, False, "dcr"), channels_last=False)
+
+
+# --- joining and cutting ----------------------------------------------------------------------
+
+
+@builds("Concat")
+def _concat(site: Site) -> Made:
+    count = len(site.node.inputs)
+    names = tuple(site.data(n) for n in range(count))
+    if len({site.batched(n) for n in range(count)}) > 1:
+        raise NotOurs("its inputs are not aligned along the batch axis")
+    axis = site.axis(int(site.node.get("axis", 0)))
+    layouts = {site.layout(n) for n in range(count)}
+    layout = layouts.pop() if len(layouts) == 1 else None
+    return site.of(Concatenate(axis), *names, channels_last=layout)
+
+
+@builds("Split")
+def _split(site: Site) -> Made:
+    number = int(site.node.get("axis", 0))
+    axis = site.axis(number)
+    sizes = []
+    for place in range(len(site.node.outputs)):
+        shape = site.made(place).shape
+        size = None if shape is None else shape[number]
+        if not isinstance(size, int):
+            raise NotOurs("its sizes are computed while the network runs")
+        sizes.append(size)
+    return site.of(Split(axis, tuple(sizes)), makes=site.node.outputs)
+
+
+@builds("Slice")
+def _slice(site: Site) -> Made:
+    rank = len(site.full())
+    if len(site.node.inputs) > 1:
+        starts, ends = site.numbers(1, "start"), site.numbers(2, "end")
+        axes = site.numbers(3, "axes") if site.given(3) else list(range(len(starts)))
+        steps = site.numbers(4, "steps") if site.given(4) else [1] * len(starts)
+    else:
+        starts, ends = list(site.node.get("starts") or ()), list(site.node.get("ends") or ())
+        axes = list(site.node.get("axes") or range(len(starts)))
+        steps = [1] * len(starts)
+    cuts: list[tuple[int | None, int | None, int]] = [(None, None, 1)] * len(site.sample())
+    for start, end, number, step in zip(starts, ends, axes, steps, strict=True):
+        size = site.full()[number % rank]
+        if site.batched() and number % rank == 0:
+            if start == 0 and step == 1 and end >= (size if isinstance(size, int) else FAR):
+                continue
+            raise NotOurs("it cuts the batch axis")
+        cuts[site.axis(number)] = _cut(int(start), int(end), int(step), size)
+    return site.of(Slice(tuple(cuts)))
+
+
+def _cut(
+    start: int, end: int, step: int, size: int | str
+) -> tuple[int | None, int | None, int]:
+    """A cut in Python's meaning: beyond either end is that end."""
+    far = size if isinstance(size, int) else FAR
+    if step > 0:
+        return (start, None if end >= far else end, step)
+    return (None if start >= far - 1 else start, None if end < -far else end, step)
+
+
+@builds("Gather")
+def _gather(site: Site) -> Made:
+    name = site.data(0)
+    number = int(site.node.get("axis", 0)) % max(1, len(site.full()))
+    size = site.full()[number]
+    indices = site.numbers(1, "positions")
+    if not isinstance(size, int) and any(n < 0 for n in indices):
+        raise NotOurs("it counts from the end of an axis of unknown size")
+    places = tuple(int(n) % size if isinstance(size, int) else int(n) for n in indices)
+    shape = site.info(1).shape
+    if shape is None or len(shape) > 1:
+        raise NotOurs("its positions are a table")
+    axis = site.axis(number)
+    layout = site.layout() if shape else None
+    return site.of(Take(axis, places, bool(shape)), name, channels_last=layout)
+
+
+@builds("Pad")
+def _pad(site: Site) -> Made:
+    rank = len(site.full())
+    node = site.node
+    pads = site.numbers(1, "pads") if site.given(1) else node.get("pads") or node.get("paddings")
+    axes = site.numbers(3, "axes") if site.given(3) else list(range(rank))
+    mode = node.get("mode", "constant")
+    if mode not in ("constant", "reflect", "edge", "wrap"):
+        raise NotOurs(f"padding in mode {mode}")
+    value = float(node.get("value", 0.0))
+    if site.given(2):
+        value = float(site.numbers(2, "value")[0])
+    pairs = [(0, 0)] * len(site.sample())
+    for n, number in enumerate(axes):
+        before, after = int(pads[n]), int(pads[n + len(axes)])
+        if site.batched() and number % rank == 0:
+            if before or after:
+                raise NotOurs("it pads the batch axis")
+            continue
+        pairs[site.axis(number)] = (before, after)
+    return site.of(Pad(tuple(pairs), mode, value))
+
+
+# --- resizing ---------------------------------------------------------------------------------
+
+ROUNDING = {
+    "round_prefer_floor": "round_prefer_floor",
+    "round_prefer_ceil": "round_prefer_ceil",
+    "floor": "floor",
+    "ceil": "ceil",
+}
+RULES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
+
+
+@builds("Resize", "Upsample")
+def _resize(site: Site) -> Made:
+    site.need_batch()
+    node, opset = site.node, site.state.graph.opset
+    old = node.op == "Upsample" or opset < 11
+    mode = node.get("mode", "nearest")
+    rule = "asymmetric" if old else node.get("coordinate_transformation_mode", "half_pixel")
+    if rule not in RULES or node.get("antialias", 0):
+        raise NotOurs(f"resizing by the rule {rule}" if rule not in RULES else "antialiasing")
+    sizes, factors = _targets(site, old)
+    rank = len(site.full())
+    scales = _scales(site, sizes, factors)
+    if len(site.sample()) != rank - 1 or rank < 3:
+        raise NotOurs("resizing of what is no map")
+    words: dict[str, Any] = {
+        "mode": {"nearest": "nearest", "linear": "linear", "bilinear": "linear"}.get(mode, mode),
+        "rule": rule,
+        "rounding": "floor" if old else ROUNDING[node.get("nearest_mode", "round_prefer_floor")],
+        "cubic": float(node.get("cubic_coeff_a", -0.75)),
+        "exclude_outside": bool(node.get("exclude_outside", 0)),
+    }
+    if words["mode"] not in ("nearest", "linear", "cubic"):
+        raise NotOurs(f"resizing in mode {mode}")
+    return site.of(Resize(scales, False, **words), channels_last=False)
+
+
+def _targets(site: Site, old: bool) -> tuple[Sequence[Any] | None, Sequence[Any] | None]:
+    """(sizes, factors) of every axis, whichever is given."""
+    node, rank = site.node, len(site.full())
+    axes = [int(a) % rank for a in node.get("axes") or range(rank)]
+    place = 1 if old else 2
+    if not old and site.given(3) and site.info(3).shape != (0,):
+        made = site.made().shape
+        if made is None or node.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+            raise NotOurs("its size is computed while the network runs")
+        return [made[n] if n in axes else None for n in range(rank)], None
+    factors = site.numbers(place, "scales") if site.given(place) else node.get("scales")
+    if not factors:
+        raise NotOurs("it has neither scales nor sizes")
+    whole: list[float] = [1.0] * rank
+    for axis, factor in zip(axes, factors, strict=True):
+        whole[axis] = float(factor)
+    return None, whole
+
+
+def _scales(
+    site: Site, sizes: Sequence[Any] | None, factors: Sequence[Any] | None
+) -> tuple[Scale, ...]:
+    before = site.full()
+    scales = []
+    for n in range(len(before)):
+        if factors is not None:
+            same, scale = factors[n] == 1.0, Scale(factor=float(np.float32(factors[n])))
+        else:
+            size = (sizes or ())[n]
+            if size is not None and not isinstance(size, int) and size != before[n]:
+                raise NotOurs("its size is computed while the network runs")
+            same = size is None or size == before[n]
+            whole = size if isinstance(size, int) else None
+            scale = Scale(size=whole) if whole is not None else Scale(factor=1.0)
+        if n < 2:
+            if not same:
+                raise NotOurs("it resizes the batch or the maps themselves")
+            continue
+        scales.append(scale)
+    return tuple(scales)
+
+

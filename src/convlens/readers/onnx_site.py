@@ -1,0 +1,278 @@
+"""One node of an ONNX graph as the layers want to see it: samples, weights, constants.
+
+Layers leave the batch axis out. A tensor is `batched` when its first axis is the batch; every
+helper here gives shapes and axes as they are without it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..layers.base import Layer, Shape
+from ..layers.weight import Values, Weight
+from .onnx_file import printable
+from .onnx_graph import Graph, Node
+from .onnx_infer import UNKNOWN, Constant, Context, Info, Infos
+
+FLOATING = frozenset({0, 1, 10, 11, 16})
+
+
+class NotOurs(Exception):
+    """The node is something that no layer of ours means; says why."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a node (or a chain of nodes) is: a layer, the tensors it reads and makes.
+
+    `reads` and `makes` are names in the graph. `channels_last` is the layout of the maps it
+    makes, None for what is no map. `nodes` are all nodes that it stands for, `kind` its name when
+    it is not the operator's.
+    """
+
+    layer: Layer
+    reads: tuple[str, ...]
+    makes: tuple[str, ...]
+    batched: bool = True
+    channels_last: bool | None = None
+    kind: str = ""
+    nodes: tuple[Node, ...] = ()
+    name: str = ""
+
+
+@dataclass
+class State:
+    """What is known while the nodes of a graph are turned into layers, one after the other."""
+
+    graph: Graph
+    infos: Infos
+    batch: int | str | None = None
+    batched: dict[str, bool] = field(default_factory=dict)
+    layout: dict[str, bool | None] = field(default_factory=dict)
+    used: frozenset[str] = frozenset()
+    weights: dict[Any, Weight] = field(default_factory=dict)
+    values: dict[str, Values] = field(default_factory=dict)
+
+    def info(self, name: str) -> Info:
+        return self.infos.get(name, UNKNOWN)
+
+    def constant(self, name: str) -> Constant | None:
+        return self.info(name).constant
+
+    def sample(self, name: str) -> Shape | None:
+        """The shape without the batch axis; sizes that have only a name are None."""
+        shape = self.info(name).shape
+        if shape is None:
+            return None
+        sizes = tuple(size if isinstance(size, int) else None for size in shape)
+        return sizes[1:] if self.batched.get(name, False) else sizes
+
+    def values_of(self, constant: Constant) -> Values:
+        """The values of a constant, one object for all who use it."""
+        if constant.source not in self.values:
+            self.values[constant.source] = Values(constant.array, "file")
+        return self.values[constant.source]
+
+
+class Site:
+    """A node with what is known around it."""
+
+    def __init__(self, state: State, node: Node) -> None:
+        self.state = state
+        self.node = node
+        self.context = Context(node, [state.info(name) for name in node.inputs], state.graph.opset)
+
+    # -- inputs ---------------------------------------------------------------------------------
+
+    def name(self, place: int) -> str:
+        """The tensor at an input; NotOurs where it is left out."""
+        name = self.node.input(place)
+        if not name:
+            raise NotOurs(f"input {place} is left out")
+        return name
+
+    def info(self, place: int) -> Info:
+        return self.context.info(place)
+
+    def given(self, place: int) -> bool:
+        return bool(self.node.input(place))
+
+    def constant(self, place: int) -> Constant | None:
+        """The constant at an input, or None where it depends on what the model is fed."""
+        return self.info(place).constant
+
+    def fixed(self, place: int, what: str) -> Constant:
+        """The constant at an input. NotOurs when it is computed while the graph runs."""
+        constant = self.constant(place)
+        if constant is None:
+            raise NotOurs(f"its {what} is computed while the network runs")
+        return constant
+
+    def numbers(self, place: int, what: str) -> list[Any]:
+        """A few numbers that must be known: pads, axes, scales."""
+        value = self.info(place).value
+        if value is None or any(isinstance(number, str) for number in value):
+            raise NotOurs(f"its {what} is computed while the network runs")
+        return list(value)
+
+    def also(self, *places: int) -> bool:
+        """Whether anything reads one of these further outputs."""
+        outputs = self.node.outputs
+        return any(n < len(outputs) and outputs[n] in self.state.used for n in places)
+
+    def data(self, place: int = 0) -> str:
+        """The name of an input that is data: not a constant, of a known rank."""
+        name = self.name(place)
+        if self.info(place).shape is None:
+            raise NotOurs("the shape of its input is known only when it runs")
+        if self.constant(place) is not None:
+            raise NotOurs("it works on a constant")
+        return name
+
+    def batched(self, place: int = 0) -> bool:
+        return self.state.batched.get(self.node.input(place), False)
+
+    def need_batch(self, place: int = 0) -> None:
+        """NotOurs unless the input's first axis is the batch."""
+        if not self.batched(place):
+            raise NotOurs("its input has no batch axis")
+
+    def full(self, place: int = 0) -> tuple[int | str, ...]:
+        """The whole shape of an input, with names for unknown sizes."""
+        shape = self.info(place).shape
+        if shape is None:
+            raise NotOurs("the shape of its input is known only when it runs")
+        return shape
+
+    def sample(self, place: int = 0) -> Shape:
+        """The shape of an input without its batch axis."""
+        self.full(place)
+        shape = self.state.sample(self.node.input(place))
+        assert shape is not None
+        return shape
+
+    def made(self, place: int = 0) -> Info:
+        """What is known of an output."""
+        outputs = self.node.outputs
+        return self.state.info(outputs[place]) if place < len(outputs) else UNKNOWN
+
+    def layout(self, place: int = 0) -> bool | None:
+        return self.state.layout.get(self.node.input(place))
+
+    def axis(self, number: int, place: int = 0) -> int:
+        """An axis of an input, counted without the batch. NotOurs when it is the batch axis."""
+        rank = len(self.full(place))
+        if not -rank <= number < rank:
+            raise NotOurs(f"axis {number} is not one of its {rank}")
+        number %= rank
+        if not self.batched(place):
+            return number
+        if number == 0:
+            raise NotOurs("it works across the batch axis")
+        return number - 1
+
+    # -- weights --------------------------------------------------------------------------------
+
+    def weight(
+        self,
+        place: int,
+        axes: tuple[str, ...],
+        what: str,
+        order: tuple[int, ...] = (),
+        canonical: tuple[int, ...] = (),
+        trainable: bool = True,
+    ) -> Weight:
+        """The constant at an input as a weight, one object for every node that uses it so."""
+        constant = self.fixed(place, what)
+        key = (constant.source, axes, order, canonical, trainable)
+        if key not in self.state.weights:
+            self.state.weights[key] = Weight(
+                printable(constant.source) or what,
+                constant.shape,
+                axes or tuple(f"axis {n}" for n in range(len(constant.shape))),
+                self.state.values_of(constant),
+                order,
+                canonical,
+                trainable,
+            )
+        return self.state.weights[key]
+
+    def changed(
+        self,
+        place: int,
+        what: str,
+        shape: tuple[int, ...],
+        change: Callable[[NDArray[Any]], NDArray[Any]],
+        axes: tuple[str, ...] = (),
+    ) -> Weight:
+        """A weight worked out from the constant at an input, exactly (a sign, another shape)."""
+        constant = self.fixed(place, what)
+        return Weight(
+            printable(constant.source) or what,
+            shape,
+            axes or tuple(f"axis {n}" for n in range(len(shape))),
+            Values(lambda: change(constant.array()), "file"),
+        )
+
+    def aligned(self, place: int, data: int) -> Weight:
+        """A constant that broadcasts against an input, as a weight of one sample.
+
+        NotOurs when it does not act within one sample.
+        """
+        constant = self.fixed(place, "other operand")
+        rank, own = len(self.full(data)), len(constant.shape)
+        canonical = constant.shape
+        if own > rank:
+            raise NotOurs("a constant of higher rank than its input")
+        if self.batched(data) and own == rank:
+            if constant.shape[0] != 1:
+                raise NotOurs("a constant that differs along the batch axis")
+            canonical = constant.shape[1:]
+        if len(canonical) > 0 and any(
+            isinstance(size, int) and other not in (1, size)
+            for size, other in zip(self.full(data)[rank - len(canonical) :], canonical, strict=True)
+        ):
+            raise NotOurs("a constant that makes its input larger")
+        return self.weight(place, (), "constant", canonical=canonical or (1,))
+
+    def scalar(self, place: int) -> float | None:
+        """The one number of a constant input, or None."""
+        constant = self.constant(place)
+        if constant is None or constant.count != 1:
+            return None
+        if len(constant.shape) > max(1, len(self.full(0 if place else 1))):
+            return None
+        return float(constant.array().ravel()[0])
+
+    # -- the result -----------------------------------------------------------------------------
+
+    def of(self, layer: Layer, *reads: str, **more: Any) -> Made:
+        """The layer at this node, reading these tensors (default: its first input)."""
+        more.setdefault("batched", self.batched())
+        more.setdefault("channels_last", self.layout())
+        makes = more.pop("makes", self.node.outputs[:1])
+        return Made(layer, reads or (self.data(),), makes, nodes=(self.node,), **more)
+
+
+def chunks(names: Iterator[str]) -> str:
+    """Names as a short list for a message."""
+    listed = list(names)
+    return ", ".join(listed[:5]) + (", ..." if len(listed) > 5 else "")
+
+
+def count_of(shape: Shape) -> int | None:
+    """How many numbers a shape holds, None where a size is not known."""
+    if any(size is None for size in shape):
+        return None
+    return math.prod(size for size in shape if size is not None)
+
+
+def array_of(constant: Constant) -> NDArray[np.float32]:
+    """A constant's numbers as float32."""
+    return np.asarray(constant.array(), np.float32)
