@@ -318,7 +318,9 @@ class TransposedWindow:
         if isinstance(self.padding, tuple):
             before, n_out = self.padding[0], full - sum(self.padding) + (self.output_padding or 0)
         elif self.padding == "valid":
-            more = max(self.stride - span, 0) if self.output_padding is None else self.output_padding
+            more = (
+                max(self.stride - span, 0) if self.output_padding is None else self.output_padding
+            )
             before, n_out = 0, full + more
         elif self.output_padding is None:
             before, n_out = max(span - self.stride, 0) // 2, n_in * self.stride
@@ -416,9 +418,7 @@ def nearest_table(
     return Table.of(n_in, [[(int(place), 1.0)] for place in i])
 
 
-def linear_table(
-    n_in: int, n_out: int, rule: Coordinates, factor: float | None = None
-) -> Table:
+def linear_table(n_in: int, n_out: int, rule: Coordinates, factor: float | None = None) -> Table:
     """Two neighbours per output, by distance; one where the coordinate is on a cell or outside."""
     rows = []
     for x in np.clip(coordinates(n_in, n_out, rule, factor), 0, n_in - 1).tolist():

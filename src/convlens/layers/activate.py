@@ -42,11 +42,13 @@ class Elementwise(Layer):
     def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         return (one(shapes, self),)
 
-    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         shape = binding.input_shapes[0]
         return (tuple(Link(n, Axis.same(size)) for n, size in enumerate(shape)),)
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         name = self.emit(emit, inputs[0].name)
         return (Value(name, binding.output_shapes[0], inputs[0].moved),)
 

@@ -150,9 +150,7 @@ class Layer(ABC):
     def bind(self, shapes: tuple[Shape, ...]) -> Binding:
         """Fix the sizes. Raises ShapeError where one is unknown or does not fit."""
         sizes = known(shapes)
-        return Binding(
-            self, sizes, known(self.output_shapes(sizes)), self.spatial_axes(sizes)
-        )
+        return Binding(self, sizes, known(self.output_shapes(sizes)), self.spatial_axes(sizes))
 
     def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         """Per input, per axis: how output number `output` reads it; feeds receptive fields."""
@@ -194,7 +192,9 @@ class Layer(ABC):
     # -- running --------------------------------------------------------------------------------
 
     @abstractmethod
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         """Itself in ONNX operators."""
 
 

@@ -92,9 +92,7 @@ class _Convolution(Layer):
 
     def spatial_axes(self, shapes: tuple[Sizes, ...]) -> tuple[AxisReads, ...]:
         spatial, _ = split(shapes[0], self.channels_last)
-        return tuple(
-            window.bind(n) for window, n in zip(self.windows, spatial, strict=True)
-        )
+        return tuple(window.bind(n) for window, n in zip(self.windows, spatial, strict=True))
 
     def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         channel = Link(None, Axis.whole(self.channels))
@@ -229,7 +227,9 @@ class Conv(_Convolution):
 
         return self._sum(at, inputs[0], binding, range(first, first + per_group), columns)
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         sizes, _ = split(binding.input_shapes[0], self.channels_last)
         pads = [w.pads(n) for w, n in zip(self.windows, sizes, strict=True) if n is not None]
         after = [
@@ -314,7 +314,9 @@ class ConvTranspose(_Convolution):
         maps = range(group * width, (group + 1) * width)
         return self._sum(at, inputs[0], binding, maps, columns)
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         before, after, extra = [], [], []
         for axis, window in zip(binding.axes, self.windows, strict=True):
             full = window.stride * (axis.n_in - 1) + window.dilation * (window.kernel - 1) + 1

@@ -79,7 +79,7 @@ class Dense(Layer):
             )
         return ((*shape[:-1], self.units),)
 
-    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         shape = binding.input_shapes[0]
         kept = (Link(n, Axis.same(size)) for n, size in enumerate(shape[:-1]))
         return ((*kept, Link(None, Axis.whole(shape[-1]))),)
@@ -130,7 +130,9 @@ class Dense(Layer):
         bias = float(self.bias.view()[unit])
         return Sum((block,), bias, bias_array=self.bias.name, bias_index=(unit,))
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         x = emit.user(inputs[0])
         weights = list(map(emit.weight, self.weights()))
         if emit.batched and len(binding.input_shapes[0]) == 1:

@@ -293,7 +293,9 @@ class GeluTanh(Smooth):
         more = emit.node("Mul", [cube, scalar(emit, 0.044715)])
         inner = emit.node("Mul", [emit.node("Add", [x, more]), scalar(emit, ROOT_2_BY_PI)])
         half = emit.node("Mul", [x, scalar(emit, 0.5)])
-        return emit.node("Mul", [half, emit.node("Add", [chain(emit, "Tanh", inner), scalar(emit, 1.0)])])
+        return emit.node(
+            "Mul", [half, emit.node("Add", [chain(emit, "Tanh", inner), scalar(emit, 1.0)])]
+        )
 
 
 @dataclass(frozen=True, eq=False)

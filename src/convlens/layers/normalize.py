@@ -68,7 +68,7 @@ class BatchNorm(Layer):
             )
         return (shape,)
 
-    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         shape = binding.input_shapes[0]
         return (tuple(Link(n, Axis.same(size)) for n, size in enumerate(shape)),)
 
@@ -120,7 +120,9 @@ class BatchNorm(Layer):
             },
         )
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         shape = binding.input_shapes[0]
         last = self.axis % len(shape) == len(shape) - 1
         moves = last and len(shape) > 1

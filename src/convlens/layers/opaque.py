@@ -38,10 +38,9 @@ class Opaque(Layer):
     def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         return self.shapes
 
-    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         return tuple(
-            tuple(Link(None, Axis.whole(size)) for size in shape)
-            for shape in binding.input_shapes
+            tuple(Link(None, Axis.whole(size)) for size in shape) for shape in binding.input_shapes
         )
 
     def cost(self, binding: Binding) -> Cost | None:
@@ -50,7 +49,9 @@ class Opaque(Layer):
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         return (Note("opaque", {"what": self.what, "why": self.why}),)
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         raise EngineError(
             f"`{self.what}` is not explained, and cannot be run without its framework",
             hint="the layers before it run; ask for one of those",

@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import ShapeError
 from .activate import Elementwise, Smooth, scalar
 from .base import Array, Binding, Emitter, Index, Note, Shape, Value, gather, one
-from .merge import broadcast_index
+from .merge import broadcast_index, check_broadcast
 from .reading import UNIT, Choice, Formula, FormulaStep, Reading, Rule
 from .weight import Weight
 
@@ -64,17 +63,7 @@ class PRelu(Elementwise):
 
     def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         shape = one(shapes, self)
-        held = self.alpha.canonical
-        tail = shape[len(shape) - len(held) :]
-        fits = len(held) <= len(shape) and all(
-            size is None or own in (1, size) for own, size in zip(held, tail, strict=True)
-        )
-        if not fits:
-            raise ShapeError(
-                f"the slopes {held} do not fit the input",
-                given=str(shape),
-                needed=f"sizes that end in {held}, or a 1 there for one slope for a whole axis",
-            )
+        check_broadcast(shape, self.alpha.canonical, "`alpha`")
         return (shape,)
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
@@ -94,7 +83,9 @@ class PRelu(Elementwise):
         bound = 2 * UNIT * abs(y) + 2.0**-149 if x < 0 else 0.0
         return Formula((block,), steps, y, bound, (np.array([slope if x < 0 else 1.0]),))
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         name = emit.node("PRelu", [emit.user(inputs[0]), emit.weight(self.alpha)])
         return (Value(name, binding.output_shapes[0]),)
 

@@ -41,7 +41,7 @@ from .spatial import (
 
 
 @dataclass(frozen=True, eq=False)
-class _Pool(Layer):
+class Pool(Layer):
     """A window on every spatial axis; each map is pooled by itself."""
 
     windows: tuple[Window, ...]
@@ -65,12 +65,10 @@ class _Pool(Layer):
     def spatial_axes(self, shapes: tuple[Sizes, ...]) -> tuple[AxisReads, ...]:
         spatial, _ = split(shapes[0], self.channels_last)
         return tuple(
-            window.bind(n)
-            for window, n in zip(self.windows, spatial, strict=True)
-            if n is not None
+            window.bind(n) for window, n in zip(self.windows, spatial, strict=True) if n is not None
         )
 
-    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         rank = len(binding.axes)
         place = rank if self.channels_last else 0
         channel = Link(place, Axis.same(binding.input_shapes[0][place]))
@@ -140,7 +138,7 @@ def largest(blocks: tuple[Block, ...], padding: int) -> Choice:
 
 
 @dataclass(frozen=True, eq=False)
-class MaxPool(_Pool):
+class MaxPool(Pool):
     """The largest number of the window; padding is minus infinity and never wins.
 
     Input     (*n_in, channels) or (channels, *n_in)
@@ -159,7 +157,9 @@ class MaxPool(_Pool):
         index, _, padding = self._reads(binding, at)
         return largest((gather(0, inputs[0], index, 1.0),), padding)
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         before, after = self._end_pads(binding)
         x = emit.first(inputs[0], self.channels_last)
         kernel = [w.kernel for w in self.windows]
@@ -184,7 +184,7 @@ class MaxPool(_Pool):
 
 
 @dataclass(frozen=True, eq=False)
-class AveragePool(_Pool):
+class AveragePool(Pool):
     """The mean of the window.
 
     Input     (*n_in, channels) or (channels, *n_in)
@@ -218,8 +218,9 @@ class AveragePool(_Pool):
         spatial, _ = split(shapes[0], self.channels_last)
         notes = super().notes(shapes)
         padded = [
-            window for window, n in zip(self.windows, spatial, strict=True)
-            if n is not None and sum(window.pads(n))
+            window
+            for window, n in zip(self.windows, spatial, strict=True)
+            if n is not None and window.pads(n) != (0, 0)
         ]
         if padded:
             taps = math.prod(window.kernel for window in self.windows)
@@ -236,7 +237,9 @@ class AveragePool(_Pool):
         bound = (len(block) + 1) * UNIT * float(np.abs(block.products).sum()) + 2.0**-149
         return Sum((block,), padding_reads=padding, divisor=count, tolerance=bound)
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         before, after = self._end_pads(binding)
         x = emit.first(inputs[0], self.channels_last)
         if self.count_padding and any([*before, *after]):
@@ -285,7 +288,7 @@ class _GlobalPool(Layer):
         spatial, _ = split(shapes[0], self.channels_last)
         return tuple(Axis.whole(n) for n in spatial if n is not None)
 
-    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         rank = len(binding.axes)
         place = rank if self.channels_last else 0
         size = binding.input_shapes[0][place]
@@ -310,7 +313,9 @@ class _GlobalPool(Layer):
         index, _, _ = window_reads(binding.axes, where, self.channels_last)
         return gather(0, array, index, w)
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         name = emit.node(self.operator, [emit.first(inputs[0], self.channels_last)])
         if self.keep:
             return (Value(name, binding.output_shapes[0], moved=self.channels_last),)

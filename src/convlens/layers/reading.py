@@ -35,6 +35,7 @@ class Block:
     `source` is the input's number, or None for a stored number. `index` is (n, rank) in the
     input's own layout without the batch axis. `array` names the weight whose positions are
     `weight_index`; None where `w` is a plain coefficient. `channel` groups terms of a sum.
+    `partner` is (input, index) where `w` was itself read from an input (a product of activations).
     """
 
     source: int | None
@@ -44,6 +45,7 @@ class Block:
     array: str | None = None
     weight_index: IntArray | None = None
     channel: IntArray | None = None
+    partner: tuple[int, IntArray] | None = None
 
     @property
     def products(self) -> FloatArray:
@@ -68,7 +70,7 @@ class Sum:
     divisor: int | None = None
     tolerance: float = -1.0
     quantities: dict[str, float] = field(default_factory=dict)
-    rule: Rule = "sum"
+    rule: Literal["sum"] = "sum"
 
     def __post_init__(self) -> None:
         if self.tolerance < 0:
@@ -128,7 +130,7 @@ class Choice:
     constants: dict[str, float] = field(default_factory=dict)
     padding_reads: int = 0
     tolerance: float = 0.0
-    rule: Rule = "choice"
+    rule: Literal["choice"] = "choice"
 
     @property
     def slopes(self) -> tuple[FloatArray, ...]:
@@ -163,7 +165,7 @@ class Formula:
     slopes: tuple[FloatArray, ...]
     row: tuple[float, ...] | None = None
     padding_reads: int = 0
-    rule: Rule = "formula"
+    rule: Literal["formula"] = "formula"
 
 
 Reading = Sum | Choice | Formula

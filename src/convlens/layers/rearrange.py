@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..axis import Axis
+from ..axis import Axis, check_size
 from ..errors import ShapeError
 from .base import (
     Array,
@@ -27,11 +27,12 @@ from .base import (
     one,
     product,
 )
+from .lowering import integers, reshape, transpose
 from .reading import Choice, Reading, Rule
 
 
 @dataclass(frozen=True, eq=False)
-class _Rearrange(Layer):
+class Rearrange(Layer):
     """Each output number is one input number."""
 
     rule: ClassVar[Rule] = "choice"
@@ -56,7 +57,7 @@ def same_order(at: Index, from_shape: Sizes, to_shape: Sizes) -> Index:
 
 
 @dataclass(frozen=True, eq=False)
-class Reshape(_Rearrange):
+class Reshape(Rearrange):
     """The same numbers in the same row-major order, in another shape.
 
     Input     any shape
@@ -85,14 +86,14 @@ class Reshape(_Rearrange):
     def source(self, binding: Binding, at: Index) -> Index:
         return same_order(at, binding.output_shapes[0], binding.input_shapes[0])
 
-    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         return (reshape_links(binding.input_shapes[0], binding.output_shapes[0]),)
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         sizes = binding.output_shapes[0]
-        shape = np.array([0, *sizes] if emit.batched else sizes, np.int64)
-        name = emit.node("Reshape", [emit.user(inputs[0]), emit.constant(shape)])
-        return (Value(name, sizes),)
+        return (Value(reshape(emit, emit.user(inputs[0]), sizes), sizes),)
 
 
 def reshape_links(before: Sizes, after: Sizes) -> tuple[Link, ...]:
@@ -101,9 +102,7 @@ def reshape_links(before: Sizes, after: Sizes) -> tuple[Link, ...]:
     while lead < min(len(before), len(after)) and before[lead] == after[lead]:
         lead += 1
     tail = 0
-    while (
-        tail < min(len(before), len(after)) - lead and before[-1 - tail] == after[-1 - tail]
-    ):
+    while tail < min(len(before), len(after)) - lead and before[-1 - tail] == after[-1 - tail]:
         tail += 1
     links = []
     for n, size in enumerate(before):
@@ -117,12 +116,12 @@ def reshape_links(before: Sizes, after: Sizes) -> tuple[Link, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Flatten(_Rearrange):
+class Flatten(Rearrange):
     """All numbers in one row, last axis fastest, in the user's own layout.
 
     Input     any shape
     Output    (count,)
-    ONNX      Flatten
+    ONNX      Reshape
     """
 
     def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
@@ -131,7 +130,7 @@ class Flatten(_Rearrange):
     def source(self, binding: Binding, at: Index) -> Index:
         return same_order(at, binding.output_shapes[0], binding.input_shapes[0])
 
-    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         shape = binding.input_shapes[0]
         if sum(size > 1 for size in shape) <= 1:
             return (tuple(Link(0 if size > 1 else None, Axis.same(size)) for size in shape),)
@@ -145,6 +144,154 @@ class Flatten(_Rearrange):
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         return (Note("flatten.order", {"shape": shapes[0], "count": product(shapes[0])}),)
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
-        name = emit.node("Flatten", [emit.user(inputs[0])], axis=1)
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
+        name = reshape(emit, emit.user(inputs[0]), binding.output_shapes[0])
         return (Value(name, binding.output_shapes[0]),)
+
+
+@dataclass(frozen=True, eq=False)
+class Permute(Rearrange):
+    """The axes in another order.
+
+    `order` names, per output axis, the input axis it is (from 0, the batch not counted).
+    Input     as many axes as `order`
+    Output    the same sizes in another order
+    Errors    ShapeError for a wrong rank, or an order that is none
+    ONNX      Transpose
+    """
+
+    order: tuple[int, ...] = ()
+
+    def quantities(self) -> dict[str, object]:
+        return {"order": self.order}
+
+    def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        shape = one(shapes, self)
+        if sorted(self.order) != list(range(len(shape))):
+            raise ShapeError(
+                f"the order {self.order} does not name every axis of the input once",
+                given=str(shape),
+                needed=f"the axes 0 to {len(shape) - 1} in some order, the batch not counted",
+            )
+        return (tuple(shape[axis] for axis in self.order),)
+
+    def source(self, binding: Binding, at: Index) -> Index:
+        found = dict(zip(self.order, at, strict=True))
+        return tuple(found[axis] for axis in range(len(at)))
+
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
+        shape = binding.input_shapes[0]
+        return (tuple(Link(self.order.index(n), Axis.same(size)) for n, size in enumerate(shape)),)
+
+    def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
+        return (Note("permute.order", {"order": self.order, "shape": shapes[0]}),)
+
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
+        name = transpose(emit, emit.user(inputs[0]), self.order)
+        return (Value(name, binding.output_shapes[0]),)
+
+
+@dataclass(frozen=True, eq=False)
+class RepeatVector(Rearrange):
+    """One row, `count` times.
+
+    Input     (features,)
+    Output    (count, features)
+    Errors    ShapeError unless the input is one row
+    ONNX      Unsqueeze, Expand
+    """
+
+    count: int = 1
+
+    def quantities(self) -> dict[str, object]:
+        return {"n": self.count}
+
+    def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        shape = one(shapes, self)
+        if len(shape) != 1:
+            raise ShapeError(
+                "only a single row can be repeated",
+                given=str(shape),
+                needed="(features,)",
+                hint="flatten it first",
+            )
+        return ((check_size(self.count), shape[0]),)
+
+    def source(self, binding: Binding, at: Index) -> Index:
+        return at[1:]
+
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
+        return ((Link(1, Axis.same(binding.input_shapes[0][0])),),)
+
+    def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
+        return (Note("repeat.vector", {"count": self.count}),)
+
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
+        lead = [1] if emit.batched else []
+        row = emit.node("Unsqueeze", [emit.user(inputs[0]), integers(emit, [len(lead)])])
+        name = emit.node("Expand", [row, integers(emit, [*lead, self.count, 1])])
+        return (Value(name, binding.output_shapes[0]),)
+
+
+@dataclass(frozen=True, eq=False)
+class Expand(Rearrange):
+    """The same numbers again along axes of size 1, and along new axes in front.
+
+    Input     a shape that broadcasts to `target`
+    Output    `target`; None there keeps the input's size
+    Errors    ShapeError when it does not broadcast
+    ONNX      Reshape, Expand
+    """
+
+    target: Shape = ()
+
+    def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        shape = one(shapes, self)
+        if len(shape) > len(self.target):
+            raise self._misfit(shape)
+        lead = len(self.target) - len(shape)
+        result: list[int | None] = list(self.target[:lead])
+        for size, wanted in zip(shape, self.target[lead:], strict=True):
+            if wanted is not None and size not in (None, 1, wanted):
+                raise self._misfit(shape)
+            result.append(size if wanted is None else check_size(wanted))
+        return (tuple(result),)
+
+    def _misfit(self, shape: Shape) -> ShapeError:
+        return ShapeError(
+            f"{shape} does not broadcast to {self.target}",
+            given=str(shape),
+            needed="on every axis the same size, or 1",
+        )
+
+    def source(self, binding: Binding, at: Index) -> Index:
+        shape = binding.input_shapes[0]
+        tail = at[len(at) - len(shape) :]
+        return tuple(0 if size == 1 else n for n, size in zip(tail, shape, strict=True))
+
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
+        shape, made = binding.input_shapes[0], binding.output_shapes[0]
+        lead = len(made) - len(shape)
+        return (
+            tuple(
+                Link(lead + n, Axis.same(size))
+                if size == made[lead + n]
+                else Link(None, Axis.same(size))
+                for n, size in enumerate(shape)
+            ),
+        )
+
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
+        shape, made = binding.input_shapes[0], binding.output_shapes[0]
+        name = reshape(emit, emit.user(inputs[0]), ((1,) * (len(made) - len(shape))) + shape)
+        lead = [1] if emit.batched else []
+        name = emit.node("Expand", [name, integers(emit, [*lead, *made])])
+        return (Value(name, made),)

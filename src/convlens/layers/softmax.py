@@ -61,7 +61,7 @@ class _Row(Layer):
     def quantities(self) -> dict[str, object]:
         return {"axis": self.axis}
 
-    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         shape = binding.input_shapes[0]
         row = self.axis % len(shape)
         return (
@@ -79,7 +79,9 @@ class _Row(Layer):
         index[:, axis] = np.arange(shape[axis])
         return gather(0, array, index, 1.0), at[axis]
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         value = inputs[0]
         name = self.emit(emit, value.name, place(emit, value, self.axis))
         return (Value(name, binding.output_shapes[0], value.moved),)
@@ -234,7 +236,9 @@ class Sparsemax(_Row):
         bound = (len(block) + 8) * UNIT * max(1.0, float(np.abs(block.x).max()))
         return Formula((block,), steps, y, bound, (slope,))
 
-    def lower(self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding) -> tuple[Value, ...]:
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
         value = inputs[0]
         shape = value.shape
         axis = place(emit, value, self.axis)
@@ -290,7 +294,7 @@ class Glu(_Row):
         size = shapes[0][self.axis]
         return (Note("activation.glu", {"half": None if size is None else size // 2}),)
 
-    def links(self, binding: Binding) -> tuple[tuple[Link, ...], ...]:
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         shape = binding.input_shapes[0]
         half = binding.output_shapes[0][self.axis % len(shape)]
         pair = Axis(2 * half, half, 2, dilation=half)

@@ -59,9 +59,7 @@ def check_rank(shape: Shape, rank: int, what: str, channels_last: bool) -> None:
     )
 
 
-def window_sizes(
-    spatial: Shape, windows: tuple[Window, ...] | tuple[TransposedWindow, ...]
-) -> Shape:
+def window_sizes(spatial: Shape, windows: tuple[Window | TransposedWindow, ...]) -> Shape:
     """Output sizes; a ShapeError names the axis it came from."""
     sizes: list[int | None] = []
     for name, n, window in zip(axis_names(len(windows)), spatial, windows, strict=True):
@@ -73,11 +71,8 @@ def window_sizes(
     return tuple(sizes)
 
 
-def map_links(
-    axes: tuple[AxisReads, ...], channel: Link, channels_last: bool
-) -> tuple[Link, ...]:
+def map_links(axes: tuple[AxisReads, ...], channel: Link, channels_last: bool) -> tuple[Link, ...]:
     """Links of a map's axes: each spatial axis along itself, the channel axis as given."""
-    rank = len(axes)
     first = 0 if channels_last else 1
     spatial = tuple(Link(first + n, axis) for n, axis in enumerate(axes))
     return (*spatial, channel) if channels_last else (channel, *spatial)
@@ -93,9 +88,7 @@ def same_axes(spatial: Sizes) -> tuple[AxisReads, ...]:
     return tuple(Axis.same(n) for n in spatial)
 
 
-def window_derivation(
-    spatial: Shape, windows: tuple[Window, ...]
-) -> tuple[Derivation, ...]:
+def window_derivation(spatial: Shape, windows: tuple[Window, ...]) -> tuple[Derivation, ...]:
     """floor((size + pads - dilation*(kernel-1) - 1) / stride) + 1, per axis."""
     lines = []
     for name, n, window in zip(axis_names(len(windows)), spatial, windows, strict=True):

@@ -1,0 +1,328 @@
+"""Resizing maps: repeat the nearest cell, or mix neighbours by distance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..axis import (
+    Axis,
+    AxisReads,
+    Coordinates,
+    Rounding,
+    Table,
+    check_size,
+    cubic_table,
+    linear_table,
+    nearest_table,
+)
+from ..errors import ShapeError
+from .base import (
+    Array,
+    Binding,
+    Derivation,
+    Emitter,
+    Index,
+    Layer,
+    Link,
+    Note,
+    Picture,
+    Shape,
+    Sizes,
+    Value,
+    gather,
+    one,
+)
+from .lowering import integers, place, reshape
+from .pool import window_reads
+from .reading import SMALLEST, UNIT, Choice, Reading, Rule, Sum
+from .spatial import axis_names, channel_place, check_rank, join, map_links, split
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How long one axis becomes: a `size`, or floor(n * factor)."""
+
+    size: int | None = None
+    factor: float | None = None
+
+    def of(self, n: int | None) -> int | None:
+        """The new size of an axis of `n`. Raises ShapeError when nothing is left."""
+        if self.size is not None:
+            return check_size(self.size)
+        if n is None:
+            return None
+        size = math.floor(n * (self.factor or 1.0))
+        if size < 1:
+            raise ShapeError(
+                f"resizing an axis of {n} by {self.factor:g} leaves nothing",
+                given=f"size {n}",
+                needed="at least 1 afterwards",
+            )
+        return check_size(size)
+
+
+@dataclass(frozen=True, eq=False)
+class _Resize(Layer):
+    """Another size on every spatial axis; each map by itself."""
+
+    scales: tuple[Scale, ...]
+    channels_last: bool = True
+    coordinates: Coordinates = "half_pixel"
+
+    picture: ClassVar[Picture] = "window"
+    word: ClassVar[str] = ""
+
+    def quantities(self) -> dict[str, Any]:
+        return {
+            "scale": tuple(scale.size or scale.factor for scale in self.scales),
+            "coordinates": self.coordinates,
+        }
+
+    def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        shape = one(shapes, self)
+        check_rank(shape, len(self.scales), "resizing", self.channels_last)
+        spatial, channels = split(shape, self.channels_last)
+        sizes = tuple(scale.of(n) for scale, n in zip(self.scales, spatial, strict=True))
+        return (join(sizes, channels, self.channels_last),)
+
+    def axis(self, n_in: int, n_out: int, scale: Scale) -> AxisReads:
+        """One axis, bound to its sizes."""
+        raise NotImplementedError
+
+    def spatial_axes(self, shapes: tuple[Sizes, ...]) -> tuple[AxisReads, ...]:
+        spatial, _ = split(shapes[0], self.channels_last)
+        return tuple(
+            self.axis(n, scale.of(n) or 1, scale)
+            for n, scale in zip(spatial, self.scales, strict=True)
+            if n is not None
+        )
+
+    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
+        where = channel_place(len(binding.axes), self.channels_last)
+        channel = Link(where, Axis.same(binding.input_shapes[0][where]))
+        return (map_links(binding.axes, channel, self.channels_last),)
+
+    def derivation(self, shapes: tuple[Shape, ...]) -> tuple[Derivation, ...]:
+        spatial, _ = split(shapes[0], self.channels_last)
+        lines = []
+        for name, n, scale in zip(axis_names(len(spatial)), spatial, self.scales, strict=True):
+            if scale.size is not None:
+                lines.append(Derivation(name, "the size asked for", str(scale.size), scale.size))
+                continue
+            shown = name if n is None else str(n)
+            factor = f"{scale.factor:g}"
+            lines.append(
+                Derivation(name, "floor(size * factor)", f"{shown} * {factor}", scale.of(n))
+            )
+        return tuple(lines)
+
+    def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
+        scale = tuple(scale.size or scale.factor for scale in self.scales)
+        return (Note(f"resize.{self.word}", {"scale": scale, "rule": self.coordinates}),)
+
+    def _exact(self, binding: Binding) -> bool:
+        """Whether new sizes alone give the engine the factors that the coordinates use."""
+        return all(
+            scale.factor is None or axis.n_in * scale.factor == axis.n_out
+            for scale, axis in zip(self.scales, binding.axes, strict=True)
+        )
+
+    def _operator(
+        self, emit: Emitter, x: str, binding: Binding, **attributes: Any
+    ) -> tuple[Value, ...]:
+        """The Resize operator on channels-first maps; one axis becomes two for it."""
+        channels = binding.output_shapes[0][channel_place(len(binding.axes), self.channels_last)]
+        before = [axis.n_in for axis in binding.axes]
+        after = [axis.n_out for axis in binding.axes]
+        single = len(before) == 1
+        if single:
+            x = reshape(emit, x, (channels, 1, before[0]))
+            before, after = [1, *before], [1, *after]
+        lead = 1 + emit.batched
+        axes = list(range(lead, lead + len(before)))
+        if self._exact(binding):
+            inputs = [x, "", "", integers(emit, after)]
+        else:
+            factors = [scale.factor or 0.0 for scale in self.scales]
+            factors = [1.0, *factors] if single else factors
+            whole = [
+                factor or np.nextafter(np.float32(new / old), np.float32(np.inf))
+                for factor, new, old in zip(factors, after, before, strict=True)
+            ]
+            inputs = [x, "", emit.constant(np.array(whole, np.float32))]
+        name = emit.node(
+            "Resize",
+            inputs,
+            axes=axes,
+            coordinate_transformation_mode=self.coordinates,
+            **attributes,
+        )
+        if single:
+            name = reshape(emit, name, (channels, after[1]))
+        return (Value(name, binding.output_shapes[0], self.channels_last),)
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest(_Resize):
+    """Each output number is the input number nearest to its place.
+
+    Keras' UpSampling and PyTorch's Upsample: asymmetric, floor. Keras' Resizing and PyTorch's
+    nearest-exact: half_pixel, round_prefer_ceil.
+    Input     (*n_in, channels) or (channels, *n_in)
+    Output    (*n_out, channels) or (channels, *n_out)
+    Rule      choice of its one read
+    Source    ONNX, operator Resize, for coordinates and rounding
+    Errors    ShapeError for a wrong rank, or when nothing is left
+    ONNX      Resize for whole factors, else Gather
+    """
+
+    coordinates: Coordinates = "asymmetric"
+    rounding: Rounding = "floor"
+
+    rule: ClassVar[Rule] = "choice"
+    word: ClassVar[str] = "nearest"
+
+    def axis(self, n_in: int, n_out: int, scale: Scale) -> AxisReads:
+        if self._whole(n_in, n_out, scale):
+            factor = n_out // n_in
+            return Axis.window(n_out, factor, factor).transposed()
+        return nearest_table(n_in, n_out, self.coordinates, self.rounding, scale.factor)
+
+    def _whole(self, n_in: int, n_out: int, scale: Scale) -> bool:
+        """Whether every cell is simply repeated the same number of times."""
+        plain = self.coordinates == "asymmetric" and self.rounding == "floor"
+        middle = "half_pixel" in self.coordinates and self.rounding.startswith("round")
+        exact = scale.factor is None or scale.factor * n_in == n_out
+        return n_out % n_in == 0 and exact and (plain or (middle and n_out > 1))
+
+    def explain(
+        self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
+    ) -> Reading:
+        index, _, _ = window_reads(binding.axes, at, self.channels_last)
+        block = gather(0, inputs[0], index, 1.0)
+        return Choice((block,), float(block.x[0]), (0, 0))
+
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
+        value = inputs[0]
+        if all(isinstance(axis, Axis) for axis in binding.axes):
+            x = emit.first(value, self.channels_last)
+            plain = Nearest(self.scales, self.channels_last)
+            return plain._operator(emit, x, binding, mode="nearest", nearest_mode="floor")
+        name = value.name
+        for n, axis in enumerate(binding.axes):
+            cells = [int(i) for o in range(axis.n_out) for i in axis.reads(o).i]
+            where = place(emit, value, n if self.channels_last else n + 1)
+            name = emit.node("Gather", [name, integers(emit, cells)], axis=where)
+        return (Value(name, binding.output_shapes[0], value.moved),)
+
+
+@dataclass(frozen=True, eq=False)
+class _Mix(_Resize):
+    """Each output number is a mix of its neighbours, with coefficients that add up to 1."""
+
+    rule: ClassVar[Rule] = "sum"
+
+    def explain(
+        self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
+    ) -> Reading:
+        index, factors, _ = window_reads(binding.axes, at, self.channels_last)
+        block = gather(0, inputs[0], index, factors)
+        size = math.fsum(np.abs(block.products))
+        bound = 8 * UNIT * size + 4 * UNIT * self._unsteady(binding, index, inputs[0])
+        return Sum((block,), tolerance=bound + SMALLEST)
+
+    def _unsteady(self, binding: Binding, index: Any, array: Array) -> float:
+        """n_in times the largest step between neighbours around the reads, over all axes.
+
+        The engine's float32 coordinate may be off by a few u*n_in.
+        """
+        rank = array.ndim
+        maps = channel_place(rank - 1, self.channels_last)
+        region = []
+        for n in range(rank):
+            low, high = int(index[:, n].min()), int(index[:, n].max())
+            margin = 0 if n == maps else 1
+            region.append(slice(max(0, low - margin), high + 1 + margin))
+        part = array[tuple(region)].astype(np.float64)
+        total = 0.0
+        for n in range(rank):
+            if n != maps and part.shape[n] > 1:
+                with np.errstate(all="ignore"):
+                    total += array.shape[n] * float(np.abs(np.diff(part, axis=n)).max())
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(_Mix):
+    """Linear interpolation on every axis (bilinear for two).
+
+    Input     (*n_in, channels) or (channels, *n_in)
+    Output    (*n_out, channels) or (channels, *n_out)
+    Rule      sum of at most 2 reads per axis; bound 8*u*S + 4*u*n_in*(largest neighbour step)
+    Source    ONNX, operator Resize, for the coordinates
+    Errors    ShapeError for a wrong rank, or when nothing is left
+    ONNX      Resize, mode linear
+    """
+
+    word: ClassVar[str] = "linear"
+
+    def axis(self, n_in: int, n_out: int, scale: Scale) -> Table:
+        return linear_table(n_in, n_out, self.coordinates, scale.factor)
+
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
+        x = emit.first(inputs[0], self.channels_last)
+        return self._operator(emit, x, binding, mode="linear")
+
+
+@dataclass(frozen=True, eq=False)
+class Cubic(_Mix):
+    """Cubic interpolation on one or two axes (bicubic for two).
+
+    `a` is the parameter of Keys' kernel: -0.75 in PyTorch, -0.5 in JAX (Keras), which leaves
+    neighbours outside the map out (`exclude_outside`) where PyTorch repeats the border.
+    Input     (*n_in, channels) or (channels, *n_in)
+    Output    (*n_out, channels) or (channels, *n_out)
+    Rule      sum of at most 4 reads per axis; bound as for `Linear`
+    Source    Keys 1981, eq. 15
+    Errors    ShapeError for more than two axes, a wrong rank, or when nothing is left
+    ONNX      Resize, mode cubic
+    """
+
+    a: float = -0.75
+    exclude_outside: bool = False
+
+    word: ClassVar[str] = "cubic"
+
+    def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        if len(self.scales) > 2:
+            raise ShapeError(
+                "cubic resizing works on one or two axes",
+                given=f"{len(self.scales)} axes",
+                needed="1 or 2",
+            )
+        return super().output_shapes(shapes)
+
+    def axis(self, n_in: int, n_out: int, scale: Scale) -> Table:
+        return cubic_table(
+            n_in, n_out, self.coordinates, self.a, self.exclude_outside, scale.factor
+        )
+
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
+        return self._operator(
+            emit,
+            emit.first(inputs[0], self.channels_last),
+            binding,
+            mode="cubic",
+            cubic_coeff_a=self.a,
+            exclude_outside=int(self.exclude_outside),
+        )
