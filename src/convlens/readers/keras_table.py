@@ -9,9 +9,20 @@ from __future__ import annotations
 
 from ..errors import ArgumentError, near_miss
 from .keras_layers import convolution, core, pooling, reshaping
+from .keras_layers.convolution import swapped
 from .keras_layers.entry import REQUIRED, Built, Config, KerasLayer, WeightMaker
 
-__all__ = ["REQUIRED", "TABLE", "Built", "Config", "KerasLayer", "WeightMaker", "entry", "find"]
+__all__ = [
+    "REQUIRED",
+    "TABLE",
+    "Built",
+    "Config",
+    "KerasLayer",
+    "WeightMaker",
+    "entry",
+    "find",
+    "swapped",
+]
 
 _ROWS = (
     *convolution.ROWS,

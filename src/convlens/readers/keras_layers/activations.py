@@ -20,9 +20,7 @@ ACTIVATIONS: dict[str, Callable[[], Layer]] = {
 }
 
 
-def activation(
-    value: Any, shape: Shape, weights: WeightMaker
-) -> tuple[Layer | None, str | None]:
+def activation(value: Any, shape: Shape, weights: WeightMaker) -> tuple[Layer | None, str | None]:
     """The layer and the name of an `activation=` argument for an output of `shape`.
 
     It may be None, a word of Keras, an activation layer (anything with `class_name` and `config`),

@@ -265,9 +265,7 @@ def _depthwise_kernel(
     )
 
 
-def _depthwise(
-    rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
-) -> Built:
+def _depthwise(rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     channels = _channels(config, shapes, rank, f"DepthwiseConv{rank}D")
     kernel = _depthwise_kernel(rank, config, channels, weights, "kernel")
     bias = _bias(config, weights, kernel.canonical[0])

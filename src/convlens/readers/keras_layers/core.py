@@ -111,11 +111,7 @@ ROWS = (
     KerasLayer("Dense", _DENSE, _dense, check=_check_dense),
     KerasLayer("Activation", (("activation", REQUIRED),), _activation),
     KerasLayer("Identity", (), _identity),
-    KerasLayer(
-        "ReLU", (("max_value", None), ("negative_slope", 0.0), ("threshold", 0.0)), _relu
-    ),
+    KerasLayer("ReLU", (("max_value", None), ("negative_slope", 0.0), ("threshold", 0.0)), _relu),
     KerasLayer("Softmax", (("axis", -1),), _softmax),
-    KerasLayer(
-        "Dropout", (("rate", REQUIRED), ("noise_shape", None), ("seed", None)), _dropout
-    ),
+    KerasLayer("Dropout", (("rate", REQUIRED), ("noise_shape", None), ("seed", None)), _dropout),
 )

@@ -6,6 +6,7 @@ from ...layers.base import Shape
 from ...layers.merge import Add
 from ...layers.normalize import BatchNorm
 from ...layers.rearrange import Flatten
+from ...layers.weight import Weight
 from .core import _axis
 from .entry import (
     Arguments,
@@ -54,7 +55,7 @@ def _batch_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker)
     axis = _axis(config["axis"], shape)
     channels = count_of(shape[axis], "channels", shape)
 
-    def make(name: str, trainable: bool = True) -> object:
+    def make(name: str, trainable: bool = True) -> Weight:
         return weights(
             name,
             (channels,),

@@ -1,0 +1,37 @@
+"""Keras' spelling without Keras: build a network here and see what each layer does.
+
+    from convlens.keras import Sequential, Conv2D
+
+Names, order and defaults of the arguments are those of Keras 3.15. Weights are random, as Keras
+starts them, and drawn only when their numbers are looked at. Training is Keras' job.
+"""
+
+from __future__ import annotations
+
+from . import initializers, layers, models, utils
+from .base import Input, InputLayer, Layer, Variable
+from .layers import *  # noqa: F403
+from .layers import __all__ as _layer_names
+from .model import Model, Sequential
+from .tensor import Tensor
+
+__all__ = [
+    "Input",
+    "InputLayer",
+    "Layer",
+    "Model",
+    "Sequential",
+    "Tensor",
+    "Variable",
+    "initializers",
+    "layers",
+    "models",
+    "utils",
+    *_layer_names,
+]
+
+
+def __getattr__(name: str) -> type[Layer]:
+    # The layers' classes are made from a table; this tells a type checker so.
+    found: type[Layer] = getattr(layers, name)
+    return found

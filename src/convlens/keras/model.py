@@ -1,0 +1,599 @@
+"""Keras' Model and Sequential, put together without Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import api
+from ..errors import ArgumentError, ConvlensError, UnknownLayer, near_miss
+from ..layers.weight import Weight
+from ..model import Graph, ordinal
+from .assemble import assemble, inner_shapes
+from .base import InputLayer, Layer, Variable, assign_all, last_change
+from .node import Node, Part, flat, name_parts, ordered_nodes
+from .tensor import Tensor, placed, sized
+
+_TRAINING = (
+    "compile",
+    "fit",
+    "evaluate",
+    "train_on_batch",
+    "test_on_batch",
+    "fit_generator",
+    "train_step",
+)
+
+
+class Model(Part):
+    """A model from its inputs to its outputs: `Model(inputs, outputs)`, as in Keras.
+
+    Besides Keras' words it has those of convlens: `describe`, `explain`, `run`, `export`.
+    """
+
+    kind = "Functional"
+
+    def __init__(
+        self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any
+    ) -> None:
+        kwargs.pop("trainable", None)
+        _no_more(type(self).__name__, kwargs)
+        super().__init__(name)
+        self.inputs = _tensors(inputs, "inputs")
+        self.outputs = _tensors(outputs, "outputs")
+        self._single = isinstance(outputs, Tensor)
+        self._connect()
+
+    def _connect(self) -> None:
+        """Find every call between inputs and outputs, and name its layers."""
+        self.nodes_inside = ordered_nodes(self.inputs, self.outputs)
+        given = set(self.inputs)
+        for node in self.nodes_inside:
+            if not node.inputs and node.outputs[0] not in given:
+                raise ArgumentError(
+                    "an output of the model needs an Input that is not among its inputs",
+                    where=f"`{self.name}`",
+                    given=f"inputs {', '.join(str(tensor.shape) for tensor in self.inputs)}",
+                    needed=f"also the Input of shape {node.outputs[0].shape}",
+                )
+        parts = dict.fromkeys(node.layer for node in self.nodes_inside)
+        self.names = name_parts(parts, self)
+        self._graph: tuple[int, Graph] | None = None
+        self._api: api.Model | None = None
+
+    # -- what it consists of ----------------------------------------------------------------------
+
+    @property
+    def base(self) -> str:
+        """What its automatic name is made of."""
+        return "functional"
+
+    @property
+    def layers(self) -> list[Any]:
+        """Its layers, in Keras' order."""
+        return list(dict.fromkeys(node.layer for node in self.nodes_inside))
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
+        """The layer of that name, or at that place. Raises UnknownLayer."""
+        layers = self.layers
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise UnknownLayer(
+                    f"there is no layer {index}",
+                    where=self.name,
+                    given=f"index={index}",
+                    needed=f"0 to {len(layers) - 1}",
+                )
+            return layers[index]
+        names = [self.names[layer] for layer in layers]
+        if name in names:
+            return layers[names.index(name)]
+        raise UnknownLayer(
+            f"no layer is called `{name}`",
+            where=self.name,
+            given=str(name),
+            needed=f"one of {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}",
+            hint=near_miss(str(name), names),
+        )
+
+    @property
+    def input(self) -> Any:
+        """Its input tensor, or a list of them."""
+        return self.inputs[0] if len(self.inputs) == 1 else list(self.inputs)
+
+    @property
+    def output(self) -> Any:
+        """Its output tensor, or a list of them."""
+        return self.outputs[0] if self._single or len(self.outputs) == 1 else list(self.outputs)
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of its input, batch axis first."""
+        value = self.input
+        return [tensor.shape for tensor in value] if isinstance(value, list) else value.shape
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of its output, batch axis first."""
+        value = self.output
+        return [tensor.shape for tensor in value] if isinstance(value, list) else value.shape
+
+    @property
+    def built(self) -> bool:
+        """Whether its weights are made."""
+        return True
+
+    def __call__(self, inputs: Any, **kwargs: Any) -> Any:
+        """On tensors: the model as a layer of another. On arrays: its numbers."""
+        tensors = flat(inputs)
+        if tensors and all(isinstance(tensor, Tensor) for tensor in tensors):
+            return self.connect(tuple(tensors), f"`{self.name}` ({self.kind})")
+        return self.predict(inputs)
+
+    def connect(self, tensors: tuple[Tensor, ...], where: str) -> Any:
+        """Call on tensors. Raises ShapeError, placed at `where`."""
+        try:
+            shapes = inner_shapes(self, tuple(tensor.sizes for tensor in tensors))
+        except ConvlensError as error:
+            raise placed(error, where, tensors) from None
+        node = Node(self, tensors)
+        node.outputs = tuple(
+            Tensor(shape, node, n, tensors[0].batch) for n, shape in enumerate(shapes)
+        )
+        self.nodes.append(node)
+        return node.outputs[0] if len(node.outputs) == 1 else list(node.outputs)
+
+    # -- weights ----------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All its weights, layer by layer."""
+        return [variable for layer in self.layers for variable in layer.weights]
+
+    variables = weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """Those that training would change."""
+        return [variable for variable in self.weights if variable.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """Those that training would leave alone."""
+        return [variable for variable in self.weights if not variable.trainable]
+
+    def held(self) -> Iterator[Weight]:
+        """Every weight, nested models' too."""
+        for layer in self.layers:
+            if isinstance(layer, Model):
+                yield from layer.held()
+            elif isinstance(layer, Layer):
+                yield from (weight for node in layer.nodes[:1] for weight in _of(node))
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training would change any layer."""
+        return any(layer.trainable for layer in self.layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers:
+            if not isinstance(layer, InputLayer):
+                layer.trainable = value
+
+    def get_weights(self) -> list[NDArray[np.float32]]:
+        """Copies of all its weights as arrays."""
+        return [variable.numpy() for variable in self.weights]
+
+    def set_weights(self, weights: Any) -> None:
+        """Replace all its weights. Raises ArgumentError, ShapeError."""
+        arrays = list(weights)
+        variables = self.weights
+        if len(arrays) != len(variables):
+            assign_all(variables, arrays, f"`{self.name}`")
+        for layer in self.layers:
+            count = len(layer.weights)
+            if count:
+                layer.set_weights(arrays[:count])
+                arrays = arrays[count:]
+
+    def count_params(self) -> int:
+        """How many numbers its weights hold."""
+        return sum(layer.count_params() for layer in self.layers)
+
+    # -- convlens' side ---------------------------------------------------------------------------
+
+    @property
+    def graph(self) -> Graph:
+        """The model as frozen data."""
+        if self._graph is None or self._graph[0] != last_change():
+            self._graph = (last_change(), assemble(self))
+            self._api = None
+        return self._graph[1]
+
+    @property
+    def convlens(self) -> api.Model:
+        """The model as `convlens.load` gives models."""
+        graph = self.graph
+        if self._api is None:
+            self._api = api.Model(graph)
+        return self._api
+
+    def summary(self, *, style: str = "keras", **options: Any) -> None:
+        """Print the table that Keras prints; `style="convlens"` says where each number is from."""
+        file = options.pop("file", None)
+        self.convlens.summary(style=style, file=file)
+
+    def describe(self, input_shape: Any = None) -> Any:
+        """The summary as facts."""
+        return self.convlens.describe(input_shape)
+
+    def run(self, x: Any = None, **options: Any) -> api.Run:
+        """Run on an input, keeping every tensor."""
+        return self.convlens.run(x, **options)
+
+    def explain(
+        self, layer: Any = None, at: Any = None, input: Any = None, **options: Any
+    ) -> api.Explanation:
+        """A layer (or its name), or with `at` one number of it."""
+        name = layer if layer is None or isinstance(layer, str) else self.names[layer]
+        return self.convlens.explain(name, at, input, **options)
+
+    def export(self, path: str | Path, **options: Any) -> Path:
+        """Write the interactive page as one offline HTML file."""
+        return self.convlens.export(path, **options)
+
+    def save(self, filepath: str | Path, **options: Any) -> Path:
+        """Write the model as `.keras` or `.onnx`."""
+        return self.convlens.save(filepath)
+
+    def predict(self, x: Any, batch_size: int | None = None, **options: Any) -> Any:
+        """The model's outputs for a batch of inputs. `verbose` and `steps` are accepted."""
+        return self.convlens.predict(self._named(x), batch_size or 32)
+
+    def _named(self, x: Any) -> Any:
+        """A list of arrays, one per input, by the inputs' names."""
+        if len(self.inputs) > 1 and isinstance(x, list | tuple):
+            names = [spec.name for spec in self.graph.inputs]
+            if len(x) != len(names):
+                raise ArgumentError(
+                    f"the model takes {len(names)} inputs",
+                    where=self.name,
+                    given=f"{len(x)} arrays",
+                    needed=", ".join(names),
+                )
+            return dict(zip(names, x, strict=True))
+        return x
+
+    def to_keras(self) -> Any:
+        """A live Keras model with the same layers and weights. Raises MissingDependency."""
+        from .live import to_keras
+
+        return to_keras(self)
+
+    def get_config(self) -> dict[str, Any]:
+        """Its name and the settings of its layers."""
+        layers = [
+            {"class_name": layer.kind, "name": self.names[layer], "config": layer.get_config()}
+            for layer in self.layers
+        ]
+        return {"name": self.name, "layers": layers}
+
+    def __getattr__(self, word: str) -> Any:
+        if word in _TRAINING:
+            return _not_here(word)
+        raise AttributeError(f"`{type(self).__name__}` has no attribute `{word}`")
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} name={self.name}, {len(self.layers)} layers>"
+
+
+class Sequential(Model):
+    """Layers one after another: `Sequential([...])` or `add` one by one, as in Keras.
+
+    The input shape is the first layer's `input_shape=`, an `Input(shape)` in front, or that of
+    the first array it is called on.
+    """
+
+    kind = "Sequential"
+
+    def __init__(
+        self, layers: Any = None, trainable: bool = True, name: str | None = None, **kwargs: Any
+    ) -> None:
+        _no_more("Sequential", kwargs)
+        Part.__init__(self, name)
+        self._entry: InputLayer | None = None
+        self._stack: list[Layer | Model] = []
+        self.inputs, self.outputs = [], []
+        self._single = True
+        self._reset()
+        if isinstance(layers, Part | Tensor):
+            raise ArgumentError(
+                "`Sequential` takes one list of layers",
+                given=f"Sequential({type(layers).__name__}(...), ...)",
+                needed="Sequential([layer, layer, ...])",
+                hint="put square brackets around the layers",
+            )
+        for layer in layers or ():
+            self.add(layer)
+        if not trainable:
+            self.trainable = False
+
+    def _reset(self) -> None:
+        self.nodes_inside: list[Node] = []
+        self.names: dict[Part, str] = {}
+        self._graph = None
+        self._api = None
+
+    @property
+    def base(self) -> str:
+        """What its automatic name is made of."""
+        return "sequential"
+
+    @property
+    def layers(self) -> list[Any]:
+        """Its layers, without the input."""
+        return list(self._stack)
+
+    @property
+    def built(self) -> bool:
+        """Whether the input shape is known, and with it the weights."""
+        return bool(self.outputs)
+
+    def add(self, layer: Any, rebuild: bool = True) -> None:
+        """Put a layer at the end. Raises ShapeError and ArgumentError with the layer's place."""
+        if isinstance(layer, Tensor) and isinstance(layer.node.layer, InputLayer):
+            layer = layer.node.layer
+        if isinstance(layer, InputLayer):
+            self._start(layer)
+            return
+        if not isinstance(layer, Layer | Model):
+            raise self._no_layer(layer)
+        if layer in self._stack:
+            raise ArgumentError(
+                "the same layer stands in the model twice",
+                where=self._place(layer),
+                given=repr(layer),
+                needed="a layer of its own at each place",
+                hint="to use one set of weights twice, use the functional way: x = layer(x)",
+            )
+        self._name(layer)
+        if not self._stack and self._entry is None:
+            self._entry = self._declared(layer)
+            if self._entry is not None:
+                self._name(self._entry)
+        self._stack.append(layer)
+        try:
+            self._extend(layer)
+        except ConvlensError:
+            self._stack.pop()
+            self.names.pop(layer)
+            raise
+
+    def _start(self, layer: InputLayer) -> None:
+        if self._stack or self._entry is not None:
+            raise ArgumentError(
+                "an Input stands in front of all layers",
+                where=f"`{self.name}`",
+                given=f"Input({layer.output.sizes}) after {len(self._stack)} layers",
+                needed="one Input, first",
+            )
+        self._entry = layer
+        self._name(layer)
+
+    def _declared(self, layer: Layer | Model) -> InputLayer | None:
+        if isinstance(layer, Model):
+            if not layer.built or len(layer.inputs) != 1:
+                return None
+            return InputLayer(layer.inputs[0].sizes, layer.inputs[0].batch)
+        if layer.declared is None:
+            return None
+        return InputLayer(layer.declared, layer.declared_batch)
+
+    def _no_layer(self, value: Any) -> ArgumentError:
+        if isinstance(value, type) and issubclass(value, Part):
+            return ArgumentError(
+                "a class was added, not a layer",
+                where=self._place(None),
+                given=value.__name__,
+                needed=f"{value.__name__}(...)",
+                hint="call the class: the brackets make the layer",
+            )
+        hint = ""
+        if isinstance(value, list | tuple):
+            hint = "add the layers one by one, or give the list to Sequential([...])"
+        elif isinstance(value, Tensor):
+            hint = "a tensor came from calling a layer; add the layer itself"
+        return ArgumentError(
+            "only layers can be added",
+            where=self._place(None),
+            given=repr(value) if isinstance(value, Part | Tensor) else type(value).__name__,
+            needed="a layer, such as Conv2D(32, 3)",
+            hint=hint,
+        )
+
+    def _place(self, layer: Part | None) -> str:
+        place = f"{ordinal(len(self._stack) + (layer not in self._stack))} layer"
+        if layer is None:
+            return place
+        return f"{place}, `{self.names.get(layer, layer.name)}` ({layer.kind})"
+
+    def _name(self, part: Part) -> None:
+        # One by one: a name once shown stays, whatever is added later.
+        self.names = name_parts([*self.names, part], self)
+
+    def _extend(self, layer: Layer | Model) -> None:
+        """Connect a layer to what stands, if the input shape is known."""
+        if self._entry is None:
+            return
+        if not self.outputs:
+            self.inputs = [self._entry.output]
+            self.nodes_inside = [self._entry.nodes[0]]
+            before = self._entry.output
+        else:
+            before = self.outputs[0]
+        if isinstance(layer, Sequential) and not layer.built:
+            layer.build((None, *before.sizes))
+        made = layer.connect((before,), self._place(layer))
+        if isinstance(made, list):
+            raise ArgumentError(
+                "a layer with several outputs ends a Sequential model",
+                where=self._place(layer),
+                hint="use the functional way: Model(inputs, outputs)",
+            )
+        self.outputs = [made]
+        self.nodes_inside.append(made.node)
+        self._graph = self._api = None
+
+    def pop(self, rebuild: bool = True) -> Any:
+        """Take the last layer off and give it back."""
+        if not self._stack:
+            raise ArgumentError("the model has no layer to take off", where=f"`{self.name}`")
+        layer = self._stack.pop()
+        self.names.pop(layer)
+        if self.outputs:
+            node = self.nodes_inside.pop()
+            self.outputs = [node.inputs[0]] if self._stack else []
+        self._graph = self._api = None
+        return layer
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights for an input shape with its batch axis, as in Keras."""
+        if self.built:
+            return
+        if self._entry is None and input_shape is not None:
+            batch, *rest = sized(input_shape, "input_shape")
+            self._entry = InputLayer(tuple(rest), batch)
+            self._name(self._entry)
+        layers, self._stack = self._stack, []
+        try:
+            for layer in layers:
+                self._stack.append(layer)
+                self._extend(layer)
+        except ConvlensError:
+            self.inputs, self.outputs, self._entry = [], [], None
+            self._stack = layers
+            raise
+
+    @property
+    def graph(self) -> Graph:
+        """The model as frozen data. Raises ArgumentError while the input shape is not known."""
+        self._needed()
+        return super().graph
+
+    def _needed(self) -> None:
+        """Raise ArgumentError unless there is a layer and an input shape."""
+        if not self._stack:
+            raise ArgumentError(
+                "the model has no layers",
+                where=f"`{self.name}`",
+                hint="add one: model.add(Conv2D(32, 3, input_shape=(28, 28, 1)))",
+            )
+        if not self.built:
+            raise ArgumentError(
+                "the input shape is not known, so nothing has a shape yet",
+                where=f"`{self.name}`",
+                needed="Input(shape) in front, or input_shape= in the first layer",
+                hint="grey pictures of 28 x 28: Sequential([Input((28, 28, 1)), ...])",
+            )
+
+    @property
+    def input(self) -> Any:
+        """Its input tensor."""
+        self._needed()
+        return self.inputs[0]
+
+    @property
+    def output(self) -> Any:
+        """Its output tensor."""
+        self._needed()
+        return self.outputs[0]
+
+    def count_params(self) -> int:
+        """How many numbers its weights hold."""
+        self._needed()
+        return super().count_params()
+
+    def connect(self, tensors: tuple[Tensor, ...], where: str) -> Any:
+        """Call on a tensor, which gives the model its input shape if it has none."""
+        if not self.built and self._stack and tensors:
+            self.build((None, *tensors[0].sizes))
+        return super().connect(tensors, where)
+
+    def predict(self, x: Any, batch_size: int | None = None, **options: Any) -> Any:
+        """The model's outputs for a batch of inputs."""
+        if not self.built and self._stack and np.ndim(x) > 1:
+            self.build(np.shape(x))
+        return super().predict(x, batch_size, **options)
+
+
+def run_layer(layer: Layer, inputs: Any) -> Any:
+    """One layer's numbers for an array, or for a list of them."""
+    many = isinstance(inputs, list | tuple) and all(hasattr(one, "shape") for one in inputs)
+    arrays = [np.asarray(one, dtype=np.float32) for one in (inputs if many else [inputs])]
+    entries = [InputLayer(array.shape[1:]).output for array in arrays]
+    made = layer.connect(tuple(entries), f"`{layer.name}` ({layer.kind})")
+    layer.nodes.pop()
+    assigned, owner = layer.assigned, layer.owner
+    try:
+        return Model(entries, made).predict(arrays if many else arrays[0])
+    finally:
+        layer.assigned, layer.owner = assigned, owner
+
+
+def _of(node: Node) -> tuple[Weight, ...]:
+    if node.built is None:
+        return ()
+    more = () if node.built.activation is None else node.built.activation.weights()
+    return (*node.built.layer.weights(), *more)
+
+
+def _tensors(value: Any, word: str) -> list[Tensor]:
+    """The tensors of `inputs=` or `outputs=`. Raises ArgumentError."""
+    tensors = [] if value is None else flat(value)
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            hint = "give a layer's output: layer.output" if isinstance(tensor, Part) else ""
+            raise ArgumentError(
+                f"`{word}` holds something that is no tensor",
+                where="`Model`",
+                given=f"{word}={type(tensor).__name__}",
+                needed="Input(shape), or what a layer gave when it was called",
+                hint=hint,
+            )
+    if not tensors:
+        raise ArgumentError(
+            f"a model needs `{word}`",
+            where="`Model`",
+            needed="Model(inputs, outputs)",
+            hint="a class of your own with a `call` has no layers that can be seen from outside; "
+            "make the model in the functional way, or load it from Keras",
+        )
+    return tensors
+
+
+def _no_more(what: str, kwargs: dict[str, Any]) -> None:
+    for word, value in kwargs.items():
+        raise ArgumentError(
+            f"`{what}` has no argument `{word}`",
+            given=f"{word}={value!r}",
+            needed="layers and name" if what == "Sequential" else "inputs, outputs and name",
+            hint=near_miss(word, ("layers", "inputs", "outputs", "name")),
+        )
+
+
+def _not_here(word: str) -> Any:
+    def training(*args: Any, **kwargs: Any) -> Any:
+        raise ArgumentError(
+            f"`{word}` is Keras' job: convlens explains models, it does not train them",
+            given=f"model.{word}(...)",
+            needed="Keras (pip install keras jax)",
+            hint="live = model.to_keras(); live.compile(...); live.fit(x, y); "
+            "model = convlens.load(live)",
+        )
+
+    return training
