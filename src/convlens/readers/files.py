@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from convlens.errors import ModelError
+from ..errors import ModelError
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo

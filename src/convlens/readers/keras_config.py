@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from convlens.errors import ModelError
-
+from ..errors import ModelError
 from . import keras_words
 from .files import shown
 
@@ -288,7 +287,9 @@ class _Reader:
             if _is_layer(raw.get(key)) and depth < DEEPEST
         }
         config = {
-            str(key): self.plain(value, depth) for key, value in raw.items() if key not in wrapped
+            str(key): self._setting(str(key), value, depth)
+            for key, value in raw.items()
+            if key not in wrapped
         }
         name = data.get("name") or config.get("name") or class_name.lower()
         custom = isinstance(module, str) and not _from_keras(module)
@@ -305,6 +306,13 @@ class _Reader:
             str(name), words[0], words[1], graph=graph, wrapped=wrapped, custom=custom,
             operation=operation, registered=data.get("registered_name"), build_shape=built,
         )  # fmt: skip
+
+    def _setting(self, key: str, value: Any, depth: int) -> Any:
+        """A setting; an activation that is a layer of its own becomes a LayerSpec."""
+        plain = self.plain(value, depth)
+        if key.endswith("activation") and isinstance(plain, dict) and _is_layer(value):
+            return self.layer(value, depth + 1)
+        return plain
 
     def plain(self, value: Any, depth: int = 0) -> Any:
         """A JSON value with Keras' wrappers taken off: tuples, policies, activations, arrays."""

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convlens.errors import ModelError
-
+from ..errors import ModelError
 from .files import Bytes, OverBudget, Window, shown
 
 _EXTERNAL_STORAGE_MESSAGE = 7

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convlens.errors import ModelError
-
+from ..errors import ModelError
 from .files import shown
 from .keras_hdf5 import Group, StoredArray, as_text, names_in_parts
 
@@ -222,7 +221,7 @@ class LayerStore:
 
     def _within(self, leaves: list[Leaf], arrays: list[Found]) -> Assignment:
         """Share one outer layer's arrays out to the layers inside it."""
-        if len(leaves) == 1:
+        if len(leaves) == 1 and len(leaves[0].names) == 1:
             leaf = leaves[0]
             if leaf.slots is None:
                 return {leaf.names: tuple(arrays)}

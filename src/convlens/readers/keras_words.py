@@ -133,3 +133,8 @@ def _special(name: str, old_name: str, words: Config) -> None:
     if name == "InputLayer" and "shape" in words and "batch_shape" not in words:
         shape = words.pop("shape")
         words["batch_shape"] = (words.get("batch_size"), *shape) if shape is not None else None
+
+
+def kernel_transposed(config: Any) -> bool:
+    """Whether Keras 1 stored this layer's kernel channels first."""
+    return config.get("data_format") == "channels_first"

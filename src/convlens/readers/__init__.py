@@ -1,0 +1,140 @@
+"""Readers: the only places that know another library's words. `read` finds whose a source is.
+
+A file is known by its content, never by its ending. A foreign library is touched only if its user
+has already imported it. Importing this package imports no reader.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ArgumentError, ModelError
+
+if TYPE_CHECKING:
+    from ..model import Graph
+    from .files import FileBytes
+
+# What a file is by its content -> the module whose `read_file(path, input_shape, architecture)`
+# opens it. `zip` and `unknown` are looked at more closely in `_kind`.
+_FILES = {
+    "keras": "keras_file",
+    "hdf5": "keras_file",
+    "json": "keras_file",
+    "onnx": "onnx",
+    "torch": "torch_files",
+    "pickle": "torch_files",
+    "safetensors": "torch_files",
+    "python": "source",
+}
+
+# (package that must be imported already, test in that package's words, module whose
+# `read_live(object, input_shape)` reads it)
+_LIVE = (
+    ("keras", "Model", "keras_live"),
+    ("tf_keras", "Model", "keras_live"),
+    ("torch.nn", "Module", "torch_module"),
+    ("torch.export", "ExportedProgram", "torch_module"),
+    ("onnx", "ModelProto", "onnx"),
+)
+
+_WORDS = {
+    "numpy": ("a NumPy array", "give it with --input, and a model beside it"),
+    "picture": ("a picture", "give it with --input, and a model beside it"),
+    "tflite": ("a TensorFlow Lite model", "open the Keras or ONNX file it was made from"),
+    "gzip": ("packed with gzip", "unpack it first"),
+    "tar": ("a tar archive", "unpack it first"),
+    "html": ("a web page", "the download gave a page instead of the file; get it again"),
+    "git-lfs": ("a Git LFS pointer, not the file itself", "run `git lfs pull`"),
+}
+
+
+def read(
+    source: Any, *, input_shape: Sequence[int] | None = None, architecture: Any = None
+) -> Graph:
+    """The graph of a file (a path) or a live object.
+
+    `input_shape` (no batch axis) goes to readers that need one; `architecture` is a path or an
+    object that gives the layers of a file of weights alone.
+    Raises ModelError for what cannot be read, ArgumentError for what is no model at all.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return _read_file(source, input_shape, architecture)
+    for package, name, reader in _LIVE:
+        known = getattr(sys.modules.get(package), name, None)
+        if isinstance(known, type) and isinstance(source, known):
+            graph: Graph = _module(reader, str(type(source))).read_live(source, input_shape)
+            return graph
+    kind = f"{type(source).__module__}.{type(source).__qualname__}"
+    raise ArgumentError(
+        "this is not a model that convlens knows",
+        given=f"an object of class {kind}",
+        needed="a path, a keras.Model, a torch.nn.Module, an onnx.ModelProto or a built-in's name",
+    )
+
+
+def _read_file(
+    source: str | os.PathLike[str], input_shape: Sequence[int] | None, architecture: Any
+) -> Graph:
+    from .files import FileBytes
+
+    file = FileBytes.whole(source)
+    kind = _kind(file)
+    if kind not in _FILES:
+        raise _not_a_model(file, kind)
+    reader = _module(_FILES[kind], file.name)
+    graph: Graph = reader.read_file(file.path, input_shape=input_shape, architecture=architecture)
+    return graph
+
+
+def _kind(file: FileBytes) -> str:
+    from .files import Archive, kind_of
+
+    kind = kind_of(file)
+    if kind == "zip":
+        members = Archive.open(file).members
+        if "config.json" in members:
+            return "keras"
+        torch = any(name.endswith(("data.pkl", "/version", "archive_format")) for name in members)
+        return "torch" if torch or any("/" in name for name in members) else "zip"
+    if kind == "unknown":
+        if file.path.suffix == ".py":
+            return "python"
+        return "onnx" if _like_onnx(file) else kind
+    return kind
+
+
+def _like_onnx(file: FileBytes) -> bool:
+    """Whether it begins as protobuf does: a tag of an ONNX model's fields, and not mere text."""
+    if file.path.suffix.lower() in (".onnx", ".pb", ".ort"):
+        return True
+    head = file.read_at(0, 64)
+    text = all(32 <= byte < 127 or byte in b"\t\n\r" for byte in head)
+    return not text and head[0] >> 3 in range(1, 21) and head[0] & 7 in (0, 2)
+
+
+def _not_a_model(file: FileBytes, kind: str) -> ModelError:
+    what, hint = _WORDS.get(kind, ("", ""))
+    return ModelError(
+        f"this is {what}, not a model" if what else "this is not a model that convlens knows",
+        where=file.name,
+        given="a zip without config.json" if kind == "zip" else "",
+        needed="a Keras file (.keras, .h5), ONNX, an exported PyTorch program (.pt2), or Python code",
+        hint=hint or "a format is known by its content; is the file whole?",
+    )
+
+
+def _module(name: str, where: str) -> Any:
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+        raise ModelError(
+            "this kind of model is known, but this version of convlens cannot read it yet",
+            where=where,
+            hint="Keras files and ONNX files can be read",
+        ) from error

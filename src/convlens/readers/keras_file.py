@@ -1,0 +1,131 @@
+"""Keras' files: `.keras`, complete `.h5`, weights alone, and an architecture alone (JSON)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError
+from ..model import Graph
+from . import keras_config as kc
+from .files import Archive, FileBytes, kind_of, shown
+from .keras_hdf5 import Group, as_text, open_tree
+from .keras_model import build
+from .keras_values import FileWeights, RandomWeights, WeightSource
+
+_WEIGHTS = "model.weights.h5"
+
+
+def read_file(
+    path: Path, *, input_shape: Sequence[int] | None = None, architecture: Any = None
+) -> Graph:
+    """The graph of a Keras file of any age; weights are read when first used.
+
+    `architecture` is for a file of weights alone: a path to the network's JSON, to a complete
+    Keras file, to Python code that defines it, or a graph.
+    Raises ModelError for what cannot be read.
+    """
+    file = FileBytes.whole(path)
+    kind = kind_of(file)
+    if kind == "zip":
+        return _zipped(file, input_shape)
+    if kind == "json":
+        text = file.read_at(0, min(file.size, 64 << 20))
+        graph = kc.parse(text, file.name)
+        return _built(graph, RandomWeights(), file, input_shape)
+    return _hdf5(file, input_shape, architecture)
+
+
+def _zipped(file: FileBytes, input_shape: Sequence[int] | None) -> Graph:
+    archive = Archive.open(file)
+    if "config.json" not in archive.members:
+        raise ModelError(
+            "this zip is no .keras file: it has no config.json",
+            where=file.name,
+            given=shown(", ".join(list(archive.members)[:5])) or "an empty zip",
+            hint="zip the files themselves, without a folder around them",
+        )
+    architecture = kc.parse(archive.text("config.json"), file.name, _version(archive))
+    weights: WeightSource
+    if _WEIGHTS in archive.members:
+        weights = FileWeights(lambda: open_tree(archive.member(_WEIGHTS)), file.name)
+    else:
+        other = [name for name in archive.members if name.startswith("model.weights")]
+        if other:
+            raise ModelError(
+                "the weights are kept in a form that is not read here",
+                where=file.name,
+                given=shown(", ".join(other)),
+                needed=_WEIGHTS,
+                hint="save with model.save('model.keras'), without weights_format or sharding",
+            )
+        weights = RandomWeights()
+    return _built(architecture, weights, file, input_shape)
+
+
+def _version(archive: Archive) -> str | None:
+    if "metadata.json" not in archive.members:
+        return None
+    try:
+        data = json.loads(archive.text("metadata.json", 1 << 20))
+    except (ValueError, RecursionError):
+        return None
+    return str(data.get("keras_version")) if isinstance(data, dict) else None
+
+
+def _hdf5(file: FileBytes, input_shape: Sequence[int] | None, architecture: Any) -> Graph:
+    root = open_tree(file)
+    attributes = root.attributes
+    weights = FileWeights(lambda: root, file.name)
+    if architecture is not None:
+        from .keras_alone import with_architecture
+
+        return with_architecture(file, weights, architecture, input_shape)
+    text = as_text(attributes.get("model_config"))
+    if text is None:
+        from .keras_alone import listing
+
+        return listing(file, weights)
+    version = as_text(attributes.get("keras_version"))
+    graph = kc.parse(text.encode(), file.name, version)
+    return _built(graph, weights, file, input_shape)
+
+
+def _built(
+    architecture: kc.Graph, weights: WeightSource, file: FileBytes, input_shape: Any
+) -> Graph:
+    if input_shape is not None:
+        architecture = with_input_shape(architecture, tuple(input_shape))
+    return build(architecture, weights, file.name, str(file.path))
+
+
+def architecture_of(path: Path) -> kc.Graph:
+    """The architecture alone of a JSON, `.keras` or complete `.h5` file. Raises ModelError."""
+    file = FileBytes.whole(path)
+    kind = kind_of(file)
+    if kind == "zip":
+        archive = Archive.open(file)
+        return kc.parse(archive.text("config.json"), file.name, _version(archive))
+    if kind == "json":
+        return kc.parse(file.read_at(0, min(file.size, 64 << 20)), file.name)
+    root: Group = open_tree(file)
+    text = as_text(root.attributes.get("model_config"))
+    if text is None:
+        raise ModelError("this file holds weights alone, no architecture", where=file.name)
+    return kc.parse(text.encode(), file.name)
+
+
+def with_input_shape(architecture: kc.Graph, shape: tuple[Any, ...]) -> kc.Graph:
+    """The architecture with an input shape where its first input has none at all."""
+    from dataclasses import replace
+
+    refs = list(kc.refs_in(architecture.inputs))
+    layers = tuple(
+        replace(layer, config={**layer.config, "batch_shape": (None, *shape)})
+        if refs and layer.name == refs[0].layer and not layer.config.get("batch_shape")
+        else layer
+        for layer in architecture.layers
+    )
+    return replace(architecture, layers=layers)

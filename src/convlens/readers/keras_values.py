@@ -1,0 +1,220 @@
+"""The numbers of a Keras model's weights: where they come from, read when first used.
+
+A `WeightSource` is shared by all layers of one model. Which array belongs to which weight is
+settled for the whole model at once, when the first number is asked for: a summary reads nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from ..layers.weight import Origin, Values, Weight, drawn
+from .files import shown
+from .keras_config import LayerSpec, snake_case
+from .keras_hdf5 import Group
+from .keras_table import WeightMaker
+from .keras_weights import Assignment, Found, Leaf, Slot, weights_of
+from .keras_words import kernel_transposed
+
+SEED = 0
+Path = tuple[str, ...]
+
+
+class WeightSource(Protocol):
+    """Where a model's numbers come from."""
+
+    def values(self, held: LayerWeights, name: str, shape: tuple[int, ...], start: Any) -> Values:
+        """The numbers of one weight of a layer; `start` is its initializer."""
+        ...
+
+    def listed(self, held: LayerWeights) -> list[tuple[str, tuple[int, ...], Values]]:
+        """Every weight of a layer that only its file knows: name, shape, numbers."""
+        ...
+
+    def facts(self) -> tuple[str, ...]:
+        """Remarks on the numbers of the whole model."""
+        ...
+
+
+@dataclass(slots=True)
+class LayerWeights:
+    """The weights of one layer, made while it is built and shared by all its calls.
+
+    `names` leads to the layer through nested models, `store` is its folder in a Keras 3 file.
+    """
+
+    source: WeightSource
+    layer: LayerSpec
+    names: Path
+    store: Path
+    trainable: bool
+    made: dict[str, Weight] = field(default_factory=dict)
+    slots: list[Slot] = field(default_factory=list)
+
+    def maker(self) -> WeightMaker:
+        """What the table asks for weights."""
+        return self._make
+
+    def _make(
+        self, name: str, shape: tuple[int, ...], axes: tuple[str, ...], *,
+        initializer: Any = "glorot_uniform", trainable: bool = True,
+        order: tuple[int, ...] = (), canonical: tuple[int, ...] = (),
+    ) -> Weight:  # fmt: skip
+        known = self.made.get(name)
+        if known is not None:
+            return known
+        trainable = trainable and self.trainable
+        self.slots.append(Slot(name, tuple(shape), trainable))
+        values = self.source.values(self, name, tuple(shape), initializer)
+        weight = Weight(name, tuple(shape), axes, values, order, canonical, trainable)
+        self.made[name] = weight
+        return weight
+
+    def all(self) -> tuple[Weight, ...]:
+        """Every weight that the source has for the layer, for a layer that we do not know."""
+        if not self.made:
+            for name, shape, values in self.source.listed(self):
+                axes = tuple(f"axis {axis}" for axis in range(len(shape)))
+                fixed = name.rsplit("/", 1)[-1].startswith(("moving_", "running_", "total"))
+                trainable = self.trainable and not fixed
+                self.made[name] = Weight(name, shape, axes, values, trainable=trainable)
+        return tuple(self.made.values())
+
+    def leaf(self, known: bool = True) -> Leaf:
+        """What the weights file is asked for."""
+        slots = tuple(self.slots) if known else None
+        return Leaf(self.names, self.store, slots, kernel_transposed(self.layer.config))
+
+
+@dataclass(slots=True)
+class FileWeights:
+    """Numbers from an HDF5 file, opened by `open_root` when first needed."""
+
+    open_root: Callable[[], Group]
+    where: str
+    layers: list[LayerWeights] = field(default_factory=list)
+    unknown: list[LayerWeights] = field(default_factory=list)
+    _assigned: Assignment | None = None
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _store: Any = None
+
+    def values(self, held: LayerWeights, name: str, shape: tuple[int, ...], start: Any) -> Values:
+        if not any(one is held for one in self.layers[-1:]):
+            self.layers.append(held)
+        index = len(held.slots) - 1
+        return Values(lambda: self._numbers(held, index), "file")
+
+    def listed(self, held: LayerWeights) -> list[tuple[str, tuple[int, ...], Values]]:
+        with self._lock:
+            self.unknown.append(held)
+            leaf = held.leaf(known=False)
+            found = self.store().assign([leaf])[leaf.names]
+        return [(one.name, one.shape, Values(one.read, "file")) for one in found]
+
+    def facts(self) -> tuple[str, ...]:
+        return ()
+
+    def store(self) -> Any:
+        """The layout of the file's weights. Raises ModelError where it has none."""
+        with self._lock:
+            if self._store is None:
+                store = weights_of(self.open_root(), self.where)
+                if store is None:
+                    raise ModelError(
+                        "the file holds no weights that Keras wrote",
+                        where=self.where,
+                        hint="save the model again with Keras",
+                    )
+                self._store = store
+            return self._store
+
+    def _numbers(self, held: LayerWeights, index: int) -> NDArray[Any]:
+        with self._lock:
+            if self._assigned is None:
+                leaves = [one.leaf() for one in self.layers]
+                leaves += [one.leaf(known=False) for one in self.unknown]
+                self._assigned = self.store().assign(leaves)
+            found: Found = self._assigned[held.names][index]
+        return found.read()
+
+
+@dataclass(slots=True)
+class RandomWeights:
+    """Numbers as Keras would draw them at the start: for an architecture without weights."""
+
+    remark: str = "the file holds no weights: random ones are used"
+
+    def values(self, held: LayerWeights, name: str, shape: tuple[int, ...], start: Any) -> Values:
+        word, constant = initializer_word(start)
+        return drawn(shape, word, SEED, "/".join((*held.names, name)), constant)
+
+    def listed(self, held: LayerWeights) -> list[tuple[str, tuple[int, ...], Values]]:
+        return []
+
+    def facts(self) -> tuple[str, ...]:
+        return (self.remark,)
+
+
+@dataclass(slots=True)
+class LiveWeights:
+    """Numbers of a live Keras model: read from its variables when first used."""
+
+    variables: dict[Path, list[Any]]
+
+    def values(self, held: LayerWeights, name: str, shape: tuple[int, ...], start: Any) -> Values:
+        variables = self.variables.get(held.names, [])
+        index = len(held.slots) - 1
+        if index >= len(variables) or tuple(variables[index].shape) != shape:
+            raise ModelError(
+                f"the weight `{name}` has another shape than this layer needs",
+                where=f"layer `{shown('/'.join(held.names))}`",
+                given=str(tuple(variables[index].shape)) if index < len(variables) else "none",
+                needed=str(shape),
+            )
+        return self._of(variables[index])
+
+    def listed(self, held: LayerWeights) -> list[tuple[str, tuple[int, ...], Values]]:
+        return [
+            (str(getattr(one, "name", index)), tuple(one.shape), self._of(one))
+            for index, one in enumerate(self.variables.get(held.names, []))
+        ]
+
+    def facts(self) -> tuple[str, ...]:
+        return ()
+
+    @staticmethod
+    def _of(variable: Any, origin: Origin = "file") -> Values:
+        return Values(lambda: as_numpy(variable), origin)
+
+
+def as_numpy(variable: Any) -> NDArray[Any]:
+    """The numbers of a Keras variable of any backend as float32."""
+    value = getattr(variable, "value", variable)
+    if callable(value):  # Keras 2: a method
+        value = value()
+    if hasattr(value, "detach"):
+        value = value.detach().to("cpu").float()
+    return np.asarray(value, dtype=np.float32)
+
+
+def initializer_word(value: Any) -> tuple[str, float]:
+    """The word of `layers.weight.drawn` for a Keras initializer, and the constant it may hold."""
+    config: Any = {}
+    if isinstance(value, dict):
+        config = value.get("config") or {}
+        value = value.get("class_name")
+    word = snake_case(value) if isinstance(value, str) else "glorot_uniform"
+    word = {"zero": "zeros", "one": "ones", "uniform": "random_uniform"}.get(word, word)
+    constant = config.get("value", 0.0) if isinstance(config, dict) else 0.0
+    known = ("zeros", "ones", "constant", "random_normal", "random_uniform")
+    families = ("glorot_", "he_", "lecun_")
+    if word not in known and not word.startswith(families):
+        word = "glorot_uniform"
+    return word, float(constant) if isinstance(constant, (int, float)) else 0.0
