@@ -74,11 +74,11 @@ class Model:
 
     # -- facts ----------------------------------------------------------------------------------
 
-    def describe(self, input_shape: Sequence[int] | None = None) -> SummaryFact:
-        """The summary as facts."""
+    def describe(self, input_shape: Sequence[int] | None = None) -> Summary:
+        """The summary as facts: its rows and totals, `to_dict()`; print() shows the table."""
         from .explain.summary import summarise
 
-        return summarise(self.graph, self._shapes(input_shape))
+        return Summary(summarise(self.graph, self._shapes(input_shape)))
 
     def summary(
         self,
@@ -90,7 +90,8 @@ class Model:
         """Print the table; `style` is `convlens`, `keras` or `classic`."""
         from .render.summary import summary_text
 
-        print(summary_text(self.describe(input_shape), style=style), file=file or sys.stdout)
+        facts = self.describe(input_shape).facts
+        print(summary_text(facts, style=style), file=file or sys.stdout)
 
     def _shapes(self, input_shape: Sequence[int] | None = None) -> dict[str, Shape]:
         """Input shapes with the sizes that were given filled in."""
@@ -276,3 +277,19 @@ class Explanation:
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.facts, name)
+
+
+class Summary(Explanation):
+    """The facts of a whole model; print() shows its table."""
+
+    facts: SummaryFact
+
+    def __str__(self) -> str:
+        from .render.summary import summary_text
+
+        return summary_text(self.facts)
+
+    def _repr_html_(self) -> str:
+        from .render.html import summary_html
+
+        return summary_html(self.facts)

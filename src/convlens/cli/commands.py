@@ -146,7 +146,7 @@ def summary(
     convlens summary digits
     convlens summary model.keras --input-shape 224,224,3
     """
-    facts = open_model(model, input_shape, architecture).describe()
+    facts = open_model(model, input_shape, architecture).describe().facts
     if as_json:
         _print_json(facts.to_dict())
         return

@@ -202,16 +202,6 @@ class SummaryFact:
             "remarks": list(self.remarks),
         }
 
-    def __str__(self) -> str:
-        from ..render.summary import summary_text
-
-        return summary_text(self)
-
-    def _repr_html_(self) -> str:
-        from ..render.html import summary_html
-
-        return summary_html(self)
-
 
 def summarise(graph: Graph, input_shapes: Mapping[str, Shape]) -> SummaryFact:
     """The summary for these input shapes (no batch axes, None where open).
