@@ -77,7 +77,7 @@ class _Builder:
         tensors = self._expand(architecture, place, arriving)
         outputs = tuple(tensors[_key(ref)] for ref in kc.refs_in(architecture.outputs))
         inputs, calls = self._laid_out()
-        recorded = {
+        recorded: dict[TensorId, Shape] = {
             (call.name, number): shape
             for call in calls
             if call.layer.rule == "opaque"

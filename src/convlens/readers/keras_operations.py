@@ -307,11 +307,10 @@ def _pad(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...]) ->
     mode = settings.get("mode", "constant")
     if not isinstance(widths, tuple) or widths[0] != (0, 0):
         raise NotExplained("padding of the batch is not explained")
-    modes = {"constant": "constant", "reflect": "reflect", "edge": "edge"}
-    if mode not in modes:
+    if mode not in ("constant", "reflect", "edge"):
         raise NotExplained(f"padding of the kind `{mode}` is not explained")
-    value = _number(settings.get("constant_values") or 0.0)
-    return _same(Pad(tuple((int(a), int(b)) for a, b in widths[1:]), modes[mode], value or 0.0))
+    value = _number(settings.get("constant_values") or 0.0) or 0.0
+    return _same(Pad(tuple((int(a), int(b)) for a, b in widths[1:]), mode, value))
 
 
 def _pool(kind: str) -> Rule:

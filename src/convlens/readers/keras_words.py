@@ -137,4 +137,4 @@ def _special(name: str, old_name: str, words: Config) -> None:
 
 def kernel_transposed(config: Any) -> bool:
     """Whether Keras 1 stored this layer's kernel channels first."""
-    return config.get("data_format") == "channels_first"
+    return bool(config.get("data_format") == "channels_first")
