@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 # What a file is by its content -> the module whose `read_file(path, input_shape, architecture)`
 # opens it. `zip` and `unknown` are looked at more closely in `_kind`.
 _FILES = {
-    "keras": "keras_file",
-    "hdf5": "keras_file",
-    "json": "keras_file",
+    "keras": "keras.file",
+    "hdf5": "keras.file",
+    "json": "keras.file",
     "onnx": "onnx",
     "torch": "torch_files",
     "pickle": "torch_files",
@@ -34,8 +34,8 @@ _FILES = {
 # (package that must be imported already, test in that package's words, module whose
 # `read_live(object, input_shape)` reads it)
 _LIVE = (
-    ("keras", "Model", "keras_live"),
-    ("tf_keras", "Model", "keras_live"),
+    ("keras", "Model", "keras.live"),
+    ("tf_keras", "Model", "keras.live"),
     ("torch.nn", "Module", "torch_module"),
     ("torch.export", "ExportedProgram", "torch_module"),
     ("onnx", "ModelProto", "onnx"),

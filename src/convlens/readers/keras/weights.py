@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError
-from .files import shown
-from .keras_hdf5 import Group, StoredArray, as_text, names_in_parts
+from ...errors import ModelError
+from ..files import shown
+from .hdf5 import Group, StoredArray, as_text, names_in_parts
 
 Path = tuple[str, ...]
 

@@ -1,4 +1,4 @@
-"""HDF5 behind its guard: convlens.readers.keras_hdf5, against h5py, and what it refuses."""
+"""HDF5 behind its guard: convlens.readers.keras.hdf5, against h5py, and what it refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from convlens.errors import ModelError
 from convlens.readers.files import FileBytes
-from convlens.readers.keras_hdf5 import (
+from convlens.readers.keras.hdf5 import (
     Group,
     StoredArray,
     as_names,
@@ -19,7 +19,7 @@ from convlens.readers.keras_hdf5 import (
     names_in_parts,
     open_tree,
 )
-from tests.readers.keras_made import hdf5, small_arrays
+from tests.readers.keras.made import hdf5, small_arrays
 
 
 def tree(tmp_path: Path, content: bytes) -> Group:

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError
-from .files import Bytes, OverBudget, Window, shown
+from ...errors import ModelError
+from ..files import Bytes, OverBudget, Window, shown
 
 _EXTERNAL_STORAGE_MESSAGE = 7
 _UNDEFINED = 0xFFFFFFFFFFFFFFFF

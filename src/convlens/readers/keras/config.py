@@ -2,7 +2,7 @@
 
 Nothing is executed or imported: functions, classes and Lambda code stay names and text. What
 differs between the ages of Keras (words, references between layers, containers) ends here; the
-words themselves are in `keras_words`.
+words themselves are in `words`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import ModelError
-from . import keras_words
-from .files import shown
+from ...errors import ModelError
+from ..files import shown
+from . import words as keras_words
 
 DEEPEST = 32
 MOST_LAYERS = 100_000

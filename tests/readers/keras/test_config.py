@@ -1,4 +1,4 @@
-"""Architecture JSON of every age as one graph: convlens.readers.keras_config."""
+"""Architecture JSON of every age as one graph: convlens.readers.keras.config."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from convlens.errors import ModelError
-from convlens.readers import keras_config as kc
-from tests.readers.keras_made import functional, input_layer, layer, sequential, small, tensor
+from convlens.readers.keras import config as kc
+from tests.readers.keras.made import functional, input_layer, layer, sequential, small, tensor
 
 
 def parsed(config: Any, version: str | None = None) -> kc.Graph:
@@ -221,7 +221,11 @@ def test_what_serialisation_wraps_is_unwrapped_and_nothing_is_executed() -> None
 def test_quantised_policies_custom_classes_and_operations_are_told_apart() -> None:
     policy = {"module": "keras", "class_name": "QuantizedDTypePolicy",
               "config": {"mode": "int8", "source_name": "float32"}}  # fmt: skip
-    mine = {**layer("Conv2D", "mine", [[("i",)]]), "module": "my.code", "registered_name": "my>Conv2D"}
+    mine = {
+        **layer("Conv2D", "mine", [[("i",)]]),
+        "module": "my.code",
+        "registered_name": "my>Conv2D",
+    }
     plus = {**layer("Add", "plus", [[("i",), 1.0]]), "module": "keras.src.ops.numpy"}
     layers = [input_layer("i", 4), layer("Dense", "q", [[("i",)]], dtype=policy), mine, plus]
     graph = parsed(functional(layers, ["i", 0, 0], ["q", 0, 0]))

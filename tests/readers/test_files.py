@@ -17,7 +17,7 @@ from convlens.readers.files import (
     kind_of,
     shown,
 )
-from tests.readers.keras_made import hdf5, keras_zip, small, small_arrays
+from tests.readers.keras.made import hdf5, keras_zip, small, small_arrays
 
 
 def opened(path: Path) -> FileBytes:

@@ -14,14 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError
-from ..layers.weight import Origin, Values, Weight, drawn
-from .files import shown
-from .keras_config import LayerSpec, snake_case
-from .keras_hdf5 import Group
-from .keras_table import WeightMaker
-from .keras_weights import Assignment, Found, Leaf, Slot, weights_of
-from .keras_words import kernel_transposed
+from ...errors import ModelError
+from ...layers.weight import Origin, Values, Weight, drawn
+from ..files import shown
+from ..keras_table import WeightMaker
+from .config import LayerSpec, snake_case
+from .hdf5 import Group
+from .weights import Assignment, Found, Leaf, Slot, weights_of
+from .words import kernel_transposed
 
 SEED = 0
 Path = tuple[str, ...]

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError, ConvlensError, ModelError
-from ..layers.opaque import Opaque
-from ..layers.weight import Values, Weight
-from ..model import Call, Graph
-from .files import FileBytes, kind_of
-from .keras_config import snake_case
-from .keras_values import FileWeights
-from .keras_weights import Found, Leaf, Slot
+from ...errors import ArgumentError, ConvlensError, ModelError
+from ...layers.opaque import Opaque
+from ...layers.weight import Values, Weight
+from ...model import Call, Graph
+from ..files import FileBytes, kind_of
+from .config import snake_case
+from .values import FileWeights
+from .weights import Found, Leaf, Slot
 
 REMARK = (
     "this file holds weights alone: it does not say how layers are connected, nor strides, "
@@ -98,8 +98,8 @@ def with_architecture(
 
     Raises ModelError where they do not belong together, ArgumentError for what is no architecture.
     """
-    from .keras_file import architecture_of, with_input_shape
-    from .keras_model import build
+    from .file import architecture_of, with_input_shape
+    from .model import build
 
     if isinstance(architecture, (str, os.PathLike)):
         kind = kind_of(FileBytes.whole(architecture))
@@ -110,7 +110,7 @@ def with_architecture(
             graph = build(described, weights, file.name, str(file.path))
             _check(graph)
             return graph
-        from . import read
+        from .. import read
 
         architecture = read(architecture, input_shape=input_shape)
     graph = getattr(architecture, "graph", architecture)

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import NotExplained, ShapeError
-from ..layers import activate, arithmetic, functions, merge, piecewise, scale, softmax
-from ..layers.base import Layer, Shape
-from ..layers.weight import Weight, given
-from . import keras_config as kc
-from .keras_table import Built, entry
+from ...errors import NotExplained, ShapeError
+from ...layers import activate, arithmetic, functions, merge, piecewise, scale, softmax
+from ...layers.base import Layer, Shape
+from ...layers.weight import Weight, given
+from ..keras_table import Built, entry
+from . import config as kc
 
 Settings = Mapping[str, Any]
 Arguments = tuple[Any, ...]
@@ -189,7 +189,7 @@ def _nothing(number: float) -> Layer | None:
 
 def _reduced(kind: str) -> Rule:
     def rule(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...]) -> Built:
-        from ..layers import reduce
+        from ...layers import reduce
 
         shape = _only(shapes)
         make = {
@@ -203,7 +203,7 @@ def _reduced(kind: str) -> Rule:
 
 
 def _reshape(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...]) -> Built:
-    from ..layers.rearrange import Reshape
+    from ...layers.rearrange import Reshape
 
     target = settings.get("newshape", settings.get("shape"))
     if not isinstance(target, tuple) or not target or _number(target[0]) not in (-1.0, None):
@@ -215,7 +215,7 @@ def _reshape(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...]
 
 
 def _transpose(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...]) -> Built:
-    from ..layers.rearrange import Permute
+    from ...layers.rearrange import Permute
 
     rank = len(_only(shapes))
     axes = settings.get("axes", settings.get("perm"))
@@ -225,7 +225,7 @@ def _transpose(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ..
 
 
 def _swapaxes(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...]) -> Built:
-    from ..layers.rearrange import Permute
+    from ...layers.rearrange import Permute
 
     rank = len(_only(shapes))
     first, second = (_axis(settings.get(key), rank) for key in ("axis1", "axis2"))
@@ -235,7 +235,7 @@ def _swapaxes(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...
 
 
 def _concatenate(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...]) -> Built:
-    from ..layers.join import Concatenate
+    from ...layers.join import Concatenate
 
     if any(not isinstance(one, kc.TensorRef) for one in _flat(arguments[:1])):
         raise NotExplained("a concatenation with a constant is not explained")
@@ -247,7 +247,7 @@ def _flat(value: Any) -> list[Any]:
 
 
 def _expand_dims(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...]) -> Built:
-    from ..layers.rearrange import Reshape
+    from ...layers.rearrange import Reshape
 
     shape = _only(shapes)
     place = _axis(settings.get("axis"), len(shape) + 1)
@@ -255,7 +255,7 @@ def _expand_dims(arguments: Arguments, settings: Settings, shapes: tuple[Shape, 
 
 
 def _squeeze(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...]) -> Built:
-    from ..layers.rearrange import Reshape
+    from ...layers.rearrange import Reshape
 
     shape = _only(shapes)
     gone = _axes(settings.get("axis"), len(shape))
@@ -263,7 +263,7 @@ def _squeeze(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...]
 
 
 def _get_item(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...]) -> Built | None:
-    from ..layers.select import Slice
+    from ...layers.select import Slice
 
     shape = _only(shapes)
     keys = arguments[1] if len(arguments) > 1 else settings.get("key")
@@ -281,7 +281,7 @@ def _get_item(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...
 
 
 def _matmul(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...]) -> Built | None:
-    from ..layers.matmul import MatMul
+    from ...layers.matmul import MatMul
 
     return _moved(MatMul()) if len(shapes) == 2 else None
 
@@ -300,7 +300,7 @@ def _softmax(make: Callable[[int], Layer]) -> Rule:
 
 
 def _pad(arguments: Arguments, settings: Settings, shapes: tuple[Shape, ...]) -> Built:
-    from ..layers.pad import Pad
+    from ...layers.pad import Pad
 
     _only(shapes)
     widths = settings.get("pad_width")

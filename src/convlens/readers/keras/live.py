@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..errors import ModelError
-from ..model import Graph
-from . import keras_config as kc
-from .keras_file import with_input_shape
-from .keras_model import build
-from .keras_values import LiveWeights
+from ...errors import ModelError
+from ...model import Graph
+from . import config as kc
+from .file import with_input_shape
+from .model import build
+from .values import LiveWeights
 
 
 def read_live(model: Any, input_shape: Sequence[int] | None = None) -> Graph:

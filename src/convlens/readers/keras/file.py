@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError
-from ..model import Graph
-from . import keras_config as kc
-from .files import Archive, FileBytes, kind_of, shown
-from .keras_hdf5 import Group, as_text, open_tree
-from .keras_model import build
-from .keras_values import FileWeights, RandomWeights, WeightSource
+from ...errors import ModelError
+from ...model import Graph
+from ..files import Archive, FileBytes, kind_of, shown
+from . import config as kc
+from .hdf5 import Group, as_text, open_tree
+from .model import build
+from .values import FileWeights, RandomWeights, WeightSource
 
 _WEIGHTS = "model.weights.h5"
 
@@ -80,12 +80,12 @@ def _hdf5(file: FileBytes, input_shape: Sequence[int] | None, architecture: Any)
     attributes = root.attributes
     weights = FileWeights(lambda: root, file.name)
     if architecture is not None:
-        from .keras_alone import with_architecture
+        from .alone import with_architecture
 
         return with_architecture(file, weights, architecture, input_shape)
     text = as_text(attributes.get("model_config"))
     if text is None:
-        from .keras_alone import listing
+        from .alone import listing
 
         return listing(file, weights)
     version = as_text(attributes.get("keras_version"))

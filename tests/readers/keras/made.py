@@ -25,7 +25,10 @@ def layer(class_name: str, name: str, inbound: list[Any] | None = None, **config
     }
     if inbound is not None:
         made["inbound_nodes"] = [
-            {"args": [tensor(*one) if isinstance(one, tuple) else one for one in call], "kwargs": {}}
+            {
+                "args": [tensor(*one) if isinstance(one, tuple) else one for one in call],
+                "kwargs": {},
+            }
             for call in inbound
         ]
     return made

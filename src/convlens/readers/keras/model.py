@@ -10,17 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import ArgumentError, ConvlensError, ModelError, NotExplained
-from ..layers.base import Layer, Shape
-from ..layers.opaque import Opaque
-from ..layers.weight import Weight
-from ..model import Call, Graph, Input, TensorId
-from . import keras_config as kc
-from .files import shown
-from .keras_opaque import known_shapes, why_opaque
-from .keras_operations import operation
-from .keras_table import Built, find
-from .keras_values import LayerWeights, WeightSource
+from ...errors import ArgumentError, ConvlensError, ModelError, NotExplained
+from ...layers.base import Layer, Shape
+from ...layers.opaque import Opaque
+from ...layers.weight import Weight
+from ...model import Call, Graph, Input, TensorId
+from ..files import shown
+from ..keras_table import Built, find
+from . import config as kc
+from .opaque import known_shapes, why_opaque
+from .operations import operation
+from .values import LayerWeights, WeightSource
 
 
 def build(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ConvlensError
-from ..layers.base import Shape
-from . import keras_config as kc
-from . import keras_operations
-from .keras_table import find
+from ...errors import ConvlensError
+from ...layers.base import Shape
+from ..keras_table import find
+from . import config as kc
+from . import operations
 
 Arriving = tuple[Shape | None, ...]
 Shapes = tuple[Shape | None, ...]
@@ -26,7 +26,7 @@ def why_opaque(layer: kc.LayerSpec, call: kc.Call) -> str | None:
     if layer.config.get("mode") == "not per channel":
         return "it normalises in a way that Keras 2 gave up"
     if layer.class_name == "TFOpLambda" or layer.operation:
-        return None if keras_operations.known(layer) else "an operation that is not explained"
+        return None if operations.known(layer) else "an operation that is not explained"
     if any(isinstance(one, kc.ArrayConstant) for one in call.args):
         return "it is called on a constant array"
     return None
@@ -72,7 +72,7 @@ def _shapes_of(layer: kc.LayerSpec, shapes: tuple[Shape, ...]) -> Shapes | None:
 
 
 def _weightless(name: str, shape: tuple[int, ...], axes: tuple[str, ...], **more: Any) -> Any:
-    from ..layers.weight import Weight, drawn
+    from ...layers.weight import Weight, drawn
 
     return Weight(
         name, shape, axes, drawn(shape, "zeros", 0, name), more.get("order", ()),

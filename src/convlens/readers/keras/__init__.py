@@ -1,0 +1,1 @@
+"""Keras' files of any age and live Keras models, read without Keras."""
