@@ -12,14 +12,28 @@ import hashlib
 import html
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .page_schema import Page, plain
+from .errors import ArgumentError
+from .page_build import Built, RunLike, build
+from .page_schema import (
+    Budget,
+    FormulaRecipe,
+    Layer,
+    Page,
+    Picture,
+    Preprocess,
+    RowRecipe,
+    Tensor,
+    WindowRecipe,
+    plain,
+)
 
 STATIC = Path(__file__).parent / "static"
 Array = NDArray[Any]
@@ -101,3 +115,168 @@ def document(page: Page, blobs: Mapping[str, Array]) -> str:
 </body>
 </html>
 """
+
+
+# Bytes of values that an exported page holds unless told otherwise.
+DEFAULT_BUDGET = 12_000_000
+PREVIEW_BUDGET = 3_000_000
+
+
+def fitted(built: Built, budget: int, layers: Sequence[str] | None = None) -> Built:
+    """The same page with at most `budget` bytes of values, and a word on what was left out.
+
+    The layer that the page opens on comes first, then the others in order; a layer's values are
+    kept whole (its inputs, outputs and weights) or left out. `layers` names the only ones to keep.
+    """
+    page = built.page
+    by_id = {tensor.id: tensor for tensor in page.tensors}
+    start = page.start.layer if page.start.layer is not None else 0
+    order = sorted(range(len(page.layers)), key=lambda n: (n != start, n))
+    kept: set[str] = {by_id[page.input].blob or ""} if page.input in by_id else set()
+    spent = sum(built.sizes.get(name, 0) for name in kept)
+    whole: set[int] = set()
+    for n in order:
+        layer = page.layers[n]
+        if layers is not None and layer.name not in layers:
+            continue
+        needs = {blob for tensor in _tensors_of(layer) for blob in _blobs_of(by_id, tensor)} - kept
+        more = sum(built.sizes[name] for name in needs)
+        if spent + more <= budget:
+            kept |= needs
+            spent += more
+            whole.add(n)
+    return _cut(built, kept, whole)
+
+
+def _tensors_of(layer: Layer) -> list[str]:
+    """Every tensor that a layer's numbers need."""
+    names = [*layer.inputs, layer.output, *([layer.pre] if layer.pre else [])]
+    recipe = layer.recipe
+    if isinstance(recipe, WindowRecipe | RowRecipe):
+        names += [name for name in (recipe.weight, recipe.bias) if name is not None]
+    if isinstance(recipe, FormulaRecipe):
+        names += [name for name in recipe.constants if name is not None]
+    return names
+
+
+def _blobs_of(by_id: Mapping[str, Tensor], name: str) -> list[str]:
+    tensor = by_id[name]
+    if tensor.blob is not None:
+        return [tensor.blob]
+    return [] if tensor.clipped_from is None else _blobs_of(by_id, tensor.clipped_from)
+
+
+def _cut(built: Built, kept: set[str], whole: set[int]) -> Built:
+    """The page with only the kept arrays; what lost its numbers keeps small pictures."""
+    page = built.page
+    blobs = set(kept)
+    room = PREVIEW_BUDGET
+    tensors = []
+    by_id = {tensor.id: tensor for tensor in page.tensors}
+    for tensor in page.tensors:
+        present = all(name in kept for name in _blobs_of(by_id, tensor.id))
+        small = tensor.preview
+        if small is not None and (present or built.sizes[small.blob] > room):
+            small = None
+        if small is not None:
+            room -= built.sizes[small.blob]
+            blobs.add(small.blob)
+        tensors.append(
+            replace(
+                tensor,
+                blob=tensor.blob if present else None,
+                preview=small,
+                clipped_from=tensor.clipped_from if present else None,
+            )
+        )
+    total = sum(built.sizes[name] for tensor in page.tensors for name in {tensor.blob} if name)
+    size = sum(built.sizes[name] for name in kept if name)
+    missing = len(page.layers) - len(whole)
+    words = ""
+    if missing:
+        words = (
+            f"The numbers of {missing:,} of {len(page.layers):,} layers were left out to keep this file "
+            f"small ({size / 1e6:.1f} of {total / 1e6:.1f} MB are in it): their shapes, counts and small "
+            "pictures are here, their sums are not."
+        )
+    said = "The numbers of this layer were left out of this file to keep it small."
+    layers = tuple(
+        layer if n in whole else replace(layer, left_out=said)
+        for n, layer in enumerate(page.layers)
+    )
+    page = replace(
+        page,
+        tensors=tuple(tensors),
+        layers=layers,
+        budget=Budget(size, total, words),
+        recomputable=page.recomputable and not missing,
+    )
+    return Built(page, {name: built.blobs[name] for name in blobs if name}, built.sizes)
+
+
+def export(
+    run: RunLike,
+    path: Path,
+    *,
+    budget: int = DEFAULT_BUDGET,
+    layers: Sequence[str] | None = None,
+) -> Path:
+    """Write the page of a run as one offline file; it is complete or not there at all.
+
+    `budget` is how many bytes of values are kept (before packing); `layers` names the only layers
+    whose values are. Raises ArgumentError when the file cannot be written.
+    """
+    built = fitted(build(run, mode="exported", **surroundings(run)), budget, layers)
+    text = document(built.page, {name: make() for name, make in built.blobs.items()})
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise ArgumentError(
+            "the page cannot be written",
+            where=str(path),
+            given=error.strerror or type(error).__name__,
+            needed="a folder that exists and may be written to",
+        ) from None
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+def surroundings(run: RunLike) -> dict[str, Any]:
+    """Pictures to choose from, class names and preprocessing, where they are known."""
+    from . import samples
+
+    graph = run.model.graph
+    if len(graph.inputs) != 1:
+        return {}
+    shape = graph.inputs[0].shape
+    grey = shape[-1] == 1 and len(shape) == 3
+    known = graph.path is None and graph.name in samples.NAMES
+    preprocess = None
+    if len(shape) == 3 and (shape[-1] in (1, 3) or shape[0] in (1, 3)):
+        last = shape[-1] in (1, 3)
+        size = (shape[0], shape[1]) if last else (shape[1], shape[2])
+        channels = shape[-1] if last else shape[0]
+        if size[0] is not None and size[1] is not None and channels is not None:
+            words = f"scaled to {size[0]}x{size[1]}, {'grey' if channels == 1 else 'colour'}, numbers from 0 to 1"
+            preprocess = Preprocess(words, (size[0], size[1]), channels, 1 / 255, (), (), "rgb")
+    gallery: tuple[Picture, ...] = ()
+    if known and grey:
+        gallery = tuple(
+            Picture(
+                name, f"a handwritten {samples.label(name)}", None, _png(samples.digit_path(name))
+            )
+            for name in samples.digits()
+        )
+    return {
+        "pictures": gallery,
+        "preprocess": preprocess,
+        "classes": tuple("0123456789") if known and graph.name.startswith("digits") else (),
+    }
+
+
+def _png(path: Path) -> str:
+    """A picture as a data address."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

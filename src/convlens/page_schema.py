@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 import types
-import typing
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from .explain.graph_layout import Drawing
 
 Shape = tuple[int | None, ...]
 
@@ -38,14 +39,12 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Small 8-bit pictures of a tensor's first maps: value = byte * step + low."""
+    """Small 8-bit pictures of a tensor's first maps: byte 128 is 0, 1 and 255 its largest size."""
 
     blob: str
     maps: int
     height: int
     width: int
-    low: float
-    step: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +74,11 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class WindowRecipe:
-    """A window over spatial axes: convolutions and pools.
+    """A window over spatial axes: convolutions, pools, resizing.
 
-    `weight` is stored (c_out, c_in/groups, *kernel); `weight_order` lists, for each axis of the
-    user's array, which of those it is. `combine` is what is done with the reads. `divisor` of a
-    mean: all places of the window, or the real ones.
+    `weight` is stored (c_out, c_in/groups, *kernel); null where reads have plain coefficients.
+    `combine` is what is done with the reads. `divisor` of a mean: all places of the window, or
+    the real ones.
     """
 
     form: Literal["window"]
@@ -90,13 +89,12 @@ class WindowRecipe:
     combine: Literal["sum", "max", "mean"]
     divisor: Literal["all", "real"]
     weight: str | None
-    weight_order: tuple[int, ...]
     bias: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class RowRecipe:
-    """Every output reads the whole last axis: `weight` is (in, out)."""
+    """Every output reads the whole last axis: `weight` is (out, in)."""
 
     form: Literal["row"]
     weight: str
@@ -107,13 +105,14 @@ class RowRecipe:
 class ScatterRecipe:
     """Each output copies one input, or a constant.
 
-    `reshape` keeps the flat order; `permute` uses `order`; `axes` has one equation or table per
-    axis of the tensor (padding, cropping, nearest upsampling), `fill` outside.
+    `reshape` keeps the flat order; `axes` has one equation or table per axis of the input
+    (padding, cropping, permuting, nearest upsampling), `order` the output axis it follows (null:
+    the whole axis is one cell), `fill` outside.
     """
 
     form: Literal["scatter"]
-    how: Literal["reshape", "permute", "axes"]
-    order: tuple[int, ...]
+    how: Literal["reshape", "axes"]
+    order: tuple[int | None, ...]
     axes: tuple[Equation | Rows, ...]
     fill: float
 
@@ -131,14 +130,16 @@ class MergeRecipe:
 class FormulaRecipe:
     """One number from its own input (elementwise), its channel's constants, or its row.
 
-    `constants` name per-channel tensors: batch norm has gamma, beta, mean, variance.
+    `constants` name per-channel tensors along `axis`: batch norm has gamma, beta, mean, variance.
+    `written` is the formula as its layer writes it.
     """
 
     form: Literal["formula"]
     name: str
     axis: int
-    numbers: tuple[float, ...]
+    numbers: tuple[float | None, ...]
     constants: tuple[str | None, ...]
+    written: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +168,8 @@ class Field:
     """The receptive field along one spatial axis of the model's input."""
 
     size: int
-    stride: int
-    start: float
+    stride: float
+    start: float | None
     exact: bool
 
 
@@ -235,38 +236,6 @@ class Layer:
     derivations: tuple[Derivation, ...]
     notes: tuple[str, ...]
     left_out: str | None
-    bound: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of the network's drawing: its lane, and the edges that pass or end there.
-
-    An edge is (from lane at the row's top, to lane at its bottom).
-    """
-
-    layer: int
-    lane: int
-    edges: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fold:
-    """Rows first..last that repeat what stands before them, `times` in all."""
-
-    first: int
-    last: int
-    times: int
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """The network's drawing: rows from input to output, and what can be folded."""
-
-    lanes: int
-    rows: tuple[Row, ...]
-    folds: tuple[Fold, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +304,7 @@ class Page:
     classes: tuple[str, ...]
     layers: tuple[Layer, ...]
     tensors: tuple[Tensor, ...]
-    graph: Graph
+    graph: Drawing
     totals: Totals
     pictures: tuple[Picture, ...]
     picture: str
@@ -385,10 +354,9 @@ def typescript() -> str:
         "// Written by `python -m convlens.page_schema > web/src/schema.ts`. Change the Python file,",
         "// then run that again; a test compares the two.",
     ]
-    here = typing.cast("dict[str, Any]", globals())
-    for name, item in here.items():
+    for item in list(globals().values()):
         if isinstance(item, type) and dataclasses.is_dataclass(item):
-            lines.append(f"\nexport interface {name} {{")
+            lines.append(f"\nexport interface {item.__name__} {{")
             hints = get_type_hints(item)
             lines += [
                 f"  readonly {f.name}: {_typescript(hints[f.name])};"

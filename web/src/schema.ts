@@ -1,6 +1,12 @@
 // Written by `python -m convlens.page_schema > web/src/schema.ts`. Change the Python file,
 // then run that again; a test compares the two.
 
+export interface Drawing {
+  readonly lanes: number;
+  readonly rows: readonly Row[];
+  readonly folds: readonly Fold[];
+}
+
 export interface Tensor {
   readonly id: string;
   readonly shape: readonly number[];
@@ -16,8 +22,6 @@ export interface Preview {
   readonly maps: number;
   readonly height: number;
   readonly width: number;
-  readonly low: number;
-  readonly step: number;
 }
 
 export interface Equation {
@@ -48,7 +52,6 @@ export interface WindowRecipe {
   readonly combine: "sum" | "max" | "mean";
   readonly divisor: "all" | "real";
   readonly weight: string | null;
-  readonly weight_order: readonly number[];
   readonly bias: string | null;
 }
 
@@ -60,8 +63,8 @@ export interface RowRecipe {
 
 export interface ScatterRecipe {
   readonly form: "scatter";
-  readonly how: "reshape" | "permute" | "axes";
-  readonly order: readonly number[];
+  readonly how: "reshape" | "axes";
+  readonly order: readonly (number | null)[];
   readonly axes: readonly (Equation | Rows)[];
   readonly fill: number;
 }
@@ -76,8 +79,9 @@ export interface FormulaRecipe {
   readonly form: "formula";
   readonly name: string;
   readonly axis: number;
-  readonly numbers: readonly number[];
+  readonly numbers: readonly (number | null)[];
   readonly constants: readonly (string | null)[];
+  readonly written: string;
 }
 
 export interface NoRecipe {
@@ -95,7 +99,7 @@ export interface Weight {
 export interface Field {
   readonly size: number;
   readonly stride: number;
-  readonly start: number;
+  readonly start: number | null;
   readonly exact: boolean;
 }
 
@@ -146,26 +150,6 @@ export interface Layer {
   readonly derivations: readonly Derivation[];
   readonly notes: readonly string[];
   readonly left_out: string | null;
-  readonly bound: readonly number[];
-}
-
-export interface Row {
-  readonly layer: number;
-  readonly lane: number;
-  readonly edges: readonly (readonly [number, number])[];
-}
-
-export interface Fold {
-  readonly first: number;
-  readonly last: number;
-  readonly times: number;
-  readonly label: string;
-}
-
-export interface Graph {
-  readonly lanes: number;
-  readonly rows: readonly Row[];
-  readonly folds: readonly Fold[];
 }
 
 export interface Picture {
@@ -216,7 +200,7 @@ export interface Page {
   readonly classes: readonly string[];
   readonly layers: readonly Layer[];
   readonly tensors: readonly Tensor[];
-  readonly graph: Graph;
+  readonly graph: Drawing;
   readonly totals: Totals;
   readonly pictures: readonly Picture[];
   readonly picture: string;

@@ -15,40 +15,37 @@ export interface Activated {
   readonly row: readonly number[] | null;
 }
 
-type Simple = (x: number, p: readonly number[], slope: number | null) => number;
+type Simple = (x: number, p: readonly (number | null)[]) => number;
 
 const sigmoid = (x: number) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
 const softplus = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+const clip: Simple = (x, [low, high]) => {
+  if (low !== null && low !== undefined && x <= low) return low;
+  return high !== null && high !== undefined && x >= high ? high : x;
+};
+const sixth = (x: number) => Math.min(1, Math.max(0, x / 6 + 0.5));
 
-/** The elementary ones; numbers are the layer's own constants, in the order Python lists them. */
+/** The functions that page_recipe.py knows, by the same names. */
 const simple: Record<string, Simple> = {
   linear: (x) => x,
-  relu: (x, [top, slope, threshold]) => {
-    const cut = threshold ?? 0;
-    if (top !== undefined && x >= top) return top;
-    return x >= cut && x > 0 ? x : x >= cut && cut < 0 ? x : (slope ?? 0) === 0 ? 0 : (slope ?? 0) * (x - cut);
-  },
-  leaky_relu: (x, [slope]) => (x >= 0 ? x : x * slope),
-  prelu: (x, _, slope) => (x >= 0 ? x : x * (slope ?? 0)),
-  sigmoid: (x) => sigmoid(x),
-  tanh: (x) => Math.tanh(x),
+  relu: clip,
+  clip,
+  leaky_relu: (x, [p]) => (x >= 0 ? x : x * (p ?? 0)),
+  sigmoid,
+  tanh: Math.tanh,
   silu: (x) => x * sigmoid(x),
-  softplus: (x) => softplus(x),
+  softplus,
   softsign: (x) => x / (1 + Math.abs(x)),
-  elu: (x, [alpha]) => (x > 0 ? x : (alpha ?? 1) * Math.expm1(x)),
-  exponential: (x) => Math.exp(x),
-  hard_sigmoid: (x) => Math.min(1, Math.max(0, x / 6 + 0.5)),
-  hard_silu: (x) => x * Math.min(1, Math.max(0, x / 6 + 0.5)),
+  elu: (x, [p]) => (x > 0 ? x : (p ?? 1) * Math.expm1(x)),
+  exponential: Math.exp,
+  hard_sigmoid: sixth,
+  hard_silu: (x) => x * sixth(x),
   mish: (x) => x * Math.tanh(softplus(x)),
+  absolute: Math.abs,
+  negative: (x) => -x,
 };
 
-const words: Record<string, string> = {
-  relu: "max(x, 0)",
-  sigmoid: "1 / (1 + exp(-x))",
-  tanh: "tanh(x)",
-  silu: "x / (1 + exp(-x))",
-  leaky_relu: "x where x is above 0, else slope * x",
-};
+const words: Record<string, string> = { relu: "max(x, 0)", clip: "x between its limits", linear: "x" };
 
 function rowOf(shape: readonly number[], numbers: Float32Array, at: readonly number[], axis: number): number[] {
   const real = axis < 0 ? axis + shape.length : axis;
@@ -65,6 +62,7 @@ function rowOf(shape: readonly number[], numbers: Float32Array, at: readonly num
 
 function softmax(recipe: FormulaRecipe, shape: readonly number[], numbers: Float32Array, at: readonly number[], own: number): Activated {
   const row = rowOf(shape, numbers, at, recipe.axis);
+  row[at[recipe.axis < 0 ? recipe.axis + shape.length : recipe.axis]] = own;
   const top = Math.max(...row);
   const exps = row.map((x) => Math.exp(x - top));
   const total = fsum(exps);
@@ -86,14 +84,14 @@ function softmax(recipe: FormulaRecipe, shape: readonly number[], numbers: Float
 /** Apply `recipe` to the number at `place`; `x` replaces it where our own sum is at hand. */
 export function activate(
   recipe: FormulaRecipe, shape: readonly number[], numbers: Float32Array | null, at: readonly number[],
-  place: number, constants: readonly (number | null)[], x?: number,
+  place: number, x?: number,
 ): Activated | null {
   const own = x ?? numbers?.[place];
   if (own === undefined) return null;
-  if (recipe.name === "softmax") return numbers && softmax(recipe, shape, numbers, at, numbers[place]);
+  if (recipe.name === "softmax") return numbers && softmax(recipe, shape, numbers, at, own);
   const f = simple[recipe.name];
   if (!f) return null;
-  const value = f(own, recipe.numbers, constants[0] ?? null);
-  const expression = words[recipe.name] ?? `${recipe.name}(x)`;
+  const value = f(own, recipe.numbers);
+  const expression = words[recipe.name] ?? recipe.written;
   return { value, row: null, steps: [{ name: recipe.name, expression, value }] };
 }

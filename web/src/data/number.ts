@@ -99,9 +99,11 @@ function window(out: Draft, layer: Layer, recipe: WindowRecipe, at: readonly num
   if (!ready(numbers) || (recipe.weight !== null && !ready(weights))) return false;
   if (recipe.bias !== null && !ready(bias)) return false;
   const outInfo = tensor(layer.output);
-  const place = outInfo.channel ?? -1;
+  const pooled = outInfo.channel === null && at.length === 1;
+  const place = pooled ? 0 : (outInfo.channel ?? -1);
   const filter = place < 0 ? 0 : at[place];
-  const { combos, padding } = windowReads(recipe.axes, at.filter((_, n) => n !== place));
+  const position = pooled ? recipe.axes.map(() => 0) : at.filter((_, n) => n !== place);
+  const { combos, padding } = windowReads(recipe.axes, position);
   const steps = strides(info.shape);
   const channelStep = info.channel === null ? 0 : steps[info.channel];
   const spatialSteps = steps.filter((_, n) => n !== info.channel);
@@ -153,12 +155,11 @@ function row(out: Draft, layer: Layer, weightId: string, biasId: string | null, 
   const n = info.shape[info.shape.length - 1];
   const unitAt = at[at.length - 1];
   const start = flat(info.shape.slice(0, -1), at.slice(0, -1)) * n;
-  const units = tensor(weightId).shape[1];
   for (let i = 0; i < n; i++) {
     out.x.push(numbers[start + i]);
-    out.w.push(weights[i * units + unitAt]);
+    out.w.push(weights[unitAt * n + i]);
     out.input.push(start + i);
-    out.weight.push(i * units + unitAt);
+    out.weight.push(unitAt * n + i);
     out.channel.push(i);
   }
   if (bias instanceof Float32Array) out.bias = bias[unitAt];
@@ -173,12 +174,8 @@ function scatter(out: Draft, layer: Layer, recipe: Recipe & { form: "scatter" },
   out.combine = "choice";
   let place = -1;
   if (recipe.how === "reshape") place = flat(outShape, at);
-  else if (recipe.how === "permute") {
-    const from = new Array<number>(at.length);
-    recipe.order.forEach((axis, n) => (from[axis] = at[n]));
-    place = flat(info.shape, from);
-  } else {
-    const { combos } = windowReads(recipe.axes, at);
+  else {
+    const { combos } = windowReads(recipe.axes, recipe.order.map((axis) => (axis === null ? 0 : at[axis])));
     if (combos.length) place = flat(info.shape, combos[0].i);
   }
   if (place < 0) {
@@ -249,7 +246,7 @@ function formula(out: Draft, layer: Layer, recipe: FormulaRecipe, at: readonly n
     constants.push(slot instanceof Float32Array ? slot[channel % slot.length] : null);
   }
   if (recipe.name === "batch_norm") return batchNorm(out, recipe, constants, place, numbers[place]);
-  const made = activate(recipe, info.shape, numbers, at, place, constants);
+  const made = activate(recipe, info.shape, numbers, at, place);
   if (!made) return false;
   out.combine = "formula";
   push(out, 0, place, numbers[place], 1);
@@ -262,7 +259,7 @@ function formula(out: Draft, layer: Layer, recipe: FormulaRecipe, at: readonly n
 /** x*k + (-mean*k) + beta with k = gamma / sqrt(variance + epsilon): a sum of three addends. */
 function batchNorm(out: Draft, recipe: FormulaRecipe, constants: (number | null)[], place: number, x: number): boolean {
   const [gamma, beta, mean, variance] = constants;
-  const k = (gamma ?? 1) / Math.sqrt((variance ?? 1) + recipe.numbers[0]);
+  const k = (gamma ?? 1) / Math.sqrt((variance ?? 1) + (recipe.numbers[0] ?? 0));
   push(out, 0, place, x, k);
   push(out, 0, -1, mean ?? 0, -k);
   out.bias = beta ?? 0;
@@ -317,7 +314,7 @@ export function explain(layer: Layer, at: readonly number[]): NumberFacts | null
   if (layer.activation && layer.pre) {
     const numbers = values(layer.pre);
     const shape = tensor(layer.pre).shape;
-    const made = activate(layer.activation, shape, ready(numbers) ? numbers : null, at, flat(shape, at), [], pre);
+    const made = activate(layer.activation, shape, ready(numbers) ? numbers : null, at, flat(shape, at), pre);
     if (made) {
       value = made.value;
       steps = made.steps;

@@ -17,6 +17,7 @@ export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
   const out = tensor(layer.output);
   const { recipe } = layer;
   if (recipe.form === "window") {
+    if (out.channel === null) return whole(info.shape);
     const spatial = ranges.filter((_, n) => n !== out.channel);
     const depthwise = recipe.groups === recipe.channels_in && recipe.groups === recipe.channels_out;
     let n = 0;
@@ -26,11 +27,11 @@ export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
     });
   }
   if (recipe.form === "row") return info.shape.map((n, axis) => (axis === info.shape.length - 1 ? [0, n - 1] : ranges[axis]));
-  if (recipe.form === "scatter" && recipe.how === "axes") return recipe.axes.map((axis, n) => field(axis, ...ranges[n]));
-  if (recipe.form === "scatter" && recipe.how === "permute") {
-    const back: (readonly [number, number])[] = [];
-    recipe.order.forEach((axis, n) => (back[axis] = ranges[n]));
-    return back;
+  if (recipe.form === "scatter" && recipe.how === "axes") {
+    return recipe.axes.map((axis, n) => {
+      const out = recipe.order[n];
+      return field(axis, ...(out === null ? ([0, 0] as const) : ranges[out]));
+    });
   }
   if (recipe.form === "merge") {
     let start = 0;

@@ -73,7 +73,6 @@ export function tilePlace(grid: Grid, n: number): [number, number] {
 function drawPreview(context: CanvasRenderingContext2D, info: Preview, grid: Grid, only: number | undefined): void {
   const data = bytes(info.blob);
   if (!data) return;
-  const largest = Math.max(Math.abs(info.low), Math.abs(info.low + 255 * info.step));
   const lut = colours();
   const picture = new OffscreenCanvas(info.width, info.height);
   const inner = picture.getContext("2d") as OffscreenCanvasRenderingContext2D;
@@ -84,8 +83,7 @@ function drawPreview(context: CanvasRenderingContext2D, info: Preview, grid: Gri
     const pixels = new Uint32Array(image.data.buffer);
     const start = c * info.width * info.height;
     for (let p = 0; p < pixels.length; p++) {
-      const value = data[start + p] * info.step + info.low;
-      pixels[p] = lut[Math.round(128 + Math.max(-1, Math.min(1, largest ? value / largest : 0)) * 128)];
+      pixels[p] = lut[data[start + p]];
     }
     inner.putImageData(image, 0, 0);
     const [x, y] = tilePlace(grid, n);

@@ -1,0 +1,461 @@
+"""A run as the page's facts: layers, tensors, drawing, and where the arrays come from.
+
+Arrays are named here and made when asked for, so that a served page of a large model sends only
+what is looked at, and an exported one keeps to its budget.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import __version__
+from .errors import ConvlensError
+from .explain.facts import InputFact
+from .explain.graph_layout import draw
+from .explain.number import binding_of, model_origin, tensor_name
+from .explain.summary import RowFact, SummaryFact, cost_working, count_working
+from .layers.base import Sizes
+from .layers.spatial import axis_names
+from .model import Graph, Step, TensorId
+from .page_recipe import NOTHING, Found, find
+from .page_schema import (
+    Budget,
+    Derivation,
+    Field,
+    FormulaRecipe,
+    Knobs,
+    Layer,
+    Page,
+    Picture,
+    Preprocess,
+    Preview,
+    RowRecipe,
+    ScatterRecipe,
+    Start,
+    Tensor,
+    Totals,
+    Weight,
+    WindowRecipe,
+)
+
+Array = NDArray[Any]
+PREVIEW_MAPS = 12
+PREVIEW_SIDE = 28
+# Multiply-adds that a browser does while a stroke is drawn.
+QUICK = 40_000_000
+# Networks of more layers open on the whole, not on one layer.
+MANY_LAYERS = 14
+
+
+class Execution(Protocol):
+    """What the page needs of a run."""
+
+    graph: Graph
+    batch: int
+    sizes: dict[TensorId, Sizes]
+
+    def tensor(self, tensor: TensorId) -> Array: ...
+
+
+class ModelLike(Protocol):
+    """What the page needs of a model."""
+
+    graph: Graph
+
+    def describe(self) -> SummaryFact: ...
+
+
+class RunLike(Protocol):
+    """What the page needs of a run as users hold it."""
+
+    @property
+    def model(self) -> ModelLike: ...
+    @property
+    def execution(self) -> Execution: ...
+    @property
+    def origin(self) -> InputFact: ...
+
+
+@dataclass
+class Built:
+    """The page and its arrays, by blob name; `sizes` says how many bytes each holds."""
+
+    page: Page
+    blobs: dict[str, Callable[[], Array]]
+    sizes: dict[str, int]
+
+
+@dataclass
+class _Builder:
+    """Collects tensors and arrays while layers are walked."""
+
+    run: RunLike
+    summary: SummaryFact
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    blobs: dict[str, Callable[[], Array]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    made_by: dict[TensorId, int] = field(default_factory=dict)
+    shared: dict[tuple[int, str], Found] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        return self.run.model.graph
+
+    def value(self, tensor: TensorId) -> Array:
+        """The first sample of a tensor, float32."""
+        array = self.run.execution.tensor(tensor)
+        if self.graph.batched.get(tensor, True):
+            array = array[0]
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+    def blob(self, make: Callable[[], Array], size: int) -> str:
+        """Name an array."""
+        name = f"t{len(self.blobs)}"
+        self.blobs[name] = make
+        self.sizes[name] = size
+        return name
+
+    def tensor(
+        self, tensor: TensorId, *, clipped_from: str | None = None, same_as: str | None = None
+    ) -> str:
+        """The page's name of a tensor of the run; it is added when it is new."""
+        name = tensor_name(tensor)
+        if name in self.tensors:
+            return name
+        shape = self.run.execution.sizes[tensor]
+        last = self.graph.channels_last.get(tensor) if len(shape) > 1 else None
+        spatial = axis_names(len(shape) - 1)
+        axes: tuple[str, ...]
+        if last is None:
+            axes = (
+                ("numbers",) if len(shape) == 1 else tuple(f"axis {n}" for n in range(len(shape)))
+            )
+        else:
+            axes = (*spatial, "map") if last else ("map", *spatial)
+        blob = None
+        if same_as is not None:
+            blob = self.tensors[same_as].blob
+        elif clipped_from is None:
+            blob = self.blob(lambda: self.value(tensor), 4 * math.prod(shape))
+        channel = None if last is None else (len(shape) - 1 if last else 0)
+        self.tensors[name] = Tensor(name, shape, axes, channel, blob, None, clipped_from)
+        return name
+
+    def stored(self, name: str, make: Callable[[], Array], found: Found) -> str:
+        """Add a weight array as a tensor of the page."""
+        array = make()
+        blob = self.blob(make, 4 * array.size)
+        self.tensors[name] = Tensor(name, array.shape, (), None, blob)
+        return name
+
+
+def _recipe(builder: _Builder, step: Step) -> Found:
+    """The step's recipe, its arrays added to the page; a shared layer's arrays once."""
+    key = (id(step.layer), repr([builder.run.execution.sizes[t] for t in step.inputs]))
+    if key in builder.shared:
+        return builder.shared[key]
+    prefix = f"{step.call.name}/{step.stage}" if step.stage else step.call.name
+    try:
+        binding = binding_of(builder.run.execution, step)  # type: ignore[arg-type]
+        found = find(step.layer, binding, lambda part: f"weights:{prefix}/{part}")
+    except ConvlensError:
+        found = NOTHING
+    for name, make in found.arrays.items():
+        builder.stored(name, make, found)
+    builder.shared[key] = found
+    return found
+
+
+def _knobs(step: Step, recipe: Any) -> Knobs | None:
+    """What of a layer can be changed: a window's numbers, a row's units."""
+    quantities = step.layer.quantities()
+    sizes = quantities.get("kernel", quantities.get("pool"))
+    has_bias = len(step.layer.weights()) > 1
+    if isinstance(recipe, RowRecipe):
+        return Knobs(None, None, None, None, quantities.get("units"), None, has_bias, False)
+    if not isinstance(recipe, WindowRecipe) or sizes is None:
+        return None
+    if any(getattr(axis, "up", 0) != 1 or getattr(axis, "dilation", 0) < 0 for axis in recipe.axes):
+        return None
+    padding = quantities.get("padding", ())
+    words = {word for word in padding if isinstance(word, str)}
+    shown: str | tuple[tuple[int, int], ...] = "valid"
+    if len(words) == 1 and all(isinstance(word, str) for word in padding):
+        shown = words.pop()
+    elif not words:
+        shown = tuple((int(a), int(b)) for a, b in padding)
+    ceil = any(window.ceil for window in getattr(step.layer, "windows", ()))
+    return Knobs(
+        tuple(sizes),
+        tuple(quantities.get("strides", (1,) * len(sizes))),
+        tuple(quantities["dilation"]) if "dilation" in quantities else None,
+        shown,
+        quantities.get("filters"),
+        quantities.get("groups"),
+        has_bias,
+        ceil,
+    )
+
+
+def _derivations(
+    step: Step, row: RowFact, shapes: Sequence[Any], params: str
+) -> tuple[Derivation, ...]:
+    """Shape, parameters and multiply-adds, each with its working."""
+    lines = []
+    for made in step.layer.derivation(tuple(shapes)):
+        formula = made.numbers if made.value is None else f"{made.numbers} = {made.value:,}"
+        if made.numbers == str(made.value):
+            formula = f"{made.value:,}"
+        lines.append(Derivation("shape", made.name, formula, made.formula))
+    if params:
+        lines.append(
+            Derivation("params", "parameters", params, "every weight and bias is counted once")
+        )
+    if row.macs_working and row.macs_textbook:
+        formula = f"{row.macs_working} = {row.macs_textbook:,}"
+        words = "products of a weight with an input number, for one picture"
+        if row.macs != row.macs_textbook and row.macs is not None:
+            words += f"; {row.macs:,} of them meet a real input, the rest padding"
+        lines.append(Derivation("macs", "multiply-adds", formula, words))
+    return tuple(lines)
+
+
+def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
+    """One step of a call as a layer of the page."""
+    call, sizes = step.call, builder.run.execution.sizes
+    activation = call.steps[-1] if call.steps[-1].stage == "activation" else None
+    last = step is (call.steps[-2] if activation else call.steps[-1])
+    whole = len(call.steps) == (2 if activation else 1)
+    found = _recipe(builder, step)
+    acts = _recipe(builder, activation).recipe if activation and last else None
+    inputs = tuple(builder.tensor(tensor) for tensor in step.inputs)
+    pre = None
+    made = step.outputs[0]
+    if activation and last:
+        pre = builder.tensor(made)
+        relu = isinstance(acts, FormulaRecipe) and acts.name == "relu"
+        output = builder.tensor(activation.outputs[0], clipped_from=pre if relu else None)
+        made = activation.outputs[0]
+    else:
+        flat = isinstance(found.recipe, ScatterRecipe) and found.recipe.how == "reshape"
+        output = builder.tensor(made, same_as=inputs[0] if flat else None)
+    for other in step.outputs[1:]:
+        builder.tensor(other)
+    own = step.layer.weights() if row.shared_with is None else ()
+    params = row.params if whole else sum(weight.count for weight in own)
+    working = row.params_working if whole else count_working(own)
+    cost = None if whole else step.layer.cost(binding_of(builder.run.execution, step))  # type: ignore[arg-type]
+    shapes = [sizes[tensor] for tensor in step.inputs]
+    shown = f"{working} = {params:,}" if working else "0"
+    fields = next(iter(row.field.values())) if row.field else None
+    name = call.name if last else f"{call.name}:{step.stage}"
+    return Layer(
+        number=number,
+        name=name,
+        kind=call.kind if whole else f"{call.kind} ({step.stage})",
+        picture=step.layer.picture,
+        rule=step.layer.rule,
+        sources=tuple(builder.made_by.get(tensor, -1) for tensor in step.inputs),
+        inputs=inputs,
+        output=output,
+        pre=pre,
+        activation=acts if isinstance(acts, FormulaRecipe) else None,
+        recipe=found.recipe,
+        input_shapes=row.input_shapes if whole else tuple((None, *shape) for shape in shapes),
+        output_shape=row.output_shape if last else (None, *sizes[made]),
+        weights=tuple(
+            Weight(w.name, w.shape, w.axes, w.count, w.trainable) for w in step.layer.weights()
+        ),
+        params=params,
+        params_working=shown,
+        trainable_params=sum(w.count for w in own if w.trainable),
+        macs=row.macs if whole else (cost.exact if cost else None),
+        macs_textbook=row.macs_textbook if whole else (cost.textbook if cost else None),
+        macs_working=row.macs_working if whole else (cost_working(cost) if cost else ""),
+        field=None
+        if fields is None
+        else tuple(Field(f.size, f.stride, f.start, f.exact) for f in fields),
+        memory=4 * math.prod(sizes[made]),
+        mean_activation=None,
+        shared_with=row.shared_with,
+        knobs=_knobs(step, found.recipe),
+        derivations=_derivations(step, row, shapes, shown if own else ""),
+        notes=(),
+        left_out=None,
+    )
+
+
+def layers_of(builder: _Builder) -> tuple[Layer, ...]:
+    """Every step but activations, in order, and what is drawn of them."""
+    rows = {row.name: row for row in builder.summary.rows}
+    layers: list[Layer] = []
+    for number, call in enumerate(builder.graph.calls, 1):
+        for step in call.steps:
+            if step.stage == "activation":
+                continue
+            layers.append(_layer(builder, step, rows[call.name], number))
+            for tensor in (
+                *step.outputs,
+                *(call.steps[-1].outputs if call.steps[-1].stage == "activation" else ()),
+            ):
+                builder.made_by[tensor] = len(layers) - 1
+    return tuple(layers)
+
+
+def start_of(builder: _Builder, layers: Sequence[Layer]) -> Start:
+    """The first layer that adds up several maps, at its strongest cell."""
+    if not layers:
+        return Start(None, None)
+    index = next(
+        (
+            n
+            for n, layer in enumerate(layers)
+            if isinstance(layer.recipe, WindowRecipe)
+            and layer.recipe.weight is not None
+            and layer.recipe.channels_in // layer.recipe.groups > 1
+            and builder.tensors[layer.output].channel is not None
+            and layer.inputs[0] != builder.run.model.graph.inputs[0].name
+        ),
+        0,
+    )
+    if len(layers) > MANY_LAYERS:
+        return Start(None, None)
+    name = layers[index].output
+    tensor = next(t for t in builder.made_by if tensor_name(t) == name)
+    array = builder.value(tensor)
+    if array.size == 0:
+        return Start(index, None)
+    at = np.unravel_index(int(np.nanargmax(array)) if np.isfinite(array).any() else 0, array.shape)
+    return Start(index, tuple(int(n) for n in at))
+
+
+def preview(array: Array, channel: int | None) -> tuple[Array, tuple[int, int, int]]:
+    """8-bit pictures of the first maps, and (maps, height, width): byte 128 is 0."""
+    maps = array if channel is None else np.moveaxis(array, channel, 0)
+    maps = maps[None] if channel is None else maps
+    while maps.ndim > 3:
+        maps = maps[:, maps.shape[1] // 2]
+    while maps.ndim < 3:
+        maps = maps[:, None]
+    maps = maps[:PREVIEW_MAPS]
+    for axis in (1, 2):
+        size = maps.shape[axis]
+        if size > PREVIEW_SIDE:
+            places = np.linspace(0, size - 1, PREVIEW_SIDE).round().astype(int)
+            maps = maps.take(places, axis=axis)
+    finite = np.nan_to_num(maps.astype(np.float64), posinf=0, neginf=0)
+    largest = float(np.abs(finite).max()) if finite.size else 0.0
+    scaled = finite / largest if largest > 0 else finite
+    return (128 + np.round(scaled * 127)).astype(np.uint8), maps.shape
+
+
+def _with_previews(builder: _Builder) -> None:
+    """Give every map of the run small pictures, for what the page does not hold in full."""
+    for tensor in list(builder.made_by):
+        info = builder.tensors.get(tensor_name(tensor))
+        if info is None or tensor[1] == "pre_activation" or info.preview is not None:
+            continue
+        blank = np.broadcast_to(np.float32(0), info.shape)
+        _, (maps, height, width) = preview(blank, info.channel)
+        if 0 in (maps, height, width):
+            continue
+
+        make = partial(_small, builder, tensor, info.channel)
+        blob = builder.blob(make, maps * height * width)
+        builder.tensors[info.id] = _previewed(info, Preview(blob, maps, height, width))
+
+
+def _small(builder: _Builder, tensor: TensorId, channel: int | None) -> Array:
+    return preview(builder.value(tensor), channel)[0]
+
+
+def _previewed(info: Tensor, small: Preview) -> Tensor:
+    return Tensor(info.id, info.shape, info.axes, info.channel, info.blob, small, info.clipped_from)
+
+
+def _recomputable(layers: Sequence[Layer], graph: Graph) -> bool:
+    """Whether the page itself can run the network on another picture, quickly."""
+    return (
+        len(graph.inputs) == 1
+        and sum(layer.macs_textbook or 0 for layer in layers) < QUICK
+        and all(
+            layer.recipe.form != "none" and (layer.pre is None or layer.activation is not None)
+            for layer in layers
+        )
+    )
+
+
+def input_words(origin: InputFact) -> str:
+    """Where the input came from, for people."""
+    words = {
+        "sample": "its own sample picture",
+        "noise": f"random noise (seed {origin.seed})",
+        "file": "your picture",
+        "array": "your array",
+    }
+    return words.get(origin.source, origin.source)
+
+
+def build(
+    run: RunLike,
+    *,
+    mode: Literal["served", "exported"],
+    pictures: tuple[Picture, ...] = (),
+    classes: tuple[str, ...] = (),
+    preprocess: Preprocess | None = None,
+    recent: tuple[str, ...] = (),
+) -> Built:
+    """The page of a run, everything named; nothing left out yet."""
+    summary = run.model.describe()
+    builder = _Builder(run, summary)
+    for spec in run.model.graph.inputs:
+        builder.tensor(spec.tensor)
+    layers = layers_of(builder)
+    if len(layers) > MANY_LAYERS or mode == "exported":
+        _with_previews(builder)
+    drawing = draw(
+        [sorted(set(layer.sources)) for layer in layers],
+        [
+            (layer.kind, layer.output_shape, tuple(w.shape for w in layer.weights))
+            for layer in layers
+        ],
+    )
+    totals = Totals(
+        summary.params,
+        summary.trainable_params,
+        summary.params - summary.trainable_params,
+        summary.macs,
+        summary.macs_textbook,
+    )
+    first = run.model.graph.inputs[0].name if run.model.graph.inputs else ""
+    total = sum(builder.sizes.values())
+    page = Page(
+        schema=1,
+        mode=mode,
+        version=__version__,
+        model=run.model.graph.name,
+        weights=model_origin(run.model.graph),  # type: ignore[arg-type]
+        input_words=input_words(run.origin),
+        framework=run.model.graph.framework,
+        input=first,
+        classes=classes,
+        layers=layers,
+        tensors=tuple(builder.tensors.values()),
+        graph=drawing,
+        totals=totals,
+        pictures=pictures,
+        picture="",
+        preprocess=preprocess,
+        recomputable=_recomputable(layers, run.model.graph),
+        start=start_of(builder, layers),
+        budget=Budget(total, total, ""),
+        recent=recent,
+    )
+    return Built(page, builder.blobs, builder.sizes)
