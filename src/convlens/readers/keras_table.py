@@ -8,7 +8,7 @@ in `layers/`.
 from __future__ import annotations
 
 from ..errors import ArgumentError, near_miss
-from .keras_layers import convolution, core, pooling, reshaping
+from .keras_layers import applications, convolution, core, pooling, reshaping
 from .keras_layers.convolution import swapped
 from .keras_layers.entry import REQUIRED, Built, Config, KerasLayer, WeightMaker
 
@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 _ROWS = (
+    *applications.ROWS,
     *convolution.ROWS,
     *core.ROWS,
     *pooling.ROWS,

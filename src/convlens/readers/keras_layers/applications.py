@@ -1,0 +1,62 @@
+"""Layers that keras.applications defines for itself, and Embedding."""
+
+from __future__ import annotations
+
+from ...layers.base import Shape
+from ...layers.embed import Embedding
+from ...layers.scale import Affine
+from ...layers.weighted import WeightedAdd
+from .entry import (
+    REQUIRED,
+    Built,
+    Config,
+    KerasLayer,
+    WeightMaker,
+    count_of,
+    keeping,
+    whole,
+)
+
+
+def _layer_scale(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    """ConvNeXt's: each channel times a learnt number."""
+    shape = shapes[0]
+    channels = count_of(shape[-1] if shape else None, "channels", shape)
+    start = {"class_name": "Constant", "config": {"value": config["init_values"]}}
+    gamma = weights("gamma", (channels,), ("channels",), initializer=start)
+    return keeping(Affine(gamma, None))
+
+
+def _custom_scale(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    """InceptionResNetV2's: the first input plus the second times a fixed number."""
+    return keeping(WeightedAdd((1.0, float(config["scale"]))))
+
+
+def _embedding(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    rows, length = whole(config, "input_dim"), whole(config, "output_dim")
+    table = weights(
+        "embeddings", (rows, length), ("rows", "row"), initializer=config["embeddings_initializer"]
+    )
+    return Built(Embedding(table))
+
+
+ROWS = (
+    KerasLayer("LayerScale", (("init_values", 1e-6), ("projection_dim", None)), _layer_scale),
+    KerasLayer("CustomScaleLayer", (("scale", REQUIRED),), _custom_scale),
+    KerasLayer(
+        "Embedding",
+        (
+            ("input_dim", REQUIRED),
+            ("output_dim", REQUIRED),
+            ("embeddings_initializer", "uniform"),
+            ("embeddings_regularizer", None),
+            ("embeddings_constraint", None),
+            ("mask_zero", False),
+            ("weights", None),
+            ("lora_rank", None),
+            ("lora_alpha", None),
+            ("quantization_config", None),
+        ),
+        _embedding,
+    ),
+)
