@@ -119,16 +119,23 @@ def reshape_links(before: Sizes, after: Sizes) -> tuple[Link, ...]:
 class Flatten(Rearrange):
     """All numbers in one row, last axis fastest, in the user's own layout.
 
+    `turned` moves the first axis to the end before: what Keras does with channels-first maps.
     Input     any shape
     Output    (count,)
-    ONNX      Reshape
+    ONNX      Reshape (behind a Transpose where turned)
     """
+
+    turned: bool = False
 
     def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         return ((product(one(shapes, self)),),)
 
     def source(self, binding: Binding, at: Index) -> Index:
-        return same_order(at, binding.output_shapes[0], binding.input_shapes[0])
+        shape = binding.input_shapes[0]
+        if not self.turned:
+            return same_order(at, binding.output_shapes[0], shape)
+        *place, channel = same_order(at, binding.output_shapes[0], (*shape[1:], shape[0]))
+        return (channel, *place)
 
     def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         shape = binding.input_shapes[0]
@@ -147,7 +154,11 @@ class Flatten(Rearrange):
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
     ) -> tuple[Value, ...]:
-        name = reshape(emit, emit.user(inputs[0]), binding.output_shapes[0])
+        name = emit.user(inputs[0])
+        if self.turned:
+            rank = len(binding.input_shapes[0])
+            name = transpose(emit, name, (*range(1, rank), 0))
+        name = reshape(emit, name, binding.output_shapes[0])
         return (Value(name, binding.output_shapes[0]),)
 
 

@@ -8,7 +8,15 @@ in `layers/`.
 from __future__ import annotations
 
 from ..errors import ArgumentError, near_miss
-from .keras_layers import applications, convolution, core, pooling, reshaping
+from .keras_layers import (
+    applications,
+    convolution,
+    core,
+    merging,
+    normalization,
+    pooling,
+    reshaping,
+)
 from .keras_layers.convolution import swapped
 from .keras_layers.entry import REQUIRED, Built, Config, KerasLayer, WeightMaker
 
@@ -30,6 +38,8 @@ _ROWS = (
     *core.ROWS,
     *pooling.ROWS,
     *reshaping.ROWS,
+    *merging.ROWS,
+    *normalization.ROWS,
 )
 
 TABLE: dict[str, KerasLayer] = {row.name: row for row in _ROWS}

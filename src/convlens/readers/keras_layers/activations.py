@@ -8,16 +8,69 @@ from typing import Any
 from ...errors import ArgumentError, near_miss
 from ...layers.activate import Clip, Identity
 from ...layers.base import Layer, Shape
+from ...layers.functions import (
+    Celu,
+    Elu,
+    Exponential,
+    Gelu,
+    LogSigmoid,
+    Mish,
+    Selu,
+    Sigmoid,
+    Silu,
+    Softplus,
+    Softsign,
+    Squareplus,
+    Tanh,
+    TanhShrink,
+)
 from ...layers.opaque import Opaque
-from ...layers.softmax import Softmax
+from ...layers.piecewise import (
+    HardShrink,
+    HardSigmoid,
+    HardSilu,
+    LeakyRelu,
+    SoftShrink,
+    SparsePlus,
+    SparseSigmoid,
+)
+from ...layers.softmax import Glu, LogSoftmax, Softmax, Sparsemax
 from .entry import WeightMaker
 
 ACTIVATIONS: dict[str, Callable[[], Layer]] = {
+    "celu": Celu,
+    "elu": Elu,
+    "exponential": Exponential,
+    "gelu": Gelu,
+    "glu": Glu,
+    "hard_shrink": HardShrink,
+    "hard_sigmoid": HardSigmoid,
+    "hard_silu": HardSilu,
+    "hard_swish": HardSilu,
+    "hard_tanh": lambda: Clip(-1.0, 1.0),
+    "leaky_relu": LeakyRelu,
     "linear": Identity,
+    "log_sigmoid": LogSigmoid,
+    "log_softmax": LogSoftmax,
+    "mish": Mish,
     "relu": Clip,
     "relu6": lambda: Clip(0.0, 6.0),
+    "selu": Selu,
+    "sigmoid": Sigmoid,
+    "silu": Silu,
+    "soft_shrink": SoftShrink,
     "softmax": Softmax,
+    "softplus": Softplus,
+    "softsign": Softsign,
+    "sparse_plus": SparsePlus,
+    "sparse_sigmoid": SparseSigmoid,
+    "sparsemax": Sparsemax,
+    "squareplus": Squareplus,
+    "swish": Silu,
+    "tanh": Tanh,
+    "tanh_shrink": TanhShrink,
 }
+_LIBRARIES = frozenset({"convlens", "keras", "tf_keras", "tensorflow", "jax", "torch"})
 
 
 def activation(value: Any, shape: Shape, weights: WeightMaker) -> tuple[Layer | None, str | None]:
@@ -43,7 +96,8 @@ def activation(value: Any, shape: Shape, weights: WeightMaker) -> tuple[Layer | 
             given=f"activation={value!r}",
             needed='for example "relu", or nothing',
         )
-    if name in ACTIVATIONS and getattr(value, "__module__", "").split(".")[0] == "convlens":
+    library = str(getattr(value, "__module__", "")).partition(".")[0]
+    if name in ACTIVATIONS and library in _LIBRARIES:
         return named(name), name
     return Opaque(name, why="a function of its author's own", shapes=(shape,)), name
 

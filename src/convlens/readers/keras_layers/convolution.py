@@ -10,6 +10,7 @@ from ...axis import Padding, TransposedWindow, Window
 from ...errors import ArgumentError, ShapeError, near_miss
 from ...layers.base import Layer, Shape
 from ...layers.conv import Conv, ConvTranspose
+from ...layers.separable import Separable
 from ...layers.spatial import axis_names, check_rank, split
 from ...layers.weight import Weight
 from .activations import activation
@@ -273,6 +274,25 @@ def _depthwise(rank: int, config: Config, shapes: tuple[Shape, ...], weights: We
     return _done(layer, config, shapes, rank, weights)
 
 
+def _separable(rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    channels = _channels(config, shapes, rank, f"SeparableConv{rank}D")
+    last, filters = channels_last(config), whole(config, "filters")
+    deep = _depthwise_kernel(rank, config, channels, weights, "depthwise_kernel")
+    point = weights(
+        "pointwise_kernel",
+        (*(1,) * rank, deep.canonical[0], filters),
+        _kernel_axes(rank, "input maps", "filters"),
+        initializer=config["pointwise_initializer"],
+        order=(rank + 1, rank, *range(rank)),
+    )
+    bias = _bias(config, weights, filters)
+    layer = Separable(
+        Conv(deep, None, _windows(config, rank), channels, last),
+        Conv(point, bias, (Window(1),) * rank, 1, last),
+    )
+    return _done(layer, config, shapes, rank, weights)
+
+
 def _transposed(
     rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 ) -> Built:
@@ -347,6 +367,26 @@ def _depthwise_row(rank: int) -> KerasLayer:
     )
 
 
+def _separable_row(rank: int) -> KerasLayer:
+    one = _ones(rank)
+    return KerasLayer(
+        f"SeparableConv{rank}D",
+        (
+            *_SIZES,
+            ("strides", one),
+            ("padding", "valid"),
+            ("data_format", None),
+            ("dilation_rate", one),
+            ("depth_multiplier", 1),
+            *_USE,
+            *_SEPARABLE,
+        ),
+        partial(_separable, rank),
+        aliases=(f"SeparableConvolution{rank}D",),
+        check=partial(_check_depthwise, rank),
+    )
+
+
 def _transposed_row(rank: int) -> KerasLayer:
     one = _ones(rank)
     last: Arguments = (("output_padding", None), ("data_format", None))
@@ -370,5 +410,6 @@ def _transposed_row(rank: int) -> KerasLayer:
 ROWS = (
     *(_conv_row(rank) for rank in (1, 2, 3)),
     *(_depthwise_row(rank) for rank in (1, 2)),
+    *(_separable_row(rank) for rank in (1, 2)),
     *(_transposed_row(rank) for rank in (1, 2, 3)),
 )

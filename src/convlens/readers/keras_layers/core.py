@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from ...errors import ArgumentError, ShapeError
 from ...layers.activate import Clip, Identity
-from ...layers.base import Shape
+from ...layers.base import Layer, Shape
 from ...layers.dense import Dense
+from ...layers.functions import Elu
+from ...layers.opaque import Opaque
+from ...layers.piecewise import LeakyRelu, PRelu, Relu
 from ...layers.softmax import Softmax
 from .activations import activation
 from .entry import (
@@ -19,6 +22,8 @@ from .entry import (
     count_of,
     initializers,
     keeping,
+    plain_axes,
+    plain_axis,
     regularizers,
     whole,
 )
@@ -41,7 +46,7 @@ def _check_dense(config: Config) -> None:
 
 
 def _dense(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    (shape,) = shapes
+    shape = single(shapes, "Dense")
     if not shape:
         raise ShapeError("Dense needs an axis besides the batch", given="()", needed="(features,)")
     features = count_of(
@@ -62,56 +67,132 @@ def _dense(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> B
     bias = None
     if config["use_bias"]:
         bias = weights("bias", (units,), ("units",), initializer=config["bias_initializer"])
-    layer = Dense(kernel, bias)
     function, name = activation(config["activation"], (*shape[:-1], units), weights)
-    on_map = len(shape) > 1
-    return Built(layer, function, name, same_layout=on_map)
+    return Built(Dense(kernel, bias), function, name, same_layout=len(shape) > 1)
+
+
+def single(shapes: tuple[Shape, ...], what: str) -> Shape:
+    """The one input shape of a layer that takes one. Raises ShapeError."""
+    if len(shapes) != 1:
+        raise ShapeError(
+            f"{what} takes one input",
+            given=f"{len(shapes)}: {', '.join(map(str, shapes))}",
+            needed="one tensor",
+            hint="join them first, with Concatenate or Add" if len(shapes) > 1 else "",
+        )
+    return shapes[0]
 
 
 def _activation(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    function, name = activation(config["activation"], shapes[0], weights)
+    function, name = activation(config["activation"], single(shapes, "Activation"), weights)
     return keeping(function or Identity(), activation_name=name)
 
 
+def _check_activation(config: Config) -> None:
+    word = config["activation"]
+    if isinstance(word, str) and word != "linear":
+        from .activations import named
+
+        named(word)
+
+
 def _identity(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    single(shapes, "Identity")
     return keeping(Identity())
 
 
 def _dropout(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    return keeping(Identity("dropout.identity"))
+    single(shapes, "Dropout")
+    return keeping(Identity("identity.dropout"))
+
+
+def _check_rate(config: Config) -> None:
+    rate = config["rate"]
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+        raise ArgumentError(
+            "`rate` is the share of numbers that training drops",
+            given=f"rate={rate!r}",
+            needed="a number from 0 to 1",
+            hint=f"for {rate} per cent write {rate / 100:g}"
+            if isinstance(rate, (int, float)) and 1 < rate <= 100
+            else "",
+        )
 
 
 def _relu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    low, high = config["threshold"], config["max_value"]
-    if low or config["negative_slope"]:
-        raise ArgumentError(
-            "a ReLU with a threshold or a slope is not explained yet",
-            given=f"threshold={low}, negative_slope={config['negative_slope']}",
-            needed="0 for both",
-        )
-    return keeping(Clip(0.0, high))
+    slope = float(config["negative_slope"] or 0.0)
+    threshold = float(config["threshold"] or 0.0)
+    top = None if config["max_value"] is None else float(config["max_value"])
+    if slope or threshold:
+        return keeping(Relu(slope, top, threshold))
+    return keeping(Clip(0.0, top))
+
+
+def _leaky(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    return keeping(LeakyRelu(float(config["negative_slope"])))
+
+
+def _elu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    return keeping(Elu(float(config["alpha"])))
+
+
+def _prelu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    shape = single(shapes, "PReLU")
+    shared = config["shared_axes"]
+    one = () if shared is None else plain_axes(shared, len(shape))
+    held = tuple(
+        1
+        if n in one
+        else count_of(size, f"slopes on axis {n + 1}", shape, hint="shared_axes=[1, 2] shares them")
+        for n, size in enumerate(shape)
+    )
+    axes = tuple(f"axis {n + 1}" for n in range(len(shape)))
+    alpha = weights("alpha", held, axes, initializer=config["alpha_initializer"])
+    return keeping(PRelu(alpha))
 
 
 def _softmax(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    return keeping(Softmax(_axis(config["axis"], shapes[0])))
+    shape = single(shapes, "Softmax")
+    axis = config["axis"]
+    if isinstance(axis, (list, tuple)):
+        if len(axis) != 1:
+            layer: Layer = Opaque("Softmax", why="over several axes at once", shapes=(shape,))
+            return keeping(layer)
+        (axis,) = axis
+    return keeping(Softmax(plain_axis(axis, len(shape))))
 
 
-def _axis(axis: int, shape: Shape) -> int:
-    """Keras' axis (the batch is 0) as ours, which leaves the batch out."""
-    if axis < 0:
-        return axis
-    if axis == 0:
-        raise ArgumentError(
-            "axis 0 is the batch", given="axis=0", needed="-1 for the last axis, or 1 and more"
-        )
-    return axis - 1
+def _rated(name: str, *more: tuple[str, object]) -> KerasLayer:
+    return KerasLayer(name, (("rate", REQUIRED), *more), _dropout, check=_check_rate)
 
+
+_SEED = ("seed", None)
+_FORMAT = ("data_format", None)
 
 ROWS = (
     KerasLayer("Dense", _DENSE, _dense, check=_check_dense),
-    KerasLayer("Activation", (("activation", REQUIRED),), _activation),
+    KerasLayer("Activation", (("activation", REQUIRED),), _activation, check=_check_activation),
     KerasLayer("Identity", (), _identity),
     KerasLayer("ReLU", (("max_value", None), ("negative_slope", 0.0), ("threshold", 0.0)), _relu),
+    KerasLayer("LeakyReLU", (("negative_slope", 0.3),), _leaky),
+    KerasLayer("ELU", (("alpha", 1.0),), _elu),
+    KerasLayer(
+        "PReLU",
+        (
+            ("alpha_initializer", "Zeros"),
+            *regularizers("alpha"),
+            *constraints("alpha"),
+            ("shared_axes", None),
+        ),
+        _prelu,
+    ),
     KerasLayer("Softmax", (("axis", -1),), _softmax),
-    KerasLayer("Dropout", (("rate", REQUIRED), ("noise_shape", None), ("seed", None)), _dropout),
+    _rated("Dropout", ("noise_shape", None), _SEED),
+    _rated("AlphaDropout", ("noise_shape", None), _SEED),
+    _rated("GaussianDropout", _SEED),
+    _rated("SpatialDropout1D", _SEED),
+    _rated("SpatialDropout2D", _FORMAT, _SEED),
+    _rated("SpatialDropout3D", _FORMAT, _SEED),
+    KerasLayer("GaussianNoise", (("stddev", REQUIRED), _SEED), _dropout),
+    KerasLayer("ActivityRegularization", (("l1", 0.0), ("l2", 0.0)), _identity),
 )

@@ -212,3 +212,25 @@ def count_of(size: int | None, what: str, shape: Shape, hint: str = "") -> int:
             hint=hint,
         )
     return size
+
+
+def plain_axis(axis: Any, rank: int, where: str = "axis") -> int:
+    """Keras' axis (the batch is 0, negatives from the end) as ours, from 0 without the batch."""
+    try:
+        number = operator.index(axis)
+    except TypeError:
+        number = 0
+    place = number + rank if number < 0 else number - 1
+    if number == 0 or isinstance(axis, bool) or not 0 <= place < rank:
+        raise ArgumentError(
+            f"`{where}` names no axis of the input besides the batch",
+            given=f"{where}={axis!r}, {rank} axes besides the batch",
+            needed=f"1 to {rank}, or -{rank} to -1 (0 is the batch)" if rank else "an axis",
+        )
+    return place
+
+
+def plain_axes(axes: Any, rank: int) -> tuple[int, ...]:
+    """Keras' axis or list of axes as ours, in the order given."""
+    given = axes if isinstance(axes, (tuple, list)) else (axes,)
+    return tuple(plain_axis(axis, rank) for axis in given)

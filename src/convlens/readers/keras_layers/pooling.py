@@ -7,6 +7,7 @@ from typing import Any
 
 from ...axis import Window
 from ...errors import ShapeError
+from ...layers.adaptive import AdaptiveAveragePool, AdaptiveMaxPool
 from ...layers.base import Layer, Shape
 from ...layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
 from ...layers.spatial import check_rank
@@ -15,6 +16,7 @@ from .entry import REQUIRED, Built, Config, KerasLayer, WeightMaker, channels_la
 
 _POOLS: dict[str, Any] = {"Max": MaxPool, "Average": AveragePool}
 _GLOBAL: dict[str, Any] = {"Max": GlobalMaxPool, "Average": GlobalAveragePool}
+_ADAPTIVE: dict[str, Any] = {"Max": AdaptiveMaxPool, "Average": AdaptiveAveragePool}
 
 
 def _strides(config: Config, rank: int) -> tuple[int, ...]:
@@ -59,6 +61,29 @@ def _global(
     return Built(layer, channels_last=last if keep else None, reads_last=last)
 
 
+def _check_adaptive(rank: int, config: Config) -> None:
+    sizes(config, "output_size", rank)
+    channels_last(config)
+
+
+def _adaptive(
+    kind: str, rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
+) -> Built:
+    last = channels_last(config)
+    check_rank(shapes[0], rank, f"Adaptive{kind}Pooling{rank}D", last)
+    layer: Layer = _ADAPTIVE[kind](sizes(config, "output_size", rank), last)
+    return Built(layer, channels_last=last, reads_last=last)
+
+
+def _adaptive_row(kind: str, rank: int) -> KerasLayer:
+    return KerasLayer(
+        f"Adaptive{kind}Pooling{rank}D",
+        (("output_size", REQUIRED), ("data_format", None)),
+        partial(_adaptive, kind, rank),
+        check=partial(_check_adaptive, rank),
+    )
+
+
 def _pool_row(kind: str, rank: int) -> KerasLayer:
     two: Any = 2 if rank == 1 else (2,) * rank
     short = "Avg" if kind == "Average" else kind
@@ -89,4 +114,5 @@ def _global_row(kind: str, rank: int) -> KerasLayer:
 ROWS = (
     *(_pool_row(kind, rank) for kind in _POOLS for rank in (1, 2, 3)),
     *(_global_row(kind, rank) for kind in _GLOBAL for rank in (1, 2, 3)),
+    *(_adaptive_row(kind, rank) for kind in _ADAPTIVE for rank in (1, 2, 3)),
 )
