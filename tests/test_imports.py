@@ -16,7 +16,7 @@ ORDER = (
     {"errors", "axis"},
     {"layers"},
     {"model"},
-    {"readers", "writers", "engine", "worker", "original"},
+    {"readers", "writers", "engine", "session", "worker", "original"},
     {"explain", "inputs"},
     {"render"},
     {"page", "page_schema", "page_recipe"},

@@ -139,14 +139,18 @@ class Model:
         return prepare(self.graph, x, shapes, seed=NOISE_SEED, resize=resize, crop=crop)
 
     def predict(self, x: Any, batch_size: int = 32) -> Any:
-        """The model's outputs for a whole batch, `batch_size` samples at a time."""
-        feeds, _ = self.feeds(x)
-        count = next(iter(feeds.values())).shape[0]
-        parts = []
-        for start in range(0, count, batch_size):
-            chunk = {name: array[start : start + batch_size] for name, array in feeds.items()}
-            parts.append(self.engine.execute(chunk).final())
-        whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        """The model's outputs for a whole batch, `batch_size` samples at a time.
+
+        An array for a model of one output, else a list of them. Only one part of the batch at a
+        time is turned into float32 and run.
+        """
+        from .inputs import parts
+
+        pieces = [
+            self.engine.execute(self.feeds(part)[0]).final()
+            for part in parts(self.graph, x, batch_size)
+        ]
+        whole = [np.concatenate(column) for column in zip(*pieces, strict=True)]
         return whole[0] if len(whole) == 1 else whole
 
     # -- explaining -----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .engine import LARGEST_TENSOR, as_feed
+from .engine import LARGEST_TENSOR, as_feed, feed_shape
 from .errors import ArgumentError, InputError, near_miss
 from .explain.facts import InputFact
 from .layers.base import Array, Shape
@@ -65,6 +65,29 @@ def prepare(
     _check_batches(graph, feeds)
     source = "noise" if "noise" in sources else (sources[0] if sources else "none")
     return feeds, InputFact(source, seed if source == "noise" else None, tuple(remarks))
+
+
+def parts(graph: Graph, x: Any, batch_size: int) -> Iterator[Any]:
+    """What is fed to a model, `batch_size` samples at a time; a single sample as it is.
+
+    Raises ArgumentError for a batch size below 1, InputError for shapes that do not fit.
+    """
+    if batch_size < 1:
+        raise ArgumentError("a batch holds at least 1 sample", given=f"batch_size={batch_size}")
+    given = _by_name(graph, x)
+    arrays = {name: v for name, v in given.items() if not isinstance(v, str | Path)}
+    specs = {spec.name: spec for spec in graph.inputs}
+    counts = {}
+    for name, value in arrays.items():
+        shape = tuple(np.shape(value))
+        count = feed_shape(specs[name], shape)[0] if specs[name].batched else 1
+        counts[name] = count if shape and shape[0] == count else 1
+    most = max(counts.values(), default=1)
+    if most <= batch_size or set(counts.values()) != {most} or len(arrays) < len(given):
+        yield x
+        return
+    for start in range(0, most, batch_size):
+        yield {name: value[start : start + batch_size] for name, value in arrays.items()}
 
 
 def _check_batches(graph: Graph, feeds: Mapping[str, Array]) -> None:

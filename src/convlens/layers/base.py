@@ -122,6 +122,7 @@ class Layer(ABC):
 
     rule: ClassVar[Rule] = "opaque"
     picture: ClassVar[Picture] = "none"
+    runs: ClassVar[bool] = True  # whether `lower` can say it in ONNX operators
 
     # -- what it is -----------------------------------------------------------------------------
 

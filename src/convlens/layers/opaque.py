@@ -28,6 +28,7 @@ class Opaque(Layer):
 
     rule: ClassVar[Rule] = "opaque"
     picture: ClassVar[Picture] = "none"
+    runs: ClassVar[bool] = False
 
     def weights(self) -> tuple[Weight, ...]:
         return self.held
