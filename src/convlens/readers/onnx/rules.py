@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from convlens.axis import TransposedWindow, Window
-
-from .onnx_infer import (
+from ...axis import TransposedWindow, Window
+from .knowledge import (
     BOOL,
     FEW,
     FLOAT,
@@ -352,8 +351,13 @@ def _conv_transpose(c: Context) -> list[Info]:
             span = window.dilation * (window.kernel - 1) + 1
             pads = window.padding if isinstance(window.padding, tuple) else (0, 0)
             more = span - sum(pads) + (window.output_padding or 0) - window.stride
-            sizes.append(short(f"({product([window.stride, size])}{more:+d})" if more else
-                               str(product([window.stride, size]))))
+            sizes.append(
+                short(
+                    f"({product([window.stride, size])}{more:+d})"
+                    if more
+                    else str(product([window.stride, size]))
+                )
+            )
     return [Info(c.info(0).type, (x[0], product([w[1], group]), *sizes))]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .onnx_infer import BOOL, FLOAT, INT64, Context, Dim, Info, Number, Shape, Unknown, rule, short
-from .onnx_rules import axis_of, broadcast, product, quotient
+from .knowledge import BOOL, FLOAT, INT64, Context, Dim, Info, Number, Shape, Unknown, rule, short
+from .rules import axis_of, broadcast, product, quotient
 
 
 @rule("Shape")
@@ -274,8 +274,10 @@ def _range(c: Context) -> list[Info]:
     start, limit, delta = (c.value(n)[0] for n in range(3))
     kind = c.info(0).type
     if isinstance(start, str) or isinstance(limit, str) or isinstance(delta, str):
-        size: Dim = limit if isinstance(limit, str) and start == 0 and delta == 1 else short(
-            f"range({start},{limit},{delta})"
+        size: Dim = (
+            limit
+            if isinstance(limit, str) and start == 0 and delta == 1
+            else short(f"range({start},{limit},{delta})")
         )
         return [Info(kind, (size,))]
     count = max(0, math.ceil((limit - start) / delta))
@@ -340,8 +342,10 @@ def _pad(c: Context) -> list[Info]:
     for n, axis in enumerate(axes):
         more, place = pads[n] + pads[n + len(axes)], axis_of(axis, len(x))
         size = shape[place]
-        shape[place] = size + more if isinstance(size, int) else (
-            short(f"({size}{more:+d})") if more else size
+        shape[place] = (
+            size + more
+            if isinstance(size, int)
+            else (short(f"({size}{more:+d})") if more else size)
         )
     return [Info(c.info(0).type, tuple(shape))]
 

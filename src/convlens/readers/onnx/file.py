@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convlens.errors import ConvlensError, ModelError
+from ...errors import ConvlensError, ModelError
 
 LARGEST_FILE = 2**31 - 1
 LARGEST_TENSOR = 2**40
@@ -201,9 +201,7 @@ def _wrong_length(
     )
 
 
-def _typed(
-    tensor: Any, name: str, field: str, shape: tuple[int, ...], label: str
-) -> NDArray[Any]:
+def _typed(tensor: Any, name: str, field: str, shape: tuple[int, ...], label: str) -> NDArray[Any]:
     """Numbers stored one by one in the field of their type."""
     stored = getattr(tensor, field)
     count = math.prod(shape)

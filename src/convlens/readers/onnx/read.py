@@ -12,18 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from .. import model
-from ..errors import ArgumentError, ModelError, ShapeError
-from ..layers.base import Layer, Shape
-from ..layers.opaque import Opaque
-from ..layers.weight import Weight
-from . import onnx_layers_math, onnx_layers_move  # noqa: F401 (they fill the table of operators)
-from .onnx_file import TYPES, printable
-from .onnx_graph import Graph, Input, Node, read_graph
-from .onnx_infer import Infos, infer
-from .onnx_layers import BUILDERS
-from .onnx_prepare import converted_types, prepared
-from .onnx_site import Made, NotOurs, Site, State
+from ... import model
+from ...errors import ArgumentError, ModelError, ShapeError
+from ...layers.base import Layer, Shape
+from ...layers.opaque import Opaque
+from ...layers.weight import Weight
+from . import operators_math, operators_move  # noqa: F401 (they fill the table of operators)
+from .chains import Folds
+from .file import TYPES, printable
+from .graph import Graph, Input, Node, read_graph
+from .infer import infer
+from .operators import BUILDERS
+from .prepare import converted_types, prepared
+from .site import Made, NotOurs, Site, State
 
 STATE = re.compile(r"(state|hidden|cell|memory|cache|past|^[hc]\d*$|^[hc]_?[nx0]$)", re.IGNORECASE)
 RATES = ("sr", "sample_rate", "sampling_rate")
@@ -88,7 +89,9 @@ class _Reading:
     def _read(
         self, shapes: Mapping[str, Sizes], batch: int | str | None, batched: Mapping[str, bool]
     ) -> model.Graph:
-        declared = {i.name: _shape(i, shapes.get(i.name), batch, batched) for i in self.graph.inputs}
+        declared = {
+            i.name: _shape(i, shapes.get(i.name), batch, batched) for i in self.graph.inputs
+        }
         infos = infer(self.graph, {k: v for k, v in declared.items() if v is not None})
         read = {name for node in self.graph.nodes for name in (*node.inputs, *node.captured)}
         used = frozenset(read.union(self.graph.outputs))
@@ -187,7 +190,9 @@ def _first_use(name: str, users: Mapping[str, list[Node]], state: State) -> bool
             order = node.get("perm") if node.op == "Transpose" else None
             if order and list(order) == [0, len(order) - 1, *range(1, len(order) - 1)]:
                 return True
-        after = [n for n in readers if n.op in ("Sub", "Div", "Mul", "Add", "Cast", "Pad", "Identity")]
+        after = [
+            n for n in readers if n.op in ("Sub", "Div", "Mul", "Add", "Cast", "Pad", "Identity")
+        ]
         if len(after) != 1 or not after[0].outputs:
             return None
         name = after[0].outputs[0]
@@ -199,8 +204,6 @@ def _first_use(name: str, users: Mapping[str, list[Node]], state: State) -> bool
 
 def _made(state: State) -> dict[str, Made]:
     """Per tensor, what makes it: a layer for every node, folded chains as one."""
-    from .onnx_folds import Folds
-
     folds = Folds(state)
     makers: dict[str, Made] = {}
     for node in state.graph.nodes:
@@ -213,7 +216,9 @@ def _made(state: State) -> dict[str, Made]:
             if name:
                 makers[name] = made
                 state.batched[name] = made.batched and _has_batch(state, name)
-                state.layout[name] = made.channels_last if place == 0 or _is_map(state, name) else None
+                state.layout[name] = (
+                    made.channels_last if place == 0 or _is_map(state, name) else None
+                )
     return makers
 
 
@@ -276,11 +281,10 @@ def opaque(site: Site, why: str) -> Made:
     batched = bool(reads) and any(state.batched.get(name, False) for name in reads)
     shapes: list[Shape] = []
     for name in node.outputs:
-        shape = state.info(name).shape
-        batched = batched and shape is not None and bool(shape) and shape[0] == state.batch
+        known = state.info(name).shape
+        batched = batched and known is not None and bool(known) and known[0] == state.batch
     for name in node.outputs:
-        shape = state.info(name).shape
-        sizes = tuple(s if isinstance(s, int) else None for s in shape or ())
+        sizes = tuple(s if isinstance(s, int) else None for s in state.info(name).shape or ())
         shapes.append(sizes[1:] if batched else sizes)
     layer = Opaque(printable(node.op), why, tuple(shapes), held)
     layouts = {state.layout.get(name) for name in reads}

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layers.base import Layer, Shape
-from ..layers.weight import Values, Weight
-from .onnx_file import printable
-from .onnx_graph import Graph, Node
-from .onnx_infer import UNKNOWN, Constant, Context, Info, Infos
+from ...layers.base import Layer, Shape
+from ...layers.weight import Values, Weight
+from .file import printable
+from .graph import Graph, Node
+from .knowledge import UNKNOWN, Constant, Context, Info, Infos
 
 FLOATING = frozenset({0, 1, 10, 11, 16})
 
@@ -120,11 +120,6 @@ class Site:
         if value is None or any(isinstance(number, str) for number in value):
             raise NotOurs(f"its {what} is computed while the network runs")
         return list(value)
-
-    def also(self, *places: int) -> bool:
-        """Whether anything reads one of these further outputs."""
-        outputs = self.node.outputs
-        return any(n < len(outputs) and outputs[n] in self.state.used for n in places)
 
     def data(self, place: int = 0) -> str:
         """The name of an input that is data: not a constant, of a known rank."""

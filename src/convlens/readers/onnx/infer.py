@@ -1,152 +1,45 @@
 """What can be said of every tensor of an ONNX graph without running it.
 
-Shapes are ours, with names for sizes that are not known (`batch`, `x.2`): the same name is the same
-size, an expression such as `(x.2+1)//2` is a size that was worked out from one. Numbers that make
-shapes (Shape, Gather, Concat, Reshape chains) are followed as far as they are known. Declared
-shapes of inner tensors are not believed.
-
-An operator that is not in the table, or whose input is not as it should be, has an unknown result;
-nothing here raises for what a file says.
+Declared shapes of inner tensors are not believed. An operator that is not in the table, or whose
+input is not as it should be, has an unknown result; nothing here raises for what a file says.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convlens.errors import ConvlensError
-
-from .onnx_file import LARGEST_TENSOR, TYPES, loader, tensor_shape
-from .onnx_graph import Graph, Node
-
-Dim = int | str
-Number = int | float | str
-Shape = tuple[Dim, ...]
-FEW = 4096
-INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 9, 12, 13})
-FLOATS = frozenset({1, 10, 11, 16})
-BOOL, INT64, FLOAT = 9, 7, 1
-
-
-class Constant:
-    """A tensor whose numbers do not depend on any input, read or worked out when asked for."""
-
-    __slots__ = ("_kept", "_load", "shape", "source", "type")
-
-    def __init__(
-        self, type_: int, shape: tuple[int, ...], load: Callable[[], NDArray[Any]], source: str
-    ) -> None:
-        self.type = type_
-        self.shape = shape
-        self.source = source
-        self._load = load
-        self._kept: NDArray[Any] | None = None
-
-    @property
-    def count(self) -> int:
-        """How many numbers it holds."""
-        return math.prod(self.shape)
-
-    def array(self) -> NDArray[Any]:
-        """Its numbers. Small ones are kept, large ones read anew each time."""
-        if self._kept is not None:
-            return self._kept
-        array = self._load()
-        if array.shape != self.shape:
-            array = array.reshape(self.shape)
-        if self.count <= FEW:
-            self._kept = array
-        return array
-
-
-@dataclass(slots=True)
-class Info:
-    """What is known of one tensor.
-
-    `type` is a TensorProto code (0: unknown), `shape` None when not even the rank is known, `value`
-    its numbers flattened where they are few (a name stands for one that is not known), `constant`
-    the tensor itself when it depends on no input.
-    """
-
-    type: int = 0
-    shape: Shape | None = None
-    value: tuple[Number, ...] | None = None
-    constant: Constant | None = None
-
-    @property
-    def rank(self) -> int | None:
-        return None if self.shape is None else len(self.shape)
-
-
-UNKNOWN = Info()
-Infos = dict[str, Info]
-
-
-@dataclass(slots=True)
-class Context:
-    """What a rule sees: the node, what is known of its inputs, the version of the operators."""
-
-    node: Node
-    inputs: list[Info]
-    opset: int
-
-    def info(self, place: int) -> Info:
-        return self.inputs[place] if place < len(self.inputs) else UNKNOWN
-
-    def shape(self, place: int) -> Shape:
-        shape = self.info(place).shape
-        if shape is None:
-            raise Unknown
-        return shape
-
-    def value(self, place: int) -> tuple[Number, ...]:
-        value = self.info(place).value
-        if value is None:
-            raise Unknown
-        return value
-
-    def ints(self, place: int) -> list[int]:
-        value = self.value(place)
-        if not all(isinstance(number, int) for number in value):
-            raise Unknown
-        return [int(number) for number in value]
-
-    def given(self, place: int) -> bool:
-        return bool(self.node.input(place))
-
-
-class Unknown(Exception):
-    """What the rule needs is not known."""
-
-
-Rule = Callable[[Context], list[Info]]
-RULES: dict[str, Rule] = {}
-OTHER_RULES: dict[tuple[str, str], Rule] = {}
-
-
-def rule(*operators: str, domain: str = "") -> Callable[[Rule], Rule]:
-    """Enter a function into the table for these operators."""
-
-    def enter(function: Rule) -> Rule:
-        for operator in operators:
-            if domain:
-                OTHER_RULES[domain, operator] = function
-            else:
-                RULES[operator] = function
-        return function
-
-    return enter
+from ...errors import ConvlensError, ModelError
+from . import rules, rules_shape  # noqa: F401 (they fill the table of rules)
+from .constants import EVALUATORS
+from .file import LARGEST_TENSOR, TYPES, loader, tensor_shape
+from .graph import Graph, Node
+from .knowledge import (
+    FEW,
+    FLOAT,
+    FLOATS,
+    INTEGERS,
+    OTHER_RULES,
+    RULES,
+    UNKNOWN,
+    Constant,
+    Context,
+    Info,
+    Infos,
+    Number,
+    Shape,
+    Unknown,
+    short,
+)
 
 
 def infer(graph: Graph, shapes: Mapping[str, tuple[int | None, ...]] | None = None) -> Infos:
     """What is known of every tensor, given these shapes of inputs in place of the declared."""
-    from . import onnx_rules, onnx_rules_shape  # noqa: F401 (they fill the table)
-
     infos: Infos = {}
     for name, tensor in graph.initializers.items():
         infos[name] = stored(tensor, graph, name)
@@ -193,15 +86,6 @@ def _bounded(info: Info) -> Info:
     if info.value is not None and len(info.value) > FEW:
         info.value = None
     return info
-
-
-def short(size: Dim) -> Dim:
-    """A size's name, cut to a readable length in a way that keeps equal names equal."""
-    if isinstance(size, str) and len(size) > 80:
-        import zlib
-
-        return f"size_{zlib.crc32(size.encode()):08x}"
-    return size
 
 
 def stored(tensor: Any, graph: Graph, name: str) -> Info:
@@ -276,8 +160,6 @@ class _Kept:
 
 def _folded(context: Context, results: list[Info], label: str) -> list[Info]:
     """The results of a node whose inputs are all constants, as constants of their own."""
-    from .onnx_fold import EVALUATORS
-
     node = context.node
     evaluator = EVALUATORS.get(node.op) if not node.domain else None
     if evaluator is None or not results or not node.inputs:
@@ -314,9 +196,9 @@ class _Evaluation:
     place: int
 
     def __call__(self) -> NDArray[Any]:
-        from convlens.errors import ModelError
-
-        arrays = [i.constant.array() if i.constant is not None else None for i in self.context.inputs]
+        arrays = [
+            i.constant.array() if i.constant is not None else None for i in self.context.inputs
+        ]
         try:
             with np.errstate(all="ignore"):
                 results = self.evaluator(self.context, arrays)

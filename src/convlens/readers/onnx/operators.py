@@ -11,23 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from ..axis import Window
-from ..layers.activate import Clip, Identity
-from ..layers.adaptive import LpPool
-from ..layers.base import Layer
-from ..layers.conv import Conv, ConvTranspose
-from ..layers.dense import Dense
-from ..layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
-from ..layers.lrn import LRN
-from ..layers.matmul import MatMul
-from ..layers.normalize import BatchNorm
-from ..layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
-from ..layers.softmax import LogSoftmax, Softmax
-from ..layers.spatial import axis_names
-from ..layers.weight import Values, Weight
-from .onnx_infer import Unknown
-from .onnx_rules import transposed_windows, windows
-from .onnx_site import Made, NotOurs, Site
+from ...axis import Window
+from ...layers.activate import Clip, Identity
+from ...layers.adaptive import LpPool
+from ...layers.base import Layer
+from ...layers.conv import Conv, ConvTranspose
+from ...layers.dense import Dense
+from ...layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
+from ...layers.lrn import LRN
+from ...layers.matmul import MatMul
+from ...layers.normalize import BatchNorm
+from ...layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
+from ...layers.softmax import LogSoftmax, Softmax
+from ...layers.spatial import axis_names
+from ...layers.weight import Values, Weight
+from .knowledge import Unknown
+from .rules import transposed_windows, windows
+from .site import FLOATING, Made, NotOurs, Site
 
 Builder = Callable[[Site], Made]
 BUILDERS: dict[tuple[str, str], Builder] = {}
@@ -249,10 +249,11 @@ def _layer_norm(site: Site) -> Made:
 @builds("LRN")
 def _lrn(site: Site) -> Made:
     site.need_batch()
-    node = site.node
-    numbers = (float(np.float32(node.get(k, d))) for k, d in
-               (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0)))
-    return site.of(LRN(int(node.get("size", 1)), *numbers, False))
+    size = int(site.node.get("size", 1))
+    alpha = float(np.float32(site.node.get("alpha", 1e-4)))
+    beta = float(np.float32(site.node.get("beta", 0.75)))
+    bias = float(np.float32(site.node.get("bias", 1.0)))
+    return site.of(LRN(size, alpha, beta, bias, False))
 
 
 @builds("Softmax", "LogSoftmax")
@@ -286,8 +287,6 @@ def _dropout(site: Site) -> Made:
 
 @builds("Cast", "CastLike")
 def _cast(site: Site) -> Made:
-    from .onnx_site import FLOATING
-
     source, target = site.info(0).type, site.made().type
     if target not in FLOATING or source not in FLOATING:
         raise NotOurs("it changes the type of the numbers")

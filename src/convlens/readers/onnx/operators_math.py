@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..layers.activate import Clip, Identity
-from ..layers.arithmetic import (
+from ...layers.activate import Clip, Identity
+from ...layers.arithmetic import (
     Absolute,
     Ceiling,
     Cosine,
@@ -20,8 +20,8 @@ from ..layers.arithmetic import (
     Sine,
     SquareRoot,
 )
-from ..layers.base import Layer
-from ..layers.functions import (
+from ...layers.base import Layer
+from ...layers.functions import (
     Celu,
     Elu,
     Erf,
@@ -36,14 +36,22 @@ from ..layers.functions import (
     Softsign,
     Tanh,
 )
-from ..layers.merge import Add, Average, Divide, Maximum, Minimum, Multiply, Subtract
-from ..layers.piecewise import HardShrink, HardSigmoid, HardSilu, LeakyRelu, PRelu, SoftShrink, Threshold
-from ..layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
-from ..layers.scale import Affine, Rescaling
-from .onnx_infer import Unknown
-from .onnx_layers import builds
-from .onnx_rules_shape import axes_of
-from .onnx_site import FLOATING, Made, NotOurs, Site, array_of
+from ...layers.merge import Add, Average, Divide, Maximum, Minimum, Multiply, Subtract
+from ...layers.piecewise import (
+    HardShrink,
+    HardSigmoid,
+    HardSilu,
+    LeakyRelu,
+    PRelu,
+    SoftShrink,
+    Threshold,
+)
+from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from ...layers.scale import Affine, Rescaling
+from .knowledge import Unknown
+from .operators import builds
+from .rules_shape import axes_of
+from .site import FLOATING, Made, NotOurs, Site, array_of
 
 
 def _number(site: Site, word: str, default: float) -> float:
@@ -201,7 +209,7 @@ def _with_constant(site: Site, data: int) -> Made:
     canonical = weight.canonical
     constant = site.fixed(other, "constant")
 
-    def changed(change: Callable[[np.ndarray], np.ndarray]) -> Layer:  # type: ignore[type-arg]
+    def changed(change: Callable[[np.ndarray], np.ndarray]) -> Layer:
         return Affine(
             None, site.changed(other, "constant", canonical, lambda a: change(a).reshape(canonical))
         )
@@ -219,7 +227,7 @@ def _with_constant(site: Site, data: int) -> Made:
     raise NotOurs("a constant that is not one number")
 
 
-def _powers_of_two(array: np.ndarray) -> bool:  # type: ignore[type-arg]
+def _powers_of_two(array: np.ndarray) -> bool:
     """Whether dividing by these is exactly multiplying by their reciprocals."""
     if array.size > 1 << 20 or not np.isfinite(array).all() or not array.all():
         return False

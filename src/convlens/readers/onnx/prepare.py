@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from convlens.errors import ModelError
-
-from .onnx_file import DEEPEST, FLOAT, LARGEST_FILE, WIDE, external_path, loader, printable
-from .onnx_graph import Graph, subgraphs
+from ...errors import ModelError
+from .file import DEEPEST, FLOAT, LARGEST_FILE, WIDE, external_path, loader, printable
+from .graph import Graph, subgraphs
 
 # Attributes that name a number type.
 TYPE_ATTRIBUTES = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .onnx_graph import Node
-from .onnx_site import Made, State
+from .graph import Node
+from .site import Made, State
 
 
 class Folds:

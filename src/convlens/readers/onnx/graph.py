@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convlens.errors import ModelError
-
-from .onnx_file import DEEPEST, printable, read_model
+from ...errors import ModelError
+from .file import DEEPEST, printable, read_model
 
 MOST_NODES = 400_000
 STANDARD = ("", "ai.onnx")

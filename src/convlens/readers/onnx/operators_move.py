@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from ..layers.activate import Identity
-from ..layers.base import Layer, Shape
-from ..layers.join import Concatenate
-from ..layers.pad import Pad
-from ..layers.rearrange import Expand, Flatten, Permute, Reshape
-from ..layers.resize import Resize, Scale
-from ..layers.select import Slice, Split, Take
-from ..layers.shuffle import PixelShuffle, PixelUnshuffle
-from .onnx_infer import Info
-from .onnx_layers import builds
-from .onnx_site import Made, NotOurs, Site
+from ...layers.activate import Identity
+from ...layers.base import Layer, Shape
+from ...layers.join import Concatenate
+from ...layers.pad import Pad
+from ...layers.rearrange import Expand, Flatten, Permute, Reshape
+from ...layers.resize import Cubic, Linear, Nearest, Scale
+from ...layers.select import Slice, Split, Take
+from ...layers.shuffle import PixelShuffle, PixelUnshuffle
+from .knowledge import Info
+from .operators import builds
+from .site import Made, NotOurs, Site
 
 FAR = 2**31 - 1
 
@@ -120,9 +120,13 @@ def _blocks(site: Site) -> Made:
     site.need_batch()
     factor = int(site.node.get("blocksize", 1))
     if site.node.op == "DepthToSpace":
-        mode = "crd" if site.node.get("mode", "DCR") == "CRD" else "dcr"
-        return site.of(PixelShuffle(factor, False, mode), channels_last=False)
-    return site.of(PixelUnshuffle(factor, False, "dcr"), channels_last=False)
+        return site.of(PixelShuffle(factor, False, _order(site)), channels_last=False)
+    return site.of(PixelUnshuffle(factor, False, _order(site)), channels_last=False)
+
+
+def _order(site: Site) -> Literal["crd", "dcr"]:
+    """Whether the channels or the block's cells run fastest."""
+    return "crd" if site.node.get("mode", "DCR") == "CRD" else "dcr"
 
 
 # --- joining and cutting ----------------------------------------------------------------------
@@ -176,9 +180,7 @@ def _slice(site: Site) -> Made:
     return site.of(Slice(tuple(cuts)))
 
 
-def _cut(
-    start: int, end: int, step: int, size: int | str
-) -> tuple[int | None, int | None, int]:
+def _cut(start: int, end: int, step: int, size: int | str) -> tuple[int | None, int | None, int]:
     """A cut in Python's meaning: beyond either end is that end."""
     far = size if isinstance(size, int) else FAR
     if step > 0:
@@ -228,12 +230,7 @@ def _pad(site: Site) -> Made:
 
 # --- resizing ---------------------------------------------------------------------------------
 
-ROUNDING = {
-    "round_prefer_floor": "round_prefer_floor",
-    "round_prefer_ceil": "round_prefer_ceil",
-    "floor": "floor",
-    "ceil": "ceil",
-}
+ROUNDING = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 RULES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
 
 
@@ -251,16 +248,20 @@ def _resize(site: Site) -> Made:
     scales = _scales(site, sizes, factors)
     if len(site.sample()) != rank - 1 or rank < 3:
         raise NotOurs("resizing of what is no map")
-    words: dict[str, Any] = {
-        "mode": {"nearest": "nearest", "linear": "linear", "bilinear": "linear"}.get(mode, mode),
-        "rule": rule,
-        "rounding": "floor" if old else ROUNDING[node.get("nearest_mode", "round_prefer_floor")],
-        "cubic": float(node.get("cubic_coeff_a", -0.75)),
-        "exclude_outside": bool(node.get("exclude_outside", 0)),
-    }
-    if words["mode"] not in ("nearest", "linear", "cubic"):
+    layer: Layer
+    if mode == "nearest":
+        rounding = "floor" if old else node.get("nearest_mode", "round_prefer_floor")
+        if rounding not in ROUNDING:
+            raise NotOurs(f"rounding to the nearest by {rounding}")
+        layer = Nearest(scales, False, rule, rounding)
+    elif mode in ("linear", "bilinear"):
+        layer = Linear(scales, False, rule)
+    elif mode == "cubic":
+        a = float(np.float32(node.get("cubic_coeff_a", -0.75)))
+        layer = Cubic(scales, False, rule, a, bool(node.get("exclude_outside", 0)))
+    else:
         raise NotOurs(f"resizing in mode {mode}")
-    return site.of(Resize(scales, False, **words), channels_last=False)
+    return site.of(layer, channels_last=False)
 
 
 def _targets(site: Site, old: bool) -> tuple[Sequence[Any] | None, Sequence[Any] | None]:
@@ -303,5 +304,3 @@ def _scales(
             continue
         scales.append(scale)
     return tuple(scales)
-
-

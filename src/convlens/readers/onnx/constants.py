@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .onnx_file import TYPES, loader
-from .onnx_infer import Context
+from .file import TYPES, loader
+from .knowledge import Context
 
 Arrays = Sequence[Any]
 Evaluator = Callable[[Context, Arrays], list[NDArray[Any]]]
