@@ -15,6 +15,7 @@ turned into integers here, by `Window` and `TransposedWindow`, and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -408,7 +409,7 @@ def nearest_table(
     # A coordinate that is a whole or half number but for the rounding of float64 is that number.
     doubled = np.round(2 * at)
     at = np.where(np.abs(2 * at - doubled) < 1e-9 * (1 + np.abs(at)), doubled / 2, at)
-    ways = {
+    ways: dict[str, Callable[[FloatArray], FloatArray]] = {
         "floor": np.floor,
         "ceil": np.ceil,
         "round_prefer_floor": lambda x: np.ceil(x - 0.5),

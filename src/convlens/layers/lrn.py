@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..axis import Axis
+from .activate import scalar
 from .base import (
     Array,
     Binding,
@@ -38,7 +39,7 @@ class LRN(Layer):
     Output    the same shape
     Rule      formula: square sum, base, power, value; bound (size + 16)*u*(1 + beta)*|y|
     Source    Krizhevsky et al. 2012, section 3.3
-    ONNX      LRN (between two reversals of the maps where `before` is the longer side)
+    ONNX      LRN for odd sizes, else Pad, AveragePool, Pow, Div
     """
 
     size: int = 5
@@ -109,22 +110,25 @@ class LRN(Layer):
         shape = binding.input_shapes[0]
         channels, *places = (shape[-1], *shape[:-1]) if self.channels_last else shape
         x = emit.first(inputs[0], self.channels_last)
-        if len(places) != 2:
-            # The engine takes maps with two axes only.
-            x = reshape(emit, x, (channels, math.prod(places), 1))
-        mirrored = self._axis(1).pad != (self.size - 1) // 2
-        if mirrored:
-            x = _reversed(emit, x)
-        x = emit.node("LRN", [x], size=self.size, alpha=self.alpha, beta=self.beta, bias=self.bias)
-        if mirrored:
-            x = _reversed(emit, x)
-        if len(places) != 2:
-            x = reshape(emit, x, (channels, *places))
-        moved = self.channels_last and len(binding.input_shapes[0]) > 1
-        return (Value(x, binding.output_shapes[0], moved),)
+        if self.size % 2 and self._axis(channels).pad == self.size // 2:
+            # The engine's operator takes odd windows, and maps with two axes only.
+            flat = x if len(places) == 2 else reshape(emit, x, (channels, math.prod(places), 1))
+            more: dict[str, Any] = {"alpha": self.alpha, "beta": self.beta, "bias": self.bias}
+            y = emit.node("LRN", [flat], size=self.size, **more)
+            y = y if len(places) == 2 else reshape(emit, y, (channels, *places))
+        else:
+            y = self._in_steps(emit, x, channels, places)
+        return (Value(y, shape, self.channels_last and len(shape) > 1),)
 
-
-def _reversed(emit: Emitter, x: str) -> str:
-    """The maps in the opposite order."""
-    ends = [integers(emit, [number]) for number in (-1, -(1 << 31), int(emit.batched), -1)]
-    return emit.node("Slice", [x, *ends])
+    def _in_steps(self, emit: Emitter, x: str, channels: int, places: list[int]) -> str:
+        """The squares' mean over the window, its power, and the quotient."""
+        before = self._axis(channels).pad
+        square = reshape(emit, emit.node("Mul", [x, x]), (1, channels, math.prod(places)))
+        lead = [0] * (2 + emit.batched)
+        pads = [*lead[:-1], before, 0, *lead[:-1], self.size - 1 - before, 0]
+        square = emit.node("Pad", [square, integers(emit, pads)], mode="constant")
+        mean = emit.node("AveragePool", [square], kernel_shape=[self.size, 1])
+        mean = reshape(emit, mean, (channels, *places))
+        grown = emit.node("Mul", [mean, scalar(emit, self.alpha)])
+        base = emit.node("Add", [grown, scalar(emit, self.bias)])
+        return emit.node("Div", [x, emit.node("Pow", [base, scalar(emit, self.beta)])])

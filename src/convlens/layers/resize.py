@@ -36,7 +36,7 @@ from .base import (
     gather,
     one,
 )
-from .lowering import integers, place, reshape
+from .lowering import integers, place
 from .pool import window_reads
 from .reading import SMALLEST, UNIT, Choice, Reading, Rule, Sum
 from .spatial import axis_names, channel_place, check_rank, join, map_links, split
@@ -63,6 +63,14 @@ class Scale:
                 needed="at least 1 afterwards",
             )
         return check_size(size)
+
+
+def as_factor(n_in: int, n_out: int, factor: float | None) -> float:
+    """The float32 factor for which floor(n_in * factor) is n_out, nearest to the one meant."""
+    found = np.float32(n_out / n_in if factor is None else factor)
+    while np.floor(np.float32(n_in) * found) < n_out:
+        found = np.nextafter(found, np.float32(np.inf))
+    return float(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,45 +132,31 @@ class _Resize(Layer):
         scale = tuple(scale.size or scale.factor for scale in self.scales)
         return (Note(f"resize.{self.word}", {"scale": scale, "rule": self.coordinates}),)
 
-    def _exact(self, binding: Binding) -> bool:
-        """Whether new sizes alone give the engine the factors that the coordinates use."""
-        return all(
-            scale.factor is None or axis.n_in * scale.factor == axis.n_out
-            for scale, axis in zip(self.scales, binding.axes, strict=True)
-        )
-
     def _operator(
         self, emit: Emitter, x: str, binding: Binding, **attributes: Any
     ) -> tuple[Value, ...]:
-        """The Resize operator on channels-first maps; one axis becomes two for it."""
+        """The Resize operator on channels-first maps, one at a time; one axis becomes two for it.
+
+        The reshape also keeps the engine's optimiser from moving a transpose across the resize,
+        which it gets wrong.
+        """
         channels = binding.output_shapes[0][channel_place(len(binding.axes), self.channels_last)]
         before = [axis.n_in for axis in binding.axes]
         after = [axis.n_out for axis in binding.axes]
-        single = len(before) == 1
-        if single:
-            x = reshape(emit, x, (channels, 1, before[0]))
-            before, after = [1, *before], [1, *after]
-        lead = 1 + emit.batched
-        axes = list(range(lead, lead + len(before)))
-        if self._exact(binding):
-            inputs = [x, "", "", integers(emit, after)]
-        else:
-            factors = [scale.factor or 0.0 for scale in self.scales]
-            factors = [1.0, *factors] if single else factors
-            whole = [
-                factor or np.nextafter(np.float32(new / old), np.float32(np.inf))
-                for factor, new, old in zip(factors, after, before, strict=True)
-            ]
-            inputs = [x, "", emit.constant(np.array(whole, np.float32))]
-        name = emit.node(
+        factors = [
+            as_factor(axis.n_in, axis.n_out, scale.factor)
+            for axis, scale in zip(binding.axes, self.scales, strict=True)
+        ]
+        more = [1] if len(before) == 1 else []
+        x = emit.node("Reshape", [x, integers(emit, [-1, 1, *more, *before])])
+        x = emit.node(
             "Resize",
-            inputs,
-            axes=axes,
+            [x, "", emit.constant(np.array([1, 1, *more, *factors], np.float32))],
             coordinate_transformation_mode=self.coordinates,
             **attributes,
         )
-        if single:
-            name = reshape(emit, name, (channels, after[1]))
+        back = [-1, channels, *after] if emit.batched else [channels, *after]
+        name = emit.node("Reshape", [x, integers(emit, back)])
         return (Value(name, binding.output_shapes[0], self.channels_last),)
 
 

@@ -36,7 +36,7 @@ class Values:
     def array(self) -> FloatLike:
         """The numbers as float32, in storage order."""
         if self._array is None:
-            self._array = np.ascontiguousarray(self._load(), dtype=np.float32)
+            self._array = np.asarray(self._load(), dtype=np.float32, order="C")
         return self._array
 
     def assign(self, array: NDArray[np.generic], origin: Origin = "file") -> None:
