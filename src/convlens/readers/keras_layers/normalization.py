@@ -78,7 +78,7 @@ def _batch_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker)
 
 
 def _scale_and_shift(
-    config: Config, held: tuple[int, ...], weights: WeightMaker, order: tuple[int, ...] = ()
+    config: Config, held: tuple[int, ...], weights: WeightMaker, spread: tuple[int, ...] = ()
 ) -> tuple[Weight | None, Weight | None]:
     """gamma and beta, each where the layer has it."""
     axes = ("channels",) if len(held) == 1 else tuple(f"axis {n + 1}" for n in range(len(held)))
@@ -86,33 +86,37 @@ def _scale_and_shift(
     for name, used in (("gamma", "scale"), ("beta", "center")):
         how = config[f"{name}_initializer"]
         made.append(
-            weights(name, held, axes, initializer=how, order=order) if config[used] else None
+            weights(name, held, axes, initializer=how, canonical=spread) if config[used] else None
         )
     return made[0], made[1]
 
 
 def _rows(config: Config, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """(axes ascending, sizes in Keras' storage order, storage axes in ascending order)."""
+    """(axes ascending, sizes as Keras stores them, sizes ascending).
+
+    Keras sorts the axes as they are written, so that [1, -1] is stored as (-1, 1), and then reads
+    the stored numbers in ascending order, without turning them.
+    """
     given = config["axis"]
     stored = sorted(given) if isinstance(given, (list, tuple)) else [given]
     places = plain_axes(stored, len(shape))
-    held = tuple(count_of(shape[n], f"numbers on axis {n + 1}", shape) for n in places)
-    order = tuple(sorted(range(len(places)), key=lambda n: places[n]))
-    return tuple(places[n] for n in order), held, order
+    sizes = {n: count_of(shape[n], f"numbers on axis {n + 1}", shape) for n in places}
+    axes = tuple(sorted(places))
+    return axes, tuple(sizes[n] for n in places), tuple(sizes[n] for n in axes)
 
 
 def _layer_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    axes, held, order = _rows(config, single(shapes, "LayerNormalization"))
+    axes, held, spread = _rows(config, single(shapes, "LayerNormalization"))
     rms = bool(config.get("rms_scaling"))
     parts = {**config, "scale": config["scale"] or rms, "center": config["center"] and not rms}
-    gamma, beta = _scale_and_shift(parts, held, weights, order)
+    gamma, beta = _scale_and_shift(parts, held, weights, spread)
     return keeping(LayerNorm(gamma, beta, axes, float(config["epsilon"]), subtract=not rms))
 
 
 def _rms_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    axes, held, order = _rows(config, single(shapes, "RMSNormalization"))
+    axes, held, spread = _rows(config, single(shapes, "RMSNormalization"))
     words = ("channels",) if len(held) == 1 else tuple(f"axis {n + 1}" for n in range(len(held)))
-    scale = weights("scale", held, words, initializer="ones", order=order)
+    scale = weights("scale", held, words, initializer="ones", canonical=spread)
     return keeping(RMSNorm(scale, axes, float(config["epsilon"])))
 
 
