@@ -39,12 +39,34 @@ class InputFact:
         return result
 
 
+@dataclass(frozen=True)
+class WindowAxis:
+    """One axis of what a number reads: unclipped positions and which of them are real.
+
+    `positions` is None where the whole axis of `size` is read.
+    """
+
+    name: str
+    size: int
+    positions: tuple[int, ...] | None
+    real: tuple[bool, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "size": self.size,
+            "positions": None if self.positions is None else list(self.positions),
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class NumberFact:
     """One number of a run as its sum, choice or formula, beside the engine's.
 
     `value` is activation(pre_activation) where there is an activation, else the reading's own
     value; `difference` is value - engine_value, and |difference| <= tolerance is the invariant.
+    `model` is what opens the model again; `axes` and `source_axes` name the axes of its output and
+    of its inputs; `windows` is, input by input, what the number reads of it.
     """
 
     layer: str
@@ -70,6 +92,11 @@ class NumberFact:
     layout: str | None = None
     back: tuple[NumberFact, ...] = ()
     remarks: tuple[str, ...] = ()
+    model: str = ""
+    sizes: tuple[int, ...] = ()
+    axes: tuple[str, ...] = ()
+    source_axes: tuple[tuple[str, ...], ...] = ()
+    windows: tuple[tuple[WindowAxis, ...], ...] = ()
 
     @property
     def difference(self) -> float:
@@ -161,6 +188,9 @@ class NumberFact:
             "weights": self.weights,
             "weights_seed": self.seed,
             "layout": self.layout,
+            "output_sizes": list(self.sizes),
+            "axes": list(self.axes),
+            "windows": [[axis.to_dict() for axis in axes] for axes in self.windows],
         }
         if reading.rule == "sum":
             result["partial_sums"] = [

@@ -22,8 +22,8 @@ import numpy as np
 
 from ..axis import Axis, AxisReads
 from ..errors import ConvlensError
-from ..layers.base import Binding, Index, Link, Shape, Sizes
-from ..model import Graph, Step, TensorId
+from ..layers.base import Index, Link, Shape, Sizes
+from ..model import Graph, Input, Step, TensorId
 
 Number = int | Fraction
 Box = tuple[tuple[int, int] | None, ...]
@@ -97,15 +97,14 @@ def fields(
     `sizes` without batch axes; None for tensors whose sizes or reads are not known. Inputs that
     are no maps have no spatial axes and are left out. Linear in the number of steps.
     """
-    spatial = {spec.name: _spatial(spec.shape, spec.channels_last) for spec in graph.inputs}
+    spatial = {spec.name: spatial_axes(spec) for spec in graph.inputs}
     reaches: dict[TensorId, dict[str, _Reaches] | None] = {}
     for spec in graph.inputs:
         start = tuple(_Reach(0, 1, 0, True, axis) for axis in range(len(spec.shape)))
         reaches[spec.tensor] = {spec.name: start} if spatial[spec.name] else {}
     for step in graph.steps:
-        found = _through(step, sizes, reaches)
         for number, tensor in enumerate(step.outputs):
-            reaches[tensor] = found if number == 0 or len(step.outputs) == 1 else _loose(found)
+            reaches[tensor] = _through(step, number, sizes, reaches)
     return {
         tensor: None
         if by_name is None
@@ -117,21 +116,12 @@ def fields(
     }
 
 
-def _spatial(shape: Shape, channels_last: bool | None) -> tuple[int, ...]:
+def spatial_axes(spec: Input) -> tuple[int, ...]:
     """The spatial axes of an input; none where it is no map."""
-    if channels_last is None:
+    rank = len(spec.shape)
+    if spec.channels_last is None:
         return ()
-    return tuple(range(len(shape) - 1)) if channels_last else tuple(range(1, len(shape)))
-
-
-def _loose(found: dict[str, _Reaches] | None) -> dict[str, _Reaches] | None:
-    """The same as an outer bound: a layer describes the reads of its first output."""
-    if found is None:
-        return None
-    return {
-        name: tuple(replace(reach, exact=False) for reach in parts)
-        for name, parts in found.items()
-    }
+    return tuple(range(rank - 1)) if spec.channels_last else tuple(range(1, rank))
 
 
 def _shown(reach: _Reach) -> Field:
@@ -146,20 +136,21 @@ def _shown(reach: _Reach) -> Field:
 
 def _through(
     step: Step,
+    output: int,
     sizes: Mapping[TensorId, Shape],
     reaches: Mapping[TensorId, dict[str, _Reaches] | None],
 ) -> dict[str, _Reaches] | None:
-    """The reaches of a step's output; None where a size or a read is unknown."""
+    """The reaches of one output of a step; None where a size or a read is unknown."""
     arriving = [reaches.get(tensor) for tensor in step.inputs]
     if any(part is None for part in arriving):
         return None
     try:
         binding = step.layer.bind(tuple(sizes[tensor] for tensor in step.inputs))
-        links = step.layer.links(binding)
+        links = step.layer.links(binding, output)
     except (ConvlensError, NotImplementedError, KeyError):
         return None
     joined: dict[str, list[_Reach]] = {}
-    out = binding.output_shapes[0] if binding.output_shapes else ()
+    out = binding.output_shapes[output] if output < len(binding.output_shapes) else ()
     for by_name, per_axis in zip(arriving, links, strict=False):
         for name, parts in (by_name or {}).items():
             moved = [_along(reach, per_axis, out) for reach in parts]
@@ -310,28 +301,35 @@ def seen(graph: Graph, sizes: Mapping[TensorId, Sizes], tensor: TensorId, at: In
     Clipped to the input; an axis is None where nothing real is seen. An outer bound where reads
     leave holes. Inputs that cannot reach the number are left out.
     """
-    boxes: dict[TensorId, Box] = {tensor: tuple((n, n) for n in at)}
-    for step in reversed(_before(graph, tensor)):
-        held = [boxes[made] for made in step.outputs if made in boxes]
+    return seen_from(graph, sizes, {tensor: tuple((n, n) for n in at)})
+
+
+def seen_from(
+    graph: Graph, sizes: Mapping[TensorId, Sizes], start: Mapping[TensorId, Box]
+) -> dict[str, Box]:
+    """The same for ranges of several tensors at once."""
+    boxes: dict[TensorId, Box] = dict(start)
+    for step in reversed(_before(graph, start)):
+        held = [(n, boxes[made]) for n, made in enumerate(step.outputs) if made in boxes]
         if not held:
             continue
-        box = held[0] if len(held) == 1 else _cover(held)
         binding = step.layer.bind(tuple(sizes[source] for source in step.inputs))
-        try:
-            links = step.layer.links(binding)
-        except NotImplementedError:
-            continue
-        for source, per_axis, shape in zip(
-            step.inputs, links, binding.input_shapes, strict=False
-        ):
-            part = _reads(per_axis, box, shape, binding)
-            boxes[source] = _cover([boxes[source], part]) if source in boxes else part
+        for number, box in held:
+            try:
+                links = step.layer.links(binding, number)
+            except NotImplementedError:
+                continue
+            for place, per_axis in enumerate(links):
+                source = step.inputs[place]
+                shape = binding.input_shapes[place]
+                part = _reads(per_axis, box, shape, binding.output_shapes[number])
+                boxes[source] = _cover([boxes[source], part]) if source in boxes else part
     return {spec.name: boxes[spec.tensor] for spec in graph.inputs if spec.tensor in boxes}
 
 
-def _before(graph: Graph, tensor: TensorId) -> list[Step]:
-    """The steps that a tensor depends on, in order."""
-    wanted, needed = {tensor}, []
+def _before(graph: Graph, tensors: Iterable[TensorId]) -> list[Step]:
+    """The steps that some tensors depend on, in order."""
+    wanted, needed = set(tensors), []
     for step in reversed(graph.steps):
         if wanted.intersection(step.outputs):
             wanted.update(step.inputs)
@@ -339,12 +337,12 @@ def _before(graph: Graph, tensor: TensorId) -> list[Step]:
     return needed[::-1]
 
 
-def _reads(links: tuple[Link, ...], box: Box, shape: Sizes, binding: Binding) -> Box:
+def _reads(links: tuple[Link, ...], box: Box, shape: Sizes, out: Sizes) -> Box:
     """The input box that an output box reads."""
     parts: list[tuple[int, int] | None] = []
     for link, size in zip(links, shape, strict=True):
         span = None if link.out is None or link.out >= len(box) else box[link.out]
-        if link.out is None or (size == 1 and binding.output_shapes[0][link.out] != 1):
+        if link.out is None or (size == 1 and out[link.out] != 1):
             parts.append((0, size - 1))
         elif span is None:
             parts.append(None)

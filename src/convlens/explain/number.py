@@ -12,7 +12,8 @@ from ..errors import ArgumentError, NotExplained, near_miss
 from ..layers.base import Array, Binding, Index, Sizes
 from ..layers.reading import Reading
 from ..model import Call, Graph, Step, TensorId
-from .facts import InputFact, NumberFact
+from .facts import InputFact, NumberFact, WindowAxis
+from .names import axis_words
 
 
 class Tensors(Protocol):
@@ -126,7 +127,12 @@ def _explain(
         for array, tensor in zip(arrays, step.inputs, strict=True)
     )
     made = _sample(results[min(output, len(results) - 1)], call.batched, sample)
-    reading = step.layer.explain(binding_of(run, step), at, inputs, output)
+    binding = binding_of(run, step)
+    words = tuple(
+        axis_words(len(shape), graph.channels_last.get(tensor))
+        for shape, tensor in zip(binding.input_shapes, step.inputs, strict=True)
+    )
+    reading = step.layer.explain(binding, at, inputs, output)
     value, engine, tolerance = reading.value, float(made[at]), reading.tolerance
     pre = engine_pre = pre_tolerance = None
     after: Reading | None = None
@@ -159,7 +165,34 @@ def _explain(
         weights=weights[0].values.origin if weights else model_origin(graph),
         seed=next((w.values.seed for w in weights if w.values.seed is not None), None),
         layout=layout_word(graph.channels_last.get(step.outputs[0])),
+        model=graph.path or graph.name,
+        sizes=binding.output_shapes[output if output < len(binding.output_shapes) else 0],
+        axes=axis_words(made.ndim, graph.channels_last.get(step.outputs[0])),
+        source_axes=words,
+        windows=_windows(step, binding, at, output, words),
     )
+
+
+def _windows(
+    step: Step, binding: Binding, at: Index, output: int, words: tuple[tuple[str, ...], ...]
+) -> tuple[tuple[WindowAxis, ...], ...]:
+    """What the number at `at` reads of each input, axis by axis; () where that is not known."""
+    try:
+        links = step.layer.links(binding, output)
+    except NotImplementedError:
+        return ()
+    found = []
+    for per_axis, names, shape in zip(links, words, binding.input_shapes, strict=False):
+        axes = []
+        for link, name, size in zip(per_axis, names, shape, strict=True):
+            if link.out is None or link.out >= len(at):
+                axes.append(WindowAxis(name, size, None))
+                continue
+            reads = link.reads.reads(at[link.out] if link.reads.n_out > 1 else 0)
+            positions = tuple(int(i) for i in reads.i)
+            axes.append(WindowAxis(name, size, positions, tuple(bool(r) for r in reads.real)))
+        found.append(tuple(axes))
+    return tuple(found)
 
 
 def _activate(

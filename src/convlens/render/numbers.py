@@ -6,31 +6,21 @@ import math
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 
-from ..layers.base import Shape
+from ..explain.wording import by, count, number_text, plural, shape_text
+
+__all__ = [
+    "Column",
+    "by",
+    "count",
+    "memory_text",
+    "number_text",
+    "plural",
+    "shape_text",
+    "small",
+]
 
 DIGITS = 5
 MOST_PLACES = 12
-
-
-def shape_text(shape: Sequence[int | None]) -> str:
-    """(None, 24, 24, 64), as Python writes it; a single axis keeps its comma."""
-    inside = ", ".join(str(size) for size in shape)
-    return f"({inside},)" if len(shape) == 1 else f"({inside})"
-
-
-def by(sizes: Sequence[int | None]) -> str:
-    """3x3; a question mark where a size is open."""
-    return "x".join("?" if size is None else str(size) for size in sizes)
-
-
-def count(number: int | None) -> str:
-    """18,496; a question mark where it is not known."""
-    return "?" if number is None else f"{number:,}"
-
-
-def plural(number: int, word: str, words: str | None = None) -> str:
-    """`1 map`, `32 maps`."""
-    return f"{number:,} {word if number == 1 else words or word + 's'}"
 
 
 def memory_text(count_bytes: float) -> str:
@@ -48,20 +38,6 @@ def small(number: float) -> str:
     if not math.isfinite(number):
         return number_text(number)
     return "0" if number == 0 else f"{number:.1e}"
-
-
-def number_text(number: float, digits: int = 6) -> str:
-    """A number by itself: `digits` significant digits, no zeros behind the point."""
-    if math.isnan(number):
-        return "NaN"
-    if math.isinf(number):
-        return "inf" if number > 0 else "-inf"
-    size = abs(number)
-    if size != 0 and not 1e-4 <= size < 1e9:
-        return f"{number:.{digits - 1}e}"
-    places = max(digits - 1 - (math.floor(math.log10(size)) if size else 0), 0)
-    text = f"{number:.{places}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 class Column:

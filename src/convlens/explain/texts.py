@@ -1,0 +1,310 @@
+"""Every explaining sentence, once: id -> sentence with slots.
+
+Numbers are formatted by `wording`, never here. Ids of notes are those that layers use; a test
+asserts that each id in use has a sentence and that every slot of it is filled. First lines use
+picture, map, filter, weight, window, sum and bias only; other words are explained where they first
+stand.
+"""
+
+from __future__ import annotations
+
+TEXTS: dict[str, str] = {
+    # -- convolutions ---------------------------------------------------------------------------
+    "conv.filter": (
+        "A filter is not a {kernel:by} square of weights: it is a block of {kernel:by} for each of "
+        "the {maps:n map} it reads, {products:n weight} in all. Laid on a place it covers "
+        "all of them at once and gives ONE number: the sum of {products:n product}. "
+        "{filters:n filter}, so {filters:n map}."
+    ),
+    "conv.filter.one": (
+        "A filter is a {kernel:by} block of weights, as the layer reads a single map. Laid on a "
+        "place it gives ONE number: the sum of {products:n product}. {filters:n filter}, so "
+        "{filters:n map}."
+    ),
+    "conv.not_product": (
+        "Why {filters:n map} and not {maps:n}*{filters:n} = {partial:n}? The {partial:n} maps "
+        "exist for a moment: one for each input map and filter. They are exactly what "
+        "DepthwiseConv2D(depth_multiplier={filters}) makes of the same {weights:n weight}. This "
+        "layer then ADDS the {maps:n} that belong to each filter into one, and adds "
+        "{bias:n bias|biases}. {filters:n map} are left. The maps are not averaged, and no slice "
+        "of a filter is used twice: swap two input maps and the output changes."
+    ),
+    "conv.depthwise": (
+        "Depthwise: each of the {channels:n input map} has {multiplier:n filter} of its own, and "
+        "nothing is added up across maps. So here the maps do multiply: "
+        "{channels:n}*{multiplier:n} = {filters:n}, with {weights:n weight}."
+    ),
+    "conv.groups": (
+        "In {groups:n} groups: a filter reads only {maps:n} of the {channels:n input map}, those "
+        "of its group. No weight is shared between groups; there are {weights:n weight} instead of "
+        "{groups:n} times as many."
+    ),
+    "conv.size_free": (
+        "The size of the picture is not in the weights: the same {weights:n} serve every place, "
+        "and a larger picture needs no more. There is one bias per filter, not one per place."
+    ),
+    "conv.pointwise": (
+        "A window of one cell: nothing is mixed between places, only the {maps:n map} of one place "
+        "into {filters:n}. It is a Dense layer at every place."
+    ),
+    "conv.separable": (
+        "Two stages: first each of the {channels:n map} by itself ({between:n map} between, "
+        "{depthwise_weights:n weight}), then a window of one cell that mixes them into "
+        "{filters:n} ({pointwise_weights:n weight}). Together {weights:n}; one plain convolution of "
+        "that window would need {plain_weights:n}."
+    ),
+    "transposed.not_inverse": (
+        "This does not undo a convolution: sizes come back, values do not. Each input number lays "
+        "the whole kernel, times itself, onto the output, {stride:n cell} apart: {n} cells spread "
+        "to ({n} - 1)*{stride} + {kernel} = {full} for a window of {kernel}, of which {crop:n} are "
+        "cut off: {out}. Padding cuts here, it does not add. Where a size could come from several, "
+        "output_padding only says which; it adds no zeros. Keras' `same` cuts the odd cell at the "
+        "end, PyTorch's padding=1, output_padding=1 at the start: the same shape, one cell apart."
+    ),
+    "transposed.axes": (
+        "Keras keeps this kernel as (window, filters, input maps), PyTorch as (input maps, filters, "
+        "window): the two map axes stand the other way round than in a convolution."
+    ),
+    # -- windows --------------------------------------------------------------------------------
+    "window.same_stride": (
+        "`same` does not keep the size when the step is {stride}: it means size / step, rounded "
+        "up: {n} / {stride} gives {out}."
+    ),
+    "window.uneven": (
+        "The padding is uneven: {before:n cell} before and {after:n cell} after, so the first "
+        "window starts at {start}. In Keras and TensorFlow the odd cell goes to the end; PyTorch's "
+        "padding={after} puts {after} on both sides and would start at -{after}: other numbers, "
+        "often of the very same shape."
+    ),
+    "window.causal": (
+        "Causal: {before:n zero} stand before the first cell and none after the last, so an output "
+        "never sees what comes later, and the length stays {out}."
+    ),
+    "window.unread": (
+        "The last window ends at position {last} of {n}, so the last {unread:n cell} of the axis "
+        "are never read: another window would hang over. Sizes are rounded down, "
+        "({n} - {span}) / {stride} + 1, not {n} / {stride}."
+    ),
+    "window.dilation": (
+        "Dilation {dilation}: the window's {kernel:n cell} lie {dilation} apart and span {span}. "
+        "No weight is added, only gaps."
+    ),
+    # -- pools ----------------------------------------------------------------------------------
+    "pool.max": (
+        "Takes the largest number of each {kernel:by} window, in every map by itself. No weights, "
+        "no mixing of maps. Padding never wins: it counts as minus infinity, not as zero."
+    ),
+    "pool.average": (
+        "Takes the mean of each {kernel:by} window, in every map by itself. No weights, no mixing "
+        "of maps."
+    ),
+    "pool.lp": (
+        "Takes a power mean of each {kernel:by} window, in every map by itself. No weights."
+    ),
+    "pool.jump": (
+        "A pool with step {stride:by} does not double what one number sees. It widens it by "
+        "(window - 1) times the step so far; what it multiplies is the step: how far the view moves "
+        "from one number to the next."
+    ),
+    "pool.ceil": (
+        "ceil_mode counts a last window that hangs over the end, unless it would start in the "
+        "padding behind the picture: so it is not simply rounding up."
+    ),
+    "pool.counts_padding": (
+        "At the border the mean still divides by all {taps}, as if the padding were zeros "
+        "(PyTorch's default; Keras divides by the real cells only)."
+    ),
+    "pool.skips_padding": (
+        "At the border the mean divides by the real cells, not by all {taps} (as Keras does; "
+        "PyTorch's default count_include_pad=True divides by {taps})."
+    ),
+    "global.average": (
+        "The mean of each whole map, {spatial:by} numbers: one number per map, {channels:n} in "
+        "all. It works for any picture size, which Flatten does not."
+    ),
+    "global.max": (
+        "The largest number of each whole map ({spatial:by}): one per map, {channels:n} in all."
+    ),
+    "adaptive.average": (
+        "Windows are chosen so that {spatial:by} becomes {sizes:by}, and each is averaged."
+    ),
+    "adaptive.max": (
+        "Windows are chosen so that {spatial:by} becomes {sizes:by}; the largest number of each wins."
+    ),
+    "adaptive.uneven": (
+        "{n} is no multiple of {out}, so the windows differ ({widths:list} cells wide) and overlap."
+    ),
+    # -- dense, flatten and their kin -----------------------------------------------------------
+    "dense.all": (
+        "Each of the {units:n output number} is a sum over all {features:n input number} with "
+        "weights of its own: {features:n}*{units:n} = {weights:n} weights. A place in the picture "
+        "is nothing special any more: the {features:n} is fixed, so is the picture's size."
+    ),
+    "dense.on_map": (
+        "Dense does not flatten by itself: it works on the last axis ({features:n} numbers), at "
+        "each of the {positions:n place} with the same {weights:n weight}, like a convolution with "
+        "a window of one cell. After a Flatten it would read {flat:n} numbers and have "
+        "{flat_weights:n} weights."
+    ),
+    "matmul": "Each output number is a sum of {shared:n product} of one input with the other.",
+    "flatten.order": (
+        "All {count:n number} of {shape:shape} in one row, the last axis fastest. No number "
+        "changes. Keras flattens row, column, map; PyTorch map, row, column: weights of a Dense "
+        "layer behind it must be reordered when they move from one to the other, though their "
+        "shapes fit."
+    ),
+    "permute.order": "The axes of {shape:shape} change places, to {order:list}. No number changes.",
+    "repeat.vector": "The row is repeated {count:n time}. No number changes.",
+    "concatenate": (
+        "Puts its inputs behind each other along axis {axis}: {sizes:list}. Nothing is added up, "
+        "no number changes."
+    ),
+    "crop": "Cuts cells off the borders: {crops:list} (before, after) per axis. No number changes.",
+    "pad.constant": (
+        "Puts cells of value {value} around the borders: {pads:list} (before, after) per axis."
+    ),
+    "pad.reflect": (
+        "Pads by mirroring about the last cell, which is not repeated: {pads:list} (before, after) "
+        "per axis."
+    ),
+    "pad.edge": "Pads by repeating the last cell: {pads:list} (before, after) per axis.",
+    "pad.wrap": "Pads with cells from the other end: {pads:list} (before, after) per axis.",
+    "pixel_shuffle": (
+        "Every {block:n map} become one map {factor} times as wide and high. No number changes."
+    ),
+    "pixel_unshuffle": (
+        "Every {factor}-wide block of cells becomes {block:n map}. No number changes."
+    ),
+    "resize.nearest": (
+        "Each output cell copies the nearest input cell (scale {scale:list}, places by {rule}). "
+        "Nothing is learnt."
+    ),
+    "resize.linear": (
+        "Each output cell mixes its neighbours by distance (scale {scale:list}, places by {rule}). "
+        "The mixture is fixed, nothing is learnt; frameworks differ in where corners lie."
+    ),
+    "resize.cubic": (
+        "Each output cell mixes four neighbours per axis (scale {scale:list}, places by {rule}); "
+        "some with a negative share. Nothing is learnt."
+    ),
+    "select.slice": "Takes a part of each axis: {cuts:list}. No number changes.",
+    "select.split": "Cuts axis {axis} into parts of {sizes:list}. No number changes.",
+    "select.take": "Takes {count:n place} of axis {axis}. No number changes.",
+    "reduce.sum": "The sum over axes {axes:list}.",
+    "reduce.mean": "The mean over axes {axes:list}.",
+    "reduce.max": "The largest number over axes {axes:list}.",
+    "reduce.min": "The smallest number over axes {axes:list}.",
+    # -- norms ----------------------------------------------------------------------------------
+    "batchnorm.counts": (
+        "{per_channel:n number} are kept for each of the {channels:n map}, {stored:n} in all, of "
+        "which training changes {trained:n}: scale and shift. The others are running means and "
+        "variances. Keras counts {stored:n} parameters, PyTorch {trained:n} (to it the rest are "
+        "buffers): both are right. `Not trained` does not mean frozen by you. Here the stored "
+        "numbers are used, not those of the batch; epsilon is {epsilon} (Keras' own is 0.001, "
+        "PyTorch's 1e-05, and a momentum of 0.99 in Keras is 0.01 in PyTorch)."
+    ),
+    "norm.layer": (
+        "Centres and scales {count:n number} at a time (axes {axes:list}) by their own mean and "
+        "variance: nothing is remembered from training but scale and shift; epsilon {epsilon}."
+    ),
+    "norm.rms": (
+        "Divides {count:n number} at a time (axes {axes:list}) by the root of their mean square; "
+        "the mean is not taken off; epsilon {epsilon}."
+    ),
+    "norm.unit": "Divides {count:n number} at a time by the root of the sum of their squares.",
+    "norm.group": "Centres and scales the maps in groups, each by its own mean and variance.",
+    "norm.instance": "Centres and scales each map by its own mean and variance.",
+    "norm.lrn": "Divides each number by a power of the squares of its {size} neighbouring maps.",
+    "scale.affine": "Multiplies by a stored number, adds another, or both. Nothing is mixed.",
+    "scale.rescaling": "Every number times {scale}, plus {offset}.",
+    "scale.normalization": (
+        "Takes off a stored mean and divides by a stored deviation ({statistics:n} of each)."
+    ),
+    # -- activations ----------------------------------------------------------------------------
+    "activation.relu": (
+        "ReLU keeps a number above 0 and makes the others 0, each by itself. A layer's output is "
+        "what stands after it."
+    ),
+    "activation.function": "Each number by itself becomes {formula}.",
+    "activation.prelu": (
+        "Numbers above 0 stay; others are multiplied by a learnt slope ({slopes:n} of them)."
+    ),
+    "activation.hard_shrink": "Numbers between -{lambd} and {lambd} become 0, the others stay.",
+    "activation.threshold": "Numbers above {threshold} stay, the others become {value}.",
+    "activation.glu": "The first {half:n} are multiplied by the sigmoid of the last {half:n}.",
+    "softmax.row": (
+        "Softmax turns {count:n number} into shares that add up to 1: every share depends on the "
+        "whole row."
+    ),
+    "softmax.log": "The logarithm of each number's share of its row ({count:n number}).",
+    "softmax.sparse": "Shares of {count:n number} that add up to 1, many of them exactly 0.",
+    "dropout": "Dropout works only while training; in use it passes every number on.",
+    "opaque": "`{what}` is not explained. {why} Its shape and its numbers are the engine's.",
+    # -- a layer --------------------------------------------------------------------------------
+    "layer.title": "{position:th} layer of {model}: {name} ({kind})",
+    "layer.after": "Then {activation}: {value}. That is the layer's output.",
+    "layer.shared": "It is the same layer as {first}, used again: no new weights.",
+    "layer.axes_keras": (
+        "Keras keeps a kernel as (window, input maps, filters); PyTorch would keep it as "
+        "{other:shape}: filters, input maps, window."
+    ),
+    "layer.axes_torch": (
+        "PyTorch keeps a kernel as (filters, input maps, window); Keras would keep it as "
+        "{other:shape}: window, input maps, filters."
+    ),
+    "layer.correlate": (
+        "Weight [0, 0] meets the window's top left cell: frameworks do not flip the kernel."
+    ),
+    "layer.slices": (
+        "A filter of this layer is {maps:n slice}, one per input map, not a picture."
+    ),
+    "layer.cost": "Work: {working} = {macs:n} MACs (one MAC is one multiply-add; 2 FLOPs).",
+    "layer.cost_real": "Of these, {real:n} meet a real number; the others fall on padding.",
+    "layer.sees": "One number sees {sizes} of the input {input}{step}.",
+    "layer.box": "The strongest number sees {box} of {input}.",
+    "layer.strongest": "Its strongest output on this run stands at {place}. {kind}",
+    "apart.shown": (
+        "Shown on this run: the engine made {numbers:n partial map} with a depthwise convolution "
+        "on the same {weights:n weight}; added up {maps:n} at a time, plus {bias:n bias|biases}, "
+        "they give this layer's {filters:n map}."
+    ),
+    "apart.agree": (
+        "{numbers:n number} compared: the largest difference is {worst}, rounding may make {bound}."
+    ),
+    "apart.some": "(Compared for the first {compared:n} of {filters:n filter}.)",
+    "apart.params": (
+        "Only the biases differ: the {maps:n} maps kept apart would want {maps:n} biases, so "
+        "{apart:n} parameters instead of {params:n}."
+    ),
+    # -- a number -------------------------------------------------------------------------------
+    "number.is": "{where}: {place} is {value}",
+    "number.sum": "It is a sum: {products:n product} of a number and a weight{bias}.",
+    "number.sum_plain": "It is a sum of {products:n number}.",
+    "number.mean": "It is the mean of {products:n number}: each divided by {divisor:n}, then added.",
+    "number.shares": "It is a sum of {products:n number}, each times a fixed share.",
+    "number.norm": "It is a sum of three: the number scaled, the stored mean scaled, and the shift.",
+    "number.bias": ", and one bias",
+    "number.choice": "It is the {word} of {reads:n number}: {winner}.",
+    "number.copy": "It is a copy of one number: {winner}.",
+    "number.constant": "It is not read from anywhere: it is the fixed number {value} ({name}).",
+    "number.formula": "It is worked out in steps from {reads:n number}.",
+    "number.reads": "It reads {source}: {window}.",
+    "number.padding": "{count:n read|reads} of the window lie in the padding and add nothing.",
+    "number.padding_max": "{count:n place} of the window lie in the padding and never win.",
+    "number.engine": "ONNX Runtime computes {value}: off by {difference}; rounding allows {bound}.",
+    "number.exact": "ONNX Runtime computes {value}: the same.",
+    "number.broken": (
+        "ONNX Runtime computes {value}: off by {difference}, MORE than the {bound} that rounding "
+        "explains."
+    ),
+    "number.nonfinite": "Not a finite number, so there is nothing to add up exactly.",
+    "number.unit": "(numbers of this column times {unit})",
+    "number.keeps": "{activation} keeps it",
+    "number.limit": "{activation} puts {value} in its place",
+    "number.row": "{activation}: its share of the row of {count:n number}",
+    "number.back": "Where the largest parts come from",
+    "number.random": "The weights are random (seed {seed}): the sum is right, its meaning is none.",
+    "number.random_plain": "The weights are random: the sum is right, its meaning is none.",
+    "number.noise": "The input is noise (seed {seed}).",
+    "number.from_zero": "Rows, columns and maps count from 0.",
+}
