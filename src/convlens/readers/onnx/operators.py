@@ -96,8 +96,6 @@ def _conv_transpose(site: Site) -> Made:
 @builds("MaxPool")
 def _max_pool(site: Site) -> Made:
     site.need_batch()
-    if site.also(1):
-        raise NotOurs("it also gives the positions of its winners")
     found = _windows(site, tuple(site.node.get("kernel_shape") or ()))
     return site.of(MaxPool(found, False), channels_last=False)
 
@@ -233,8 +231,6 @@ def _group_norm(site: Site) -> Made:
 
 @builds("LayerNormalization", "RMSNormalization")
 def _layer_norm(site: Site) -> Made:
-    if site.also(1, 2):
-        raise NotOurs("it also gives its mean and deviation")
     rank = len(site.full())
     first = int(site.node.get("axis", -1)) % rank
     axes = tuple(site.axis(n) for n in range(first, rank))
@@ -278,8 +274,6 @@ def _identity(site: Site) -> Made:
 
 @builds("Dropout")
 def _dropout(site: Site) -> Made:
-    if site.also(1):
-        raise NotOurs("it also gives its mask")
     if site.given(2) and any(site.numbers(2, "training mode")):
         raise NotOurs("it drops numbers at random")
     return site.of(Identity("identity.dropout"))

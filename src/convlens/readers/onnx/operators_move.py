@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
+from ...axis import Coordinates, Rounding
 from ...layers.activate import Identity
 from ...layers.base import Layer, Shape
 from ...layers.join import Concatenate
@@ -230,8 +231,8 @@ def _pad(site: Site) -> Made:
 
 # --- resizing ---------------------------------------------------------------------------------
 
-ROUNDING = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
-RULES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
+ROUNDING = get_args(Rounding)
+RULES = get_args(Coordinates)
 
 
 @builds("Resize", "Upsample")
@@ -243,6 +244,7 @@ def _resize(site: Site) -> Made:
     rule = "asymmetric" if old else node.get("coordinate_transformation_mode", "half_pixel")
     if rule not in RULES or node.get("antialias", 0):
         raise NotOurs(f"resizing by the rule {rule}" if rule not in RULES else "antialiasing")
+    how = cast(Coordinates, rule)
     sizes, factors = _targets(site, old)
     rank = len(site.full())
     scales = _scales(site, sizes, factors)
@@ -253,12 +255,12 @@ def _resize(site: Site) -> Made:
         rounding = "floor" if old else node.get("nearest_mode", "round_prefer_floor")
         if rounding not in ROUNDING:
             raise NotOurs(f"rounding to the nearest by {rounding}")
-        layer = Nearest(scales, False, rule, rounding)
+        layer = Nearest(scales, False, how, cast(Rounding, rounding))
     elif mode in ("linear", "bilinear"):
-        layer = Linear(scales, False, rule)
+        layer = Linear(scales, False, how)
     elif mode == "cubic":
         a = float(np.float32(node.get("cubic_coeff_a", -0.75)))
-        layer = Cubic(scales, False, rule, a, bool(node.get("exclude_outside", 0)))
+        layer = Cubic(scales, False, how, a, bool(node.get("exclude_outside", 0)))
     else:
         raise NotOurs(f"resizing in mode {mode}")
     return site.of(layer, channels_last=False)

@@ -207,18 +207,23 @@ def _made(state: State) -> dict[str, Made]:
     folds = Folds(state)
     makers: dict[str, Made] = {}
     for node in state.graph.nodes:
-        if all(state.constant(name) is not None for name in node.outputs if name):
+        outputs = [name for name in node.outputs if name]
+        if all(state.constant(name) is not None for name in outputs):
             continue
         if folds.inside(node):
             continue
         made = folds.at(node) or layer_of(state, node)
-        for place, name in enumerate(made.makes):
-            if name:
-                makers[name] = made
-                state.batched[name] = made.batched and _has_batch(state, name)
-                state.layout[name] = (
-                    made.channels_last if place == 0 or _is_map(state, name) else None
-                )
+        rest = tuple(name for name in outputs if name in state.used and name not in made.makes)
+        every = [made]
+        if rest:
+            every.append(opaque(Site(state, node), "only its first output is explained", rest))
+        for part in every:
+            for place, name in enumerate(part.makes):
+                if name:
+                    makers[name] = part
+                    state.batched[name] = part.batched and _has_batch(state, name)
+                    plain = place == 0 or _is_map(state, name)
+                    state.layout[name] = part.channels_last if plain else None
     return makers
 
 
@@ -260,10 +265,12 @@ def check(state: State, made: Made) -> None:
         arriving.append(shape)
     results = made.layer.output_shapes(tuple(arriving))
     for name, result in zip(made.makes, results, strict=False):
-        shape = state.info(name).shape
-        if shape is None:
+        known = state.info(name).shape
+        if known is None:
             continue
-        sizes = shape[1:] if made.batched else shape
+        if made.batched and (not known or known[0] != state.batch):
+            raise NotOurs("its result has no batch axis in front")
+        sizes = known[1:] if made.batched else known
         same = len(sizes) == len(result) and all(
             ours is None or not isinstance(size, int) or ours == size
             for ours, size in zip(result, sizes, strict=False)
@@ -272,9 +279,10 @@ def check(state: State, made: Made) -> None:
             raise NotOurs(f"it makes {tuple(sizes)}, a layer of ours would make {result}")
 
 
-def opaque(site: Site, why: str) -> Made:
-    """A node that runs and is named, and is not explained."""
+def opaque(site: Site, why: str, makes: tuple[str, ...] = ()) -> Made:
+    """A node that runs and is named, and is not explained; or only these outputs of it."""
     state, node = site.state, site.node
+    made = makes or node.outputs
     names = dict.fromkeys(n for n in (*node.inputs, *node.captured) if n)
     reads = tuple(name for name in names if state.constant(name) is None)
     held = tuple(_held(state, name) for name in names if _is_weight(state, name))
@@ -283,13 +291,13 @@ def opaque(site: Site, why: str) -> Made:
     for name in node.outputs:
         known = state.info(name).shape
         batched = batched and known is not None and bool(known) and known[0] == state.batch
-    for name in node.outputs:
+    for name in made:
         sizes = tuple(s if isinstance(s, int) else None for s in state.info(name).shape or ())
         shapes.append(sizes[1:] if batched else sizes)
     layer = Opaque(printable(node.op), why, tuple(shapes), held)
     layouts = {state.layout.get(name) for name in reads}
     layout = layouts.pop() if len(layouts) == 1 and shapes and len(shapes[0]) > 2 else None
-    return Made(layer, reads, node.outputs, batched, layout, nodes=(node,))
+    return Made(layer, reads, made, batched, layout, nodes=(node,))
 
 
 def _is_weight(state: State, name: str) -> bool:
