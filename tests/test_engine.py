@@ -275,8 +275,51 @@ def test_layers_before_and_beside_one_that_cannot_run_still_run() -> None:
             "  needed: layers that convlens knows, up to the one asked for\n"
             "  hint:   the layers before it run; ask for one of those"
         )
-    with pytest.raises(EngineError, match="`own` .MyLayer. cannot be run"):
+    with pytest.raises(EngineError, match="cannot be run without its framework"):
         run.final()
+
+
+def live_model(function: Any) -> Graph:
+    entry = Input("x", (4, 4, 1), channels_last=True)
+    two = np.full((1, 1, 1, 2), 2.0)
+    calls = (
+        Call("before", "Conv2D", conv(two), (entry.tensor,), channels_last=True),
+        Call("own", "Own", Opaque("Own", shapes=((4, 4, 2),), compute=function), (("before", 0),)),
+        Call("after", "Add", Add(), (("own", 0), ("before", 0)), channels_last=True),
+    )
+    return Graph("live", "torch", (entry,), calls, (("after", 0),))
+
+
+@pytest.mark.parametrize("budget", [1 << 30, 256])
+def test_a_layer_with_a_function_of_its_own_runs_between_sessions(budget: int) -> None:
+    graph = live_model(lambda x: x[:, ::-1] + 1)
+    x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
+    run = Engine(graph).execute({"x": x}, budget)
+    expected = np.repeat(2 * x[:, ::-1] + 1 + 2 * x, 2, axis=-1)
+    np.testing.assert_array_equal(run.tensor(("after", 0)), expected)
+    np.testing.assert_array_equal(run.final()[0], expected)
+    inputs, outputs = run.step(graph.calls[1].steps[0])
+    np.testing.assert_array_equal(inputs[0][:, ::-1] + 1, outputs[0])
+
+
+def test_a_function_that_fails_or_lies_is_named() -> None:
+    x = np.ones((1, 4, 4, 1), np.float32)
+
+    def fails(_: Any) -> Any:
+        raise RuntimeError("no such device")
+
+    with pytest.raises(EngineError) as caught:
+        Engine(live_model(fails)).execute({"x": x}).final()
+    assert str(caught.value) == (
+        "`own` (Own): its own framework could not run it\n  given:  RuntimeError: no such device"
+    )
+    with pytest.raises(EngineError) as caught:
+        Engine(live_model(lambda x: x[:, 1:])).execute({"x": x}).final()
+    assert str(caught.value) == (
+        "`own` (Own): what its framework made has another shape than was said\n"
+        "  given:  (3, 4, 2)\n"
+        "  needed: (4, 4, 2)"
+    )
 
 
 # --- what is refused ----------------------------------------------------------------------------

@@ -117,8 +117,10 @@ class Execution:
     quarter the pieces asked for last. The inputs and outputs of one step always come from one
     session, so that an explained number and the engine's belong together.
 
-    Layers that cannot run (somebody's own, in a Keras file) end the run where they stand: tensors
-    before them and beside them are there, asking for a later one raises EngineError.
+    A layer with a `compute` of its own (a live framework's function) is a piece for itself: it is
+    called with arrays, batch axis first, in the user's layout. Layers that cannot run at all
+    (somebody's own, in a Keras file) end the run where they stand: tensors before them and beside
+    them are there, asking for a later one raises EngineError.
     """
 
     def __init__(self, engine: Engine, feeds: Mapping[str, Array], budget: int) -> None:
@@ -130,10 +132,12 @@ class Execution:
         self.batch = next(iter(feeds.values())).shape[0] if feeds and lead else 1
         inputs = {name: a.shape[lead:] for name, a in feeds.items()}
         self.sizes = engine.sizes(inputs, self.batch)
-        self._budget = budget
         self._missing = self._unreachable()
         steps = [step for step in self.graph.steps if step.outputs[0] not in self._missing]
-        self._pieces = self._cut(steps)
+        total = sum(self.bytes(tensor) for step in steps for tensor in step.outputs)
+        self._sparing = total > budget
+        self._share = budget // 4 if self._sparing else budget
+        self._pieces = self._cut(steps, budget // 8 if self._sparing else total)
         self._piece_of = {
             tensor: number for number, piece in enumerate(self._pieces) for tensor in piece.makes
         }
@@ -169,20 +173,23 @@ class Execution:
         for tensor in self.graph.outputs:
             self._check_reachable(tensor)
         wanted = tuple(dict.fromkeys(t for t in self.graph.outputs if t not in self._feeds))
+        steps = self._needed(wanted)
+        if any(step.layer.compute for step in steps):
+            return [self.tensor(tensor) for tensor in self.graph.outputs]
         found = dict(self._feeds)
         if wanted:
-            whole = Piece.of(list(self._needed(wanted)), self._engine.batched)
+            whole = Piece.of(steps, self._engine.batched)
             session = self._engine.session(whole, self.sizes, wanted)
             found.update(session.run(self._feeds))
         return [found[tensor] for tensor in self.graph.outputs]
 
-    def _needed(self, wanted: Iterable[TensorId]) -> Iterable[Step]:
+    def _needed(self, wanted: Iterable[TensorId]) -> list[Step]:
         """The steps that the wanted tensors come from, in order."""
         needed = set(wanted)
         for step in reversed(self.graph.steps):
             if needed.intersection(step.outputs):
                 needed.update(step.inputs)
-        return (step for step in self.graph.steps if needed.intersection(step.outputs))
+        return [step for step in self.graph.steps if needed.intersection(step.outputs)]
 
     # -- layers that cannot run -----------------------------------------------------------------
 
@@ -213,15 +220,14 @@ class Execution:
 
     # -- pieces ---------------------------------------------------------------------------------
 
-    def _cut(self, steps: list[Step]) -> list[Piece]:
-        """The steps in pieces whose tensors fit an eighth of the budget; one piece if all fit."""
-        total = sum(self.bytes(tensor) for step in steps for tensor in step.outputs)
-        limit = total if total <= self._budget else self._budget // 8
+    def _cut(self, steps: list[Step], limit: int) -> list[Piece]:
+        """The steps in pieces whose tensors take at most `limit` bytes, where one step does."""
         parts: list[list[Step]] = [[]]
         taken = 0
         for step in steps:
             more = sum(self.bytes(tensor) for tensor in step.outputs)
-            if parts[-1] and taken + more > limit:
+            alone = step.layer.compute is not None
+            if alone or taken + more > limit or (parts[-1] and parts[-1][-1].layer.compute):
                 parts.append([])
                 taken = 0
             parts[-1].append(step)
@@ -237,7 +243,7 @@ class Execution:
                 made = self._run(piece, piece.makes, state)
                 made.update({tensor: state[tensor] for tensor in piece.feeds})
                 self._kept[number] = made
-                while len(self._kept) > 1 and self._held(self._kept) > self._budget // 4:
+                while len(self._kept) > 1 and self._held(self._kept) > self._share:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(number)
             return self._kept[number]
@@ -245,12 +251,43 @@ class Execution:
     def _run(
         self, piece: Piece, wanted: tuple[TensorId, ...], state: Mapping[TensorId, Array]
     ) -> dict[TensorId, Array]:
+        if piece.steps[0].layer.compute is not None:
+            made = self._computed(piece.steps[0], state)
+            return {tensor: made[tensor] for tensor in wanted}
         moved = self._moved.intersection(piece.feeds)
-        many = len(self._pieces) > 1
-        session = self._engine.session(piece, self.sizes, wanted, moved=moved, sparing=many)
+        session = self._engine.session(
+            piece, self.sizes, wanted, moved=moved, sparing=self._sparing
+        )
         made = session.run(state)
         self._moved |= session.moved
         return made
+
+    def _computed(self, step: Step, state: Mapping[TensorId, Array]) -> dict[TensorId, Array]:
+        """The outputs of a step that brings its own function."""
+        assert step.layer.compute is not None
+        where = f"`{step.call.name}` ({step.call.kind})"
+        try:
+            made = step.layer.compute(*(state[tensor] for tensor in step.inputs))
+        except Exception as error:
+            text = " ".join(str(error).split())[:300]
+            raise EngineError(
+                "its own framework could not run it",
+                where=where,
+                given=f"{type(error).__name__}: {text}",
+            ) from None
+        arrays = made if isinstance(made, tuple | list) else (made,)
+        result = {}
+        for tensor, array in zip(step.outputs, arrays, strict=False):
+            result[tensor] = np.asarray(array, dtype=np.float32)
+            lead = int(self._engine.batched)
+            if result[tensor].shape[lead:] != self.sizes[tensor]:
+                raise EngineError(
+                    "what its framework made has another shape than was said",
+                    where=where,
+                    given=str(result[tensor].shape[lead:]),
+                    needed=str(self.sizes[tensor]),
+                )
+        return result
 
     def _state(self, number: int) -> dict[TensorId, Array]:
         """The tensors that piece `number` and later ones read, rolled forward from a kept state."""
@@ -271,7 +308,7 @@ class Execution:
         if number % self._every:
             return
         self._states[number] = state
-        while self._held(self._states) > self._budget // 4 and len(self._states) > 1:
+        while self._held(self._states) > self._share and len(self._states) > 1:
             self._every *= 2
             self._states = {n: s for n, s in self._states.items() if n % self._every == 0}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -122,7 +123,6 @@ class Layer(ABC):
 
     rule: ClassVar[Rule] = "opaque"
     picture: ClassVar[Picture] = "none"
-    runs: ClassVar[bool] = True  # whether `lower` can say it in ONNX operators
 
     # -- what it is -----------------------------------------------------------------------------
 
@@ -191,6 +191,16 @@ class Layer(ABC):
         )
 
     # -- running --------------------------------------------------------------------------------
+
+    @property
+    def compute(self) -> Callable[..., Any] | None:
+        """A function that runs it instead of the engine: arrays (batch first) to arrays."""
+        return None
+
+    @property
+    def runs(self) -> bool:
+        """Whether anything can run it: the engine, once lowered, or its own `compute`."""
+        return True
 
     @abstractmethod
     def lower(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +18,8 @@ class Opaque(Layer):
     """It is named, its weights are listed, its shape is given or the engine's; never explained.
 
     `what` is its framework's name for it, `why` why it is not explained, `shapes` the output
-    shapes where they are known.
+    shapes where they are known. `compute` is its live framework's own function, where there is
+    one: arrays (batch axis first, user's layout) to an array or a tuple of them.
     """
 
     what: str
@@ -25,10 +27,14 @@ class Opaque(Layer):
     shapes: tuple[Shape, ...] = ((),)
     held: tuple[Weight, ...] = ()
     settings: tuple[tuple[str, Any], ...] = ()
+    compute: Callable[..., Any] | None = None
 
     rule: ClassVar[Rule] = "opaque"
     picture: ClassVar[Picture] = "none"
-    runs: ClassVar[bool] = False
+
+    @property
+    def runs(self) -> bool:
+        return self.compute is not None
 
     def weights(self) -> tuple[Weight, ...]:
         return self.held
