@@ -80,7 +80,8 @@ class LayerWeights:
     def all(self) -> tuple[Weight, ...]:
         """Every weight that the source has for the layer, for a layer that we do not know."""
         if not self.made:
-            for name, shape, values in self.source.listed(self):
+            for number, (given, shape, values) in enumerate(self.source.listed(self)):
+                name = given if given not in self.made else f"{given}_{number}"
                 axes = tuple(f"axis {axis}" for axis in range(len(shape)))
                 fixed = name.rsplit("/", 1)[-1].startswith(("moving_", "running_", "total"))
                 trainable = self.trainable and not fixed
@@ -182,8 +183,8 @@ class LiveWeights:
 
     def listed(self, held: LayerWeights) -> list[tuple[str, tuple[int, ...], Values]]:
         return [
-            (str(getattr(one, "name", index)), tuple(one.shape), self._of(one))
-            for index, one in enumerate(self.variables.get(held.names, []))
+            (_path_below(one, held.layer.name), tuple(one.shape), self._of(one))
+            for one in self.variables.get(held.names, [])
         ]
 
     def facts(self) -> tuple[str, ...]:
@@ -192,6 +193,12 @@ class LiveWeights:
     @staticmethod
     def _of(variable: Any, origin: Origin = "file") -> Values:
         return Values(lambda: as_numpy(variable), origin)
+
+
+def _path_below(variable: Any, layer: str) -> str:
+    """A variable's path within its layer: `forward_lstm/lstm_cell/kernel`."""
+    path = str(getattr(variable, "path", getattr(variable, "name", "weight")))
+    return path.rpartition(f"{layer}/")[2].split(":")[0]
 
 
 def as_numpy(variable: Any) -> NDArray[Any]:
