@@ -229,6 +229,17 @@ def test_custom_layers_and_lambdas_are_opaque_and_never_executed(tmp_path: Path)
     assert raise_if_run.count == before  # type: ignore[attr-defined]
 
 
+def test_a_live_models_own_layers_compute_between_ours() -> None:
+    x = keras.Input((6, 6, 2), name="x")
+    y = layers.Lambda(lambda t: t * 2 + 1, name="lam")(layers.Conv2D(3, 3, name="conv")(x))
+    z = layers.Conv2D(2, 2, name="after")(Doubled(name="mine")(y) + keras.ops.flip(y, 1))
+    model = randomised(keras.Model(x, z))
+    picture = np.random.default_rng(2).random((2, 6, 6, 2), np.float32)
+    run = convlens.load(model).run(picture)
+    np.testing.assert_allclose(run.output, model.predict(picture, verbose=0), rtol=2e-5, atol=2e-5)
+    assert run["lam"].shape == (2, 4, 4, 3)
+
+
 def test_recurrent_and_attention_layers_have_shapes_and_weights(tmp_path: Path) -> None:
     x = keras.Input((5, 4), name="x")
     y = layers.Bidirectional(layers.LSTM(3, return_sequences=True), name="two")(x)

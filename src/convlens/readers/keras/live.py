@@ -32,8 +32,7 @@ def read_live(model: Any, input_shape: Sequence[int] | None = None) -> Graph:
     architecture = kc.parse(_described(model, where), where)
     if input_shape is not None:
         architecture = with_input_shape(architecture, tuple(input_shape))
-    variables = {names: list(layer.weights) for names, layer in _leaves(model, ())}
-    return build(architecture, LiveWeights(variables), where)
+    return build(architecture, LiveWeights(dict(_leaves(model, ()))), where)
 
 
 def _described(model: Any, where: str) -> bytes:
@@ -55,7 +54,7 @@ def _described(model: Any, where: str) -> bytes:
 
 
 def _leaves(model: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for layer in model.layers:
+    for layer in getattr(model, "operations", model.layers):
         here = (*names, layer.name)
         if hasattr(layer, "layers") and _opens(layer):
             yield from _leaves(layer, here)

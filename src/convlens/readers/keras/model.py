@@ -263,7 +263,12 @@ class _Builder:
         )  # fmt: skip
         held: tuple[Weight, ...] = weights.all()
         opaque = Opaque(
-            layer.class_name, why, tuple(shape or () for shape in shapes), held, settings
+            layer.class_name,
+            why,
+            tuple(shape or () for shape in shapes),
+            held,
+            settings,
+            self.weights.function(weights.names, call),
         )
         return Built(opaque, outputs=len(shapes)), shapes
 

@@ -7,7 +7,7 @@ settled for the whole model at once, when the first number is asked for: a summa
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from ...errors import ModelError
 from ...layers.weight import Origin, Values, Weight, drawn
 from ..files import shown
 from ..keras_table import WeightMaker
-from .config import LayerSpec, snake_case
+from .config import ArrayConstant, Call, LayerSpec, TensorRef, snake_case
 from .hdf5 import Group
 from .weights import Assignment, Found, Leaf, Slot, weights_of
 from .words import kernel_transposed
@@ -40,6 +40,10 @@ class WeightSource(Protocol):
 
     def facts(self) -> tuple[str, ...]:
         """Remarks on the numbers of the whole model."""
+        ...
+
+    def function(self, names: Path, call: Call) -> Callable[..., Any] | None:
+        """What computes a layer that we do not explain, where somebody can: arrays to arrays."""
         ...
 
 
@@ -122,6 +126,9 @@ class FileWeights:
     def facts(self) -> tuple[str, ...]:
         return ()
 
+    def function(self, names: Path, call: Call) -> Callable[..., Any] | None:
+        return None  # nothing that a file describes is ever executed
+
     def store(self) -> Any:
         """The layout of the file's weights. Raises ModelError where it has none."""
         with self._lock:
@@ -162,12 +169,21 @@ class RandomWeights:
     def facts(self) -> tuple[str, ...]:
         return (self.remark,)
 
+    def function(self, names: Path, call: Call) -> Callable[..., Any] | None:
+        return None
+
 
 @dataclass(slots=True)
 class LiveWeights:
     """Numbers of a live Keras model: read from its variables when first used."""
 
-    variables: dict[Path, list[Any]]
+    layers: dict[Path, Any]
+    variables: dict[Path, list[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.variables = {
+            names: list(getattr(layer, "weights", ())) for names, layer in self.layers.items()
+        }
 
     def values(self, held: LayerWeights, name: str, shape: tuple[int, ...], start: Any) -> Values:
         variables = self.variables.get(held.names, [])
@@ -190,9 +206,41 @@ class LiveWeights:
     def facts(self) -> tuple[str, ...]:
         return ()
 
+    def function(self, names: Path, call: Call) -> Callable[..., Any] | None:
+        layer = self.layers.get(names)
+        return None if layer is None else _Called(layer, call)
+
     @staticmethod
     def _of(variable: Any, origin: Origin = "file") -> Values:
         return Values(lambda: as_numpy(variable), origin)
+
+
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """A live layer as a function of arrays: called as it is called in its model."""
+
+    layer: Any
+    call: Call
+
+    def __call__(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        left = iter(arrays)
+        args = _filled(self.call.args, left)
+        kwargs = {key: _filled(value, left) for key, value in self.call.kwargs.items()}
+        made = self.layer(*args, **kwargs)
+        outputs = made if isinstance(made, (list, tuple)) else (made,)
+        return tuple(as_numpy(one) for one in outputs)
+
+
+def _filled(value: Any, arrays: Iterator[NDArray[Any]]) -> Any:
+    if isinstance(value, TensorRef):
+        return next(arrays)
+    if isinstance(value, ArrayConstant):
+        return np.asarray(value.value, dtype=value.dtype)
+    if isinstance(value, tuple):
+        return tuple(_filled(one, arrays) for one in value)
+    if isinstance(value, Mapping):
+        return {key: _filled(one, arrays) for key, one in value.items()}
+    return value
 
 
 def _path_below(variable: Any, layer: str) -> str:
