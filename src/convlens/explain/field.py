@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from ..errors import ConvlensError
 from ..layers.base import Index, Link, Shape, Sizes
 from ..model import Graph, Input, Step, TensorId
 
-Number = int | Fraction
+Number: TypeAlias = int | Fraction
 Box = tuple[tuple[int, int] | None, ...]
 
 
@@ -79,11 +79,12 @@ class _Reach:
 
     def everywhere(self, count: int) -> _Reach:
         """What all of `count` positions see together."""
-        ends = sorted((self.start, self.start + self.stride * (count - 1)))
-        extent = ends[1] - ends[0] + self.extent
+        last = self.start + self.stride * (count - 1)
+        low, high = min(self.start, last), max(self.start, last)
+        extent = high - low + self.extent
         # Neighbours that leave a gap between them do not cover what lies between.
-        dense = count == 1 or abs(self.stride) <= self.extent + 1
-        return _Reach(ends[0], 0, extent, self.exact and dense, None)
+        dense = count == 1 or _size(self.stride) <= self.extent + 1
+        return _Reach(low, 0, extent, self.exact and dense, None)
 
 
 _Reaches = tuple[_Reach, ...]
@@ -183,11 +184,15 @@ def _along(reach: _Reach, links: tuple[Link, ...], out: Sizes) -> _Reach:
     if broadcast:
         return reach.everywhere(1)
     low, step, extent, exact = _affine(reads)
-    spread = abs(reach.stride) * extent
+    spread = _size(reach.stride) * extent
     start = reach.start + reach.stride * (low if reach.stride >= 0 else low + extent)
-    fine = exact and reach.exact and (_is_int(step) or abs(reach.stride) == 1)
-    dense = extent == 0 or abs(reach.stride) <= reach.extent + 1
+    fine = exact and reach.exact and (_is_int(step) or _size(reach.stride) == 1)
+    dense = extent == 0 or _size(reach.stride) <= reach.extent + 1
     return _Reach(start, reach.stride * step, reach.extent + spread, fine and dense, link.out)
+
+
+def _size(number: Number) -> Number:
+    return number if number >= 0 else -number
 
 
 def _is_int(number: Number) -> bool:
@@ -236,14 +241,12 @@ def _fitted(reads: AxisReads) -> tuple[Number, Number, Number, bool]:
     ends = np.array([reads.field(o, o) for o in range(reads.n_out)], dtype=np.int64)
     first, last = (reads.n_out // 4, reads.n_out - reads.n_out // 4)
     places = range(first, max(last, first + 1))
-    best: tuple[Number, Number, Number] | None = None
-    for step in (Fraction(1), Fraction(reads.n_in, reads.n_out)):
-        low = min(int(ends[o, 0]) - step * o for o in places)
-        extent = max(int(ends[o, 1]) - step * o for o in places) - low
-        if best is None or extent < best[2]:
-            best = (low, step, extent)
-    assert best is not None
-    low, step, extent = best
+    lines: list[tuple[Fraction, Fraction, Fraction]] = []
+    for slope in (Fraction(1), Fraction(reads.n_in, reads.n_out)):
+        under = min(int(ends[o, 0]) - slope * o for o in places)
+        over = max(int(ends[o, 1]) - slope * o for o in places)
+        lines.append((under, slope, over - under))
+    low, step, extent = min(lines, key=lambda line: line[2])
     exact = all(
         math.ceil(low + step * o) == ends[o, 0] and math.floor(low + step * o + extent) == ends[o, 1]
         for o in places

@@ -131,6 +131,7 @@ TEXTS: dict[str, str] = {
     "adaptive.max": (
         "Windows are chosen so that {spatial:by} becomes {sizes:by}; the largest number of each wins."
     ),
+    "adaptive.lp": "Windows are chosen so that {spatial:by} becomes {sizes:by}; a power mean of each.",
     "adaptive.uneven": (
         "{n} is no multiple of {out}, so the windows differ ({widths:list} cells wide) and overlap."
     ),

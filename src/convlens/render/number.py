@@ -7,6 +7,7 @@ and a `rounding` line closes the gap where there is one.
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
 from collections.abc import Sequence
@@ -56,7 +57,7 @@ def where_text(fact: NumberFact) -> str:
 def _head(fact: NumberFact) -> list[str]:
     place = place_text(fact.axes, fact.at)
     first = say("number.is", where=where_text(fact), place=place, value=number_text(fact.value))
-    lines = wrapped(first) + [""] + wrapped(kind_text(fact))
+    lines = [*wrapped(first), "", *wrapped(kind_text(fact))]
     copy = fact.rule == "choice" and sum(len(block) for block in fact.reading.blocks) <= 1
     for source, axes in zip(fact.sources, () if copy else fact.windows, strict=False):
         window = ", ".join(axis_text(axis) for axis in axes)
@@ -78,7 +79,7 @@ def axis_text(axis: WindowAxis) -> str:
     if len(places) == 1:
         return f"{axis.name} {places[0]}"
     low, high = min(places), max(places)
-    steps = {b - a for a, b in zip(places, places[1:], strict=False)}
+    steps = {b - a for a, b in itertools.pairwise(places)}
     if len(steps) == 1 and abs(next(iter(steps))) == 1:
         return f"{axis.name}s {low}..{high}"
     if len(places) <= 5:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -223,7 +224,7 @@ def keras(fact: SummaryFact, width: int | None = None) -> str:
     shares = (0.45, 0.80, 1.0) if plain else (0.3, 0.56, 0.74, 1.0)
     heads = ["Layer (type)", "Output Shape", "Param #", "Connected to"][: len(shares)]
     ends = [0, *(int(share * length) for share in shares)]
-    if min(b - a for a, b in zip(ends, ends[1:], strict=False)) < 4:
+    if min(b - a for a, b in itertools.pairwise(ends)) < 4:
         raise ArgumentError(
             "the terminal is too narrow for this table",
             given=f"{columns} columns",
