@@ -50,7 +50,9 @@ def run(layer: Layer, *inputs: Array, batch: bool = False) -> list[Array]:
     return found if batch else [array[0] for array in found]
 
 
-def places(shape: Sequence[int], rng: np.random.Generator, inside: int = 6) -> list[tuple[int, ...]]:
+def places(
+    shape: Sequence[int], rng: np.random.Generator, inside: int = 6
+) -> list[tuple[int, ...]]:
     """Corners, some edges, some positions inside."""
     if not shape:
         return [()]

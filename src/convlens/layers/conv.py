@@ -317,17 +317,26 @@ class ConvTranspose(_Convolution):
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
     ) -> tuple[Value, ...]:
-        before, after, extra = [], [], []
+        before, after, extra, grown = [], [], [], []
         for axis, window in zip(binding.axes, self.windows, strict=True):
             full = window.stride * (axis.n_in - 1) + window.dilation * (window.kernel - 1) + 1
             start = axis.transposed().pad if isinstance(axis, Axis) else 0
             crop = full - start - axis.n_out
+            # The engine refuses output_padding as large as the stride: more zeros go in instead.
+            more = -(crop // window.stride) if -crop >= window.stride else 0
+            crop += more * window.stride
             before.append(start)
             after.append(max(crop, 0))
             extra.append(max(-crop, 0))
+            grown.append(more)
+        x = emit.first(inputs[0], self.channels_last)
+        if any(grown):
+            lead = [0] * (1 + emit.batched)
+            pads = np.array([*lead, *(0 for _ in grown), *lead, *grown], np.int64)
+            x = emit.node("Pad", [x, emit.constant(pads)], mode="constant")
         name = emit.node(
             "ConvTranspose",
-            [emit.first(inputs[0], self.channels_last), *map(emit.weight, self.weights())],
+            [x, *map(emit.weight, self.weights())],
             kernel_shape=[w.kernel for w in self.windows],
             strides=[w.stride for w in self.windows],
             dilations=[w.dilation for w in self.windows],

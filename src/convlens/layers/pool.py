@@ -10,6 +10,7 @@ import numpy as np
 
 from ..axis import Axis, AxisReads, FloatArray, IntArray, Window
 from ..errors import ShapeError
+from .activate import scalar
 from .base import (
     Array,
     Binding,
@@ -28,6 +29,7 @@ from .base import (
     one,
 )
 from .conv import window_notes
+from .lowering import integers, reshape
 from .reading import UNIT, Block, Choice, Reading, Rule, Sum
 from .spatial import (
     check_rank,
@@ -38,6 +40,9 @@ from .spatial import (
     window_derivation,
     window_sizes,
 )
+
+# What the engine starts a maximum from, and so what it gives for a window with no real read.
+LOWEST = float(np.finfo(np.float32).min)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +132,12 @@ def window_reads(
 
 
 def largest(blocks: tuple[Block, ...], padding: int) -> Choice:
-    """The choice of the largest read; among equals the first; NaN wins as in the engine."""
+    """The choice of the largest read; among equals the first, and NaN wins.
+
+    A window without a real read (dilation can do that) holds float32's lowest number.
+    """
+    if not any(len(block) for block in blocks):
+        return Choice(blocks, LOWEST, "padding", {"padding": LOWEST}, padding_reads=padding)
     x = np.concatenate([block.x for block in blocks])
     row = int(np.argmax(x))
     for number, block in enumerate(blocks):
@@ -167,10 +177,10 @@ class MaxPool(Pool):
             pad >= w.dilation * (w.kernel - 1) + 1 or (pad >= w.kernel)
             for pad, w in zip([*before, *after], self.windows * 2, strict=True)
         ):
-            # The engine refuses a pad as large as the kernel: pad with -inf by ourselves.
-            low = emit.constant(np.array(-np.inf, np.float32))
-            pads = emit.constant(np.array([0, 0, *before, 0, 0, *after], np.int64))
-            x = emit.node("Pad", [x, pads, low], mode="constant")
+            # The engine refuses a pad as large as the kernel: pad with the lowest by ourselves.
+            lead = [0] * (1 + emit.batched)
+            pads = integers(emit, [*lead, *before, *lead, *after])
+            x = emit.node("Pad", [x, pads, scalar(emit, LOWEST)], mode="constant")
             before = after = [0] * len(kernel)
         name = emit.node(
             "MaxPool",
@@ -212,7 +222,7 @@ class AveragePool(Pool):
                 count *= int(inside.sum())
             else:
                 count *= int(reads.real.sum())
-        return count
+        return max(count, 1)
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         spatial, _ = split(shapes[0], self.channels_last)
@@ -245,8 +255,9 @@ class AveragePool(Pool):
         if self.count_padding and any([*before, *after]):
             given = [w.pads(axis.n_in) for w, axis in zip(self.windows, binding.axes, strict=True)]
             real_after = [pad for _, pad in given]
-            pads = [0, 0, *before, 0, 0, *real_after]
-            x = emit.node("Pad", [x, emit.constant(np.array(pads, np.int64))], mode="constant")
+            lead = [0] * (1 + emit.batched)
+            pads = [*lead, *before, *lead, *real_after]
+            x = emit.node("Pad", [x, integers(emit, pads)], mode="constant")
             after = [reach - pad for reach, pad in zip(after, real_after, strict=True)]
             before = [0] * len(before)
         name = emit.node(
@@ -319,7 +330,7 @@ class _GlobalPool(Layer):
         name = emit.node(self.operator, [emit.first(inputs[0], self.channels_last)])
         if self.keep:
             return (Value(name, binding.output_shapes[0], moved=self.channels_last),)
-        return (Value(emit.node("Flatten", [name], axis=1), binding.output_shapes[0]),)
+        return (Value(reshape(emit, name, binding.output_shapes[0]), binding.output_shapes[0]),)
 
 
 @dataclass(frozen=True, eq=False)
