@@ -14,8 +14,11 @@ async function bundle(entry) {
     write: false,
     format: "iife",
     target: ["es2022"],
-    jsx: "automatic",
-    jsxImportSource: "preact",
+    jsx: "transform",
+    jsxFactory: "h",
+    jsxFragment: "Fragment",
+    inject: [new URL("jsx.ts", import.meta.url).pathname],
+    tsconfigRaw: "{}",
     legalComments: "none",
     charset: "utf8",
   });

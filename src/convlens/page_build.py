@@ -21,6 +21,7 @@ from .explain.facts import InputFact
 from .explain.graph_layout import draw
 from .explain.number import binding_of, model_origin, tensor_name
 from .explain.summary import RowFact, SummaryFact, cost_working, count_working
+from .explain.wording import note_text
 from .layers.base import Sizes
 from .layers.spatial import axis_names
 from .model import Graph, Step, TensorId
@@ -44,6 +45,7 @@ from .page_schema import (
     Weight,
     WindowRecipe,
 )
+from .page_words import words
 
 Array = NDArray[Any]
 PREVIEW_MAPS = 12
@@ -287,7 +289,7 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         shared_with=row.shared_with,
         knobs=_knobs(step, found.recipe),
         derivations=_derivations(step, row, shapes, shown if own else ""),
-        notes=(),
+        notes=tuple(note_text(note) for note in step.layer.notes(tuple(shapes))),
         left_out=None,
     )
 
@@ -457,5 +459,6 @@ def build(
         start=start_of(builder, layers),
         budget=Budget(total, total, ""),
         recent=recent,
+        words=words(),
     )
     return Built(page, builder.blobs, builder.sizes)

@@ -15,7 +15,7 @@ import types
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from .explain.graph_layout import Drawing
+from .explain.graph_layout import Drawing, Fold, Row
 
 Shape = tuple[int | None, ...]
 
@@ -313,6 +313,7 @@ class Page:
     start: Start
     budget: Budget
     recent: tuple[str, ...]
+    words: dict[str, str]
 
 
 def plain(value: Any) -> Any:
@@ -336,6 +337,8 @@ def _typescript(hint: Any) -> str:
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return hint.__name__
     origin, args = get_origin(hint), get_args(hint)
+    if origin is dict:
+        return f"Readonly<Record<string, {_typescript(args[1])}>>"
     if origin is Literal:
         return " | ".join(f'"{arg}"' for arg in args)
     if origin in (Union, types.UnionType):
@@ -354,8 +357,10 @@ def typescript() -> str:
         "// Written by `python -m convlens.page_schema > web/src/schema.ts`. Change the Python file,",
         "// then run that again; a test compares the two.",
     ]
-    for item in list(globals().values()):
-        if isinstance(item, type) and dataclasses.is_dataclass(item):
+    seen: set[str] = set()
+    for item in (Row, Fold, *globals().copy().values()):
+        if isinstance(item, type) and dataclasses.is_dataclass(item) and item.__name__ not in seen:
+            seen.add(item.__name__)
             lines.append(f"\nexport interface {item.__name__} {{")
             hints = get_type_hints(item)
             lines += [

@@ -4,16 +4,18 @@ import { render } from "preact";
 import { effect } from "@preact/signals";
 import { page } from "./data/store";
 import { go, hovered, place } from "./state";
+import { Inputs } from "./views/Inputs";
 import { Header, Strip } from "./views/Header";
 import { LayerView } from "./views/LayerView";
+import { Network } from "./views/Network";
 import { asked, WordLine } from "./views/Word";
 
 function App() {
   return (
     <>
       <Header />
-      <Strip />
-      <LayerView />
+      {place.value.depth === "network" ? <Network /> : <><Strip /><LayerView /></>}
+      <Inputs />
       <WordLine />
     </>
   );

@@ -1,6 +1,20 @@
 // Written by `python -m convlens.page_schema > web/src/schema.ts`. Change the Python file,
 // then run that again; a test compares the two.
 
+export interface Row {
+  readonly lane: number;
+  readonly passing: readonly number[];
+  readonly joins: readonly number[];
+  readonly begins: boolean;
+}
+
+export interface Fold {
+  readonly first: number;
+  readonly last: number;
+  readonly period: number;
+  readonly times: number;
+}
+
 export interface Drawing {
   readonly lanes: number;
   readonly rows: readonly Row[];
@@ -209,6 +223,7 @@ export interface Page {
   readonly start: Start;
   readonly budget: Budget;
   readonly recent: readonly string[];
+  readonly words: Readonly<Record<string, string>>;
 }
 
 export type Recipe = WindowRecipe | RowRecipe | ScatterRecipe | MergeRecipe | FormulaRecipe | NoRecipe;

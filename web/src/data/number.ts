@@ -7,7 +7,7 @@ import { reads, type Axis } from "../axis";
 import type { FormulaRecipe, Layer, Recipe, WindowRecipe } from "../schema";
 import { ExactSum, fsum } from "../sum";
 import { activate, type Step } from "./activate";
-import { tensor, values, type Values } from "./store";
+import { overrides, tensor, values, type Values } from "./store";
 import { flat, size, strides, unflat } from "./tensor";
 
 /** The terms of one source channel: places start..end of the term arrays. */
@@ -284,7 +284,8 @@ function grouped(out: Draft, product: Float64Array): Group[] {
 }
 
 function engineAt(id: string | null, at: readonly number[]): number | null {
-  if (id === null) return null;
+  // A picture that the page ran itself has no engine to compare with.
+  if (id === null || overrides.value.size) return null;
   const numbers = values(id);
   return ready(numbers) ? numbers[flat(tensor(id).shape, at)] : null;
 }

@@ -102,5 +102,5 @@ export function largestSize(numbers: Float32Array): number {
 }
 
 export function shapeText(shape: readonly (number | null)[]): string {
-  return `(${shape.map((n) => (n === null ? "?" : n)).join(", ")}${shape.length === 1 ? "," : ""})`;
+  return `(${shape.map((n) => (n ?? "None")).join(", ")}${shape.length === 1 ? "," : ""})`;
 }

@@ -4,13 +4,13 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { partialMaps, type Partial } from "../data/partial";
+import { values } from "../data/store";
 import { largestSize } from "../data/tensor";
 import { sharp } from "../draw/atlas";
 import { colours, isDark } from "../draw/colour";
 import { count } from "../decimal";
 import { go, layer, place, reducedMotion } from "../state";
-import { kernelText } from "../words";
-import { Word } from "./Word";
+import { counts, say } from "../words";
 
 /** All partial maps in one picture: a column of tiles per filter, a row per input map. */
 function picture(partial: Partial): HTMLCanvasElement {
@@ -46,7 +46,9 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
   const words = useSignal("");
   const now = layer.value;
   const dark = isDark.value;
-  const partial = useMemo(() => partialMaps(now), [now]);
+  const numbers = values(now.inputs[0]);
+  const weights = now.recipe.form === "window" && now.recipe.weight !== null ? values(now.recipe.weight) : null;
+  const partial = useMemo(() => partialMaps(now), [now, numbers, weights]);
   const image = useMemo(() => partial && picture(partial), [partial, dark]);
   const geometry = useRef({ left: 0, top: 0, tile: 10, tall: 10 });
   useEffect(() => {
@@ -89,9 +91,7 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
   }, [image]);
   const { recipe } = now;
   if (!partial || recipe.form !== "window") return null;
-  const own = recipe.channels_in / recipe.groups;
-  const all = own * recipe.channels_out;
-  const kernel = kernelText(recipe);
+  const { slots } = counts(recipe);
   return (
     <div class="burst">
       <canvas ref={canvas} aria-hidden="true" onMouseMove={(event) => {
@@ -103,24 +103,13 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
           ? `input map ${c} under its slice of filter ${f}` : "";
       }} />
       <div class="burst-words">
-        <p class="huge" data-burst={all}>{count(all)} maps</p>
-        <p>
-          Without the plus, each of {count(recipe.channels_out)} filters leaves {count(own)} maps, one for
-          each input map: {count(own)} × {count(recipe.channels_out)} = {count(all)}.
-        </p>
-        <p>
-          That is another layer: a <Word of="depthwise layer">depthwise layer</Word> of {count(recipe.channels_out / recipe.groups)} filters per map. It has
-          the same {count(all * kernelTaps(now))} weights ({kernel}×{count(own)}×{count(recipe.channels_out)}), and nothing is added up.
-        </p>
+        <p class="huge" data-burst={slots.product}>{count(slots.product)} maps</p>
+        <p>{say("burst.1", slots)}</p>
+        <p>{say("burst.2", slots)}</p>
         <p class="dim">{words.value || (partial.complete ? "one column per filter, one row per input map" : `the first ${count(partial.filters * partial.channels)} of them`)}</p>
       </div>
     </div>
   );
-}
-
-function kernelTaps(now: { recipe: { form: string } }): number {
-  const recipe = now.recipe as { axes?: readonly { kernel: number }[] };
-  return (recipe.axes ?? []).reduce((product, axis) => product * axis.kernel, 1);
 }
 
 /** The switch itself, with what each side means. */

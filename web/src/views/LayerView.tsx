@@ -1,9 +1,10 @@
 // Depth 2 and 3: one layer on one screen, and below it everything else about it.
 
-import { count } from "../decimal";
+import { count, plural } from "../decimal";
 import { layer, place } from "../state";
-import { convAnswer, convTitle, ordinal } from "../words";
-import { page } from "../data/store";
+import { counts, ordinal, say } from "../words";
+import { Details } from "./Details";
+import { SumPanel, WeightUse } from "./SumPanel";
 import { shapeText } from "../data/tensor";
 import { ApartSwitch } from "./Burst";
 import { Live, Stage } from "./Stage";
@@ -13,12 +14,19 @@ import { Word } from "./Word";
 function Title() {
   const now = layer.value;
   const { recipe } = now;
-  const sums = recipe.form === "window" && recipe.combine === "sum";
+  let title = `${shapeText(now.input_shapes[0] ?? [])} becomes ${shapeText(now.output_shape)}`;
+  let answer = now.notes[0] ?? "";
+  if (recipe.form === "window" && recipe.combine === "sum" && recipe.weight) {
+    const { slots, kind } = counts(recipe);
+    const grouped = recipe.groups > 1;
+    title = say(`title.${grouped ? "groups" : kind}`, { ...slots, own: plural(slots.own, "map") });
+    answer = say(`answer.${grouped && kind === "one" ? "depthwise" : kind}`, slots);
+  }
   return (
     <div class="title">
       <p class="which">{ordinal(now.number)} layer <code><bdi>{now.name}</bdi></code> <span class="dim">{now.kind}</span></p>
-      <h1>{sums ? convTitle(recipe) : `${shapeText(now.input_shapes[0] ?? [])} becomes ${shapeText(now.output_shape)}`}</h1>
-      <p class="answer">{sums ? convAnswer(recipe) : now.notes[0] ?? ""}</p>
+      <h1>{title}</h1>
+      <p class="answer">{answer}</p>
     </div>
   );
 }
@@ -38,8 +46,6 @@ export function CountLine() {
 }
 
 export function LayerView() {
-  const now = layer.value;
-  void page;
   return (
     <main class={`layer-view depth-${place.value.depth}`}>
       <div class="screen">
@@ -47,12 +53,16 @@ export function LayerView() {
         <Stage />
         <div class="foot">
           <CountLine />
+          <WeightUse />
           <ApartSwitch />
         </div>
         <Walk />
         <Live />
       </div>
-      {now ? null : null}
+      <div class="below">
+        {place.value.depth === "number" ? <SumPanel /> : null}
+        <Details />
+      </div>
     </main>
   );
 }

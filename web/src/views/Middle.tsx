@@ -1,5 +1,6 @@
 // How one number is made, in the picture that belongs to its layer.
 
+import { say } from "../words";
 import { layer, facts } from "../state";
 import { SumMiddle } from "./SumMiddle";
 import { PoolMiddle } from "./PoolMiddle";
@@ -11,7 +12,7 @@ export function Middle({ narrow, missing }: { narrow: boolean; missing: boolean 
   if (missing && !made) {
     return (
       <div class="middle">
-        <p class="note">{now.left_out ?? "The values of this layer are not in this page: its shapes and counts are."}</p>
+        <p class="note">{now.left_out ?? say("absent")}</p>
       </div>
     );
   }

@@ -5,6 +5,7 @@ import { css, inkOn } from "../draw/colour";
 import { atlas } from "../draw/atlas";
 import { tensor, values } from "../data/store";
 import { count, fixed, minus, placesFor, short } from "../decimal";
+import { say } from "../words";
 import { apart } from "./Ledger";
 
 export function PoolMiddle({ facts }: { facts: NumberFacts }) {
@@ -39,7 +40,7 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
       </p>
       <p class="dim">
         {facts.padding ? `${count(facts.padding)} places of the window lie on padding. ` : ""}
-        {max ? "A pool has no weights: it takes the largest number of its window, map by map." : "A pool has no weights: it takes the mean, map by map."}
+        {say(recipe.combine)}
       </p>
     </div>
   );

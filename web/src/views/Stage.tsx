@@ -1,7 +1,6 @@
 // One layer as one picture: picture, input maps, how the number is made, output maps.
 
 import { useRef } from "preact/hooks";
-import { explain } from "../data/number";
 import { feeds, rectangle, windowsBehind } from "../data/reach";
 import { page, tensor, values } from "../data/store";
 import { atCell, cellAt, mapView, shapeText } from "../data/tensor";
@@ -204,12 +203,11 @@ export function Stage() {
   const unit = narrow ? width : (width - 100) / 1132;
   const inputs = now.inputs.length;
   const missing = now.inputs.some((id) => values(id) === "absent") || values(now.output) === "absent";
-  void explain;
   return (
     <section class={`stage ${narrow ? "narrow" : ""} ${place.value.apart ? "apart" : ""}`} ref={box} aria-label="How this layer makes its numbers">
       <PictureColumn width={narrow ? Math.min(180, width) : 130 * unit} />
       {now.inputs.map((id, source) => (
-        <InputColumn key={id} source={source} width={narrow ? width : (inputs > 1 ? 200 : 180) * unit} height={inputs > 1 ? (height - 40 * (inputs - 1)) / inputs : height} />
+        <InputColumn key={id} source={source} width={narrow ? width : (inputs > 1 ? 200 : 174) * unit} height={inputs > 1 ? (height - 40 * (inputs - 1)) / inputs : height} />
       )).slice(0, 3)}
       <Middle narrow={narrow} missing={missing} />
       <OutputColumn width={narrow ? width : 256 * unit} height={height} />

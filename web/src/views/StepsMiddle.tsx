@@ -6,6 +6,7 @@ import { unflat } from "../data/tensor";
 import { count, fixed, minus, placesFor, printed, short } from "../decimal";
 import { css } from "../draw/colour";
 import { facts, layer } from "../state";
+import { say } from "../words";
 import { activationWord, apart } from "./Ledger";
 import { Bar } from "./SumMiddle";
 
@@ -68,9 +69,7 @@ export function StepsMiddle() {
       <div class="middle steps-middle">
         <p class="caption"><b>{now.kind}</b></p>
         <p class="note">
-          {now.rule === "opaque"
-            ? "Not explained: what this layer computes is unknown to convlens. Its shape and its numbers are the engine's."
-            : "The page shows this layer's maps, shapes and counts. Its numbers are worked out by the command: "}
+          {say(now.rule === "opaque" ? "opaque" : "elsewhere")}{" "}
           {now.rule === "opaque" ? null : <code>convlens explain {page.value.model} {now.name} --at …</code>}
         </p>
       </div>

@@ -1,13 +1,14 @@
 // A word that explains itself: a link to its one line.
 
-import { glossary } from "../words";
+import { say } from "../words";
 import { signal } from "@preact/signals";
 
 /** The word whose line is shown, and where. */
 export const asked = signal<{ word: string; x: number; y: number } | null>(null);
 
 export function Word({ of, children }: { of: string; children?: preact.ComponentChildren }) {
-  if (!glossary[of]) return <>{children ?? of}</>;
+  const line = say(`?${of}`);
+  if (!line) return <>{children ?? of}</>;
   return (
     <button
       type="button"
@@ -30,7 +31,7 @@ export function WordLine() {
   const left = Math.max(12, Math.min(now.x, innerWidth - 332));
   return (
     <div class="word-line" role="status" style={{ left: `${left}px`, top: `${Math.min(now.y + 6, innerHeight - 96)}px` }}>
-      <b>{now.word}</b> {glossary[now.word]}
+      <b>{now.word}</b> {say(`?${now.word}`)}
     </div>
   );
 }

@@ -1,0 +1,110 @@
+"""The page's own sentences: words that explain themselves, and the walkthrough.
+
+They are sent with the facts; `{name}` is a number or a name that the page fills in. What is said
+about a layer itself comes from the catalogue that every surface uses.
+"""
+
+from __future__ import annotations
+
+GLOSSARY: dict[str, str] = {
+    "picture": "The input of the network: a grid of numbers, one per pixel (and per colour).",
+    "map": "One channel of what flows through the network, seen as a picture.",
+    "filter": "One block of weights. It spans all input maps and makes one output map.",
+    "weight": "One learnt number. A filter multiplies each with an input number.",
+    "window": "The patch of input cells that one output number reads.",
+    "sum": "All the products, added up, plus the bias.",
+    "bias": "One learnt number per filter, added to every one of its sums.",
+    "ReLU": "Keeps a number above 0 as it is, and makes every other number 0.",
+    "softmax": "Turns a row of numbers into shares of 1: exp of each, divided by the sum of the exps.",
+    "parameters": "All learnt numbers of a layer: weights and biases.",
+    "MACs": "Multiply-adds: how many products of a learnt weight with a real input there are.",
+    "receptive field": "The patch of the picture that can reach one number of this layer.",
+    "stride": "How many cells the window moves from one output to the next.",
+    "padding": "Cells of nothing (zeros) around a map, so that the window can reach over its edge.",
+    "dilation": "The spacing between the cells that a window reads.",
+    "groups": "Input maps and filters split into parts that do not see each other.",
+    "depthwise layer": "A convolution whose filters read one input map each: nothing is added over maps.",
+    "engine": "ONNX Runtime, the independent program that ran the network; our sums are checked against it.",
+    "bound": "How far float32 rounding can take the engine's number from the exact sum.",
+}
+
+SENTENCES: dict[str, str] = {
+    "title.sum": "{filters} maps, not {maps} × {filters} = {product}",
+    "title.one": "{filters} filters make {filters} maps",
+    "title.groups": "{filters} maps: each filter reads {own}",
+    "answer.sum": (
+        "A filter is not a {kernel} square: it is a {kernel}×{own} block. It covers {reach} at once "
+        "and gives one number. {filters} filters, so {filters} maps."
+    ),
+    "answer.one": (
+        "The picture is one map, so a filter is a {kernel} square. {filters} filters, so {filters} maps."
+    ),
+    "answer.depthwise": (
+        "Each filter is a {kernel} square and reads one map. Nothing is added over maps."
+    ),
+    "walk.1": "The window",
+    "walk.1.sum": (
+        "The {ordinal} layer looks at {maps} maps through a {kernel} window. It sits at the same "
+        "place, {position}, in all {own} of them; in the picture it sees {seen}."
+    ),
+    "walk.1.one": (
+        "The {ordinal} layer looks at its input through a {kernel} window, here at {position}; in the "
+        "picture it sees {seen}."
+    ),
+    "walk.2": "The filter",
+    "walk.2.sum": (
+        "Filter {filter} is one block of {kernel}×{own} = {products} weights: a {kernel} slice for "
+        "each map, every slice different. Each weight is multiplied with the cell under it."
+    ),
+    "walk.2.one": (
+        "Filter {filter} is a {kernel} square of weights: {products} of them, each times the cell "
+        "under it."
+    ),
+    "walk.3": "The sum",
+    "walk.3.sum": (
+        "Map {topMap} adds {top}, the most of all. The {own} slices are ADDED into one number, and "
+        "the bias {bias} joins: {total}. This plus sign is why {own} maps become one."
+    ),
+    "walk.3.one": "The {products} products and the bias {bias} add up to {total}.",
+    "walk.4": "One number",
+    "walk.4.sum": (
+        "{verdict} {value} is one cell of map {filter}. The window moves on, and the same weights are "
+        "used again at every place."
+    ),
+    "walk.4.one": (
+        "{verdict} {value} is one cell of map {filter}. The window moves on, and the same weights are "
+        "used again at every place."
+    ),
+    "walk.5": "{filters}, not {product}",
+    "walk.5.sum": (
+        "Each of {filters} filters does this once: {filters} maps. Before the plus there are "
+        '{own} × {filters} = {product} maps for a moment: choose "keep apart" to see them.'
+    ),
+    "walk.5.one": "Each of {filters} filters makes one map of its own: {filters} maps.",
+    "burst.1": (
+        "Without the plus, each of {filters} filters leaves {own} maps, one for each input map: "
+        "{own} × {filters} = {product}."
+    ),
+    "burst.2": (
+        "That is another layer: a depthwise layer of {per} filters per map. It has the same {weights} "
+        "weights ({kernel}×{own}×{filters}), and nothing is added up."
+    ),
+    "max": "A pool has no weights: it takes the largest number of its window, map by map.",
+    "mean": "A pool has no weights: it takes the mean of its window, map by map.",
+    "opaque": (
+        "Not explained: what this layer computes is unknown to convlens. Its shape and its numbers "
+        "are the engine's."
+    ),
+    "elsewhere": (
+        "The page shows this layer's maps, shapes and counts. Its numbers are worked out by the command:"
+    ),
+    "absent": "The values of this layer are not in this page: its shapes and counts are.",
+    "own": "These numbers were computed by this page: the engine has not run on this picture.",
+    "large": "this network is too large to run in a page: open it with convlens open",
+    "closed": "models and arrays need the command: convlens open",
+}
+
+
+def words() -> dict[str, str]:
+    """Everything the page says, by id; a glossary word's id is `?word`."""
+    return SENTENCES | {f"?{word}": line for word, line in GLOSSARY.items()}

@@ -1,0 +1,105 @@
+// Running a small network in the page itself, on a picture that somebody draws or drops.
+//
+// Sums are float64, stored as float32 after each layer. The engine has not seen such a picture,
+// and the page says so.
+
+import { reads } from "../axis";
+import type { Layer } from "../schema";
+import { activate } from "./activate";
+import { overrides, page, tensor, values, type Values } from "./store";
+import { flat, size, strides, unflat } from "./tensor";
+import { explain } from "./number";
+
+type Held = Map<string, Values>;
+
+function windowPass(layer: Layer, x: Values, out: Values): boolean {
+  const { recipe } = layer;
+  if (recipe.form !== "window" || recipe.axes.length !== 2) return false;
+  const info = tensor(layer.inputs[0]);
+  const made = tensor(layer.pre ?? layer.output);
+  if (info.channel === null || made.channel === null) return false;
+  const weights = recipe.weight === null ? null : values(recipe.weight);
+  const bias = recipe.bias === null ? null : values(recipe.bias);
+  if (weights === "absent" || bias === "absent") return false;
+  const steps = strides(info.shape);
+  const [rowStep, columnStep] = steps.filter((_, n) => n !== info.channel);
+  const outSteps = strides(made.shape);
+  const [outRow, outColumn] = outSteps.filter((_, n) => n !== made.channel);
+  const [rows, columns] = recipe.axes.map((axis) => Array.from({ length: axis.n_out }, (_, o) => reads(axis, o)));
+  const [high, wide] = recipe.axes.map((axis) => axis.kernel);
+  const perGroup = recipe.channels_in / recipe.groups;
+  for (let f = 0; f < recipe.channels_out; f++) {
+    const first = Math.floor(f / (recipe.channels_out / recipe.groups)) * perGroup;
+    rows.forEach((rowReads, y) => columns.forEach((columnReads, x_) => {
+      let total = bias ? bias[f] : 0;
+      let best = -Infinity;
+      let real = 0;
+      for (let c = 0; c < perGroup; c++) {
+        const plane = (first + c) * steps[info.channel as number];
+        const base = (f * perGroup + c) * high * wide;
+        for (const r of rowReads) {
+          if (!r.real) continue;
+          for (const q of columnReads) {
+            if (!q.real) continue;
+            const v = x[plane + r.i * rowStep + q.i * columnStep];
+            real++;
+            if (weights) total += v * weights[base + r.k * wide + q.k];
+            else if (v > best) best = v;
+            if (!weights) total += v * r.c * q.c;
+          }
+        }
+      }
+      const all = recipe.divisor === "all" ? rowReads.length * columnReads.length : real;
+      out[y * outRow + x_ * outColumn + f * outSteps[made.channel as number]] =
+        recipe.combine === "max" ? best : recipe.combine === "mean" ? total / all : total;
+    }));
+  }
+  return true;
+}
+
+function rowPass(layer: Layer, x: Values, out: Values): boolean {
+  const { recipe } = layer;
+  if (recipe.form !== "row") return false;
+  const weights = values(recipe.weight);
+  const bias = recipe.bias === null ? null : values(recipe.bias);
+  if (!(weights instanceof Float32Array) || bias === "absent") return false;
+  const n = tensor(layer.inputs[0]).shape.at(-1) as number;
+  const units = out.length / (x.length / n);
+  for (let place = 0; place < out.length; place++) {
+    const u = place % units;
+    const start = Math.floor(place / units) * n;
+    let total = bias ? bias[u] : 0;
+    for (let i = 0; i < n; i++) total += x[start + i] * weights[u * n + i];
+    out[place] = total;
+  }
+  return true;
+}
+
+/** The network on `picture`; its numbers go before the page's own until `overrides` is emptied. */
+export function forward(picture: Values): void {
+  const now = page.value;
+  const held: Held = new Map([[now.input, picture]]);
+  overrides.value = held;
+  for (const layer of now.layers) {
+    const target = tensor(layer.pre ?? layer.output);
+    const out = new Float32Array(size(target.shape));
+    const x = held.get(layer.inputs[0]);
+    if (!x) continue;
+    if (layer.recipe.form === "scatter" && layer.recipe.how === "reshape") out.set(x);
+    else if (!windowPass(layer, x, out) && !rowPass(layer, x, out)) {
+      // Merges, borders and formulas, number by number, by the same code that explains them.
+      const plain = { ...layer, activation: null };
+      for (let place = 0; place < out.length; place++) out[place] = explain(plain, unflat(target.shape, place))?.value ?? NaN;
+    }
+    held.set(target.id, out);
+    if (layer.pre && layer.activation) {
+      const after = new Float32Array(out.length);
+      for (let place = 0; place < out.length; place++) {
+        const at = unflat(target.shape, place);
+        after[place] = activate(layer.activation, target.shape, out, at, flat(target.shape, at))?.value ?? NaN;
+      }
+      held.set(layer.output, after);
+    }
+  }
+  overrides.value = new Map(held);
+}

@@ -1,0 +1,232 @@
+// Depth 1: every layer in its row, lanes for what runs beside it, with its real maps.
+//
+// Rows are of one height and only those in sight are in the document, so that ten thousand layers
+// scroll as ten do.
+
+import { computed, signal } from "@preact/signals";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { page, tensor } from "../data/store";
+import { mapView, shapeText } from "../data/tensor";
+import { count, short } from "../decimal";
+import { sharp } from "../draw/atlas";
+import { css, isDark, styleColour } from "../draw/colour";
+import type { Layer } from "../schema";
+import { address, go, place } from "../state";
+import { ratioOf } from "./Stage";
+import { Maps } from "./Maps";
+import { Word } from "./Word";
+
+const tall = 62;
+const laneStep = 18;
+const search = signal("");
+const sortBy = signal<"order" | "params" | "macs" | "memory" | "mean">("order");
+const opened = signal<ReadonlySet<number>>(new Set());
+
+const measures = {
+  params: (layer: Layer) => layer.params,
+  macs: (layer: Layer) => layer.macs ?? 0,
+  memory: (layer: Layer) => layer.memory ?? 0,
+  mean: (layer: Layer) => layer.mean_activation ?? 0,
+};
+
+interface Entry {
+  readonly layer: number;
+  /** Index of a fold whose rows are hidden behind this entry; -1 for a plain row. */
+  readonly fold: number;
+}
+
+const entries = computed<readonly Entry[]>(() => {
+  const { layers, graph } = page.value;
+  const word = search.value.trim().toLowerCase();
+  if (word || sortBy.value !== "order") {
+    const found = layers.map((_, n) => n).filter((n) => `${layers[n].name} ${layers[n].kind}`.toLowerCase().includes(word));
+    if (sortBy.value !== "order") {
+      const measure = measures[sortBy.value];
+      found.sort((a, b) => measure(layers[b]) - measure(layers[a]) || a - b);
+    }
+    return found.map((layer) => ({ layer, fold: -1 }));
+  }
+  const list: Entry[] = [];
+  for (let n = 0; n < layers.length; n++) {
+    const fold = graph.folds.findIndex((item) => item.first === n);
+    if (fold >= 0 && !opened.value.has(fold)) {
+      list.push({ layer: n, fold });
+      n = graph.folds[fold].last;
+    } else list.push({ layer: n, fold: -1 });
+  }
+  return list;
+});
+
+function Lanes({ n, layer, lanes }: { n: number; layer: Layer | null; lanes: number }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const dark = isDark.value;
+  useEffect(() => {
+    if (!canvas.current) return;
+    const row = page.value.graph.rows[n];
+    const context = sharp(canvas.current, lanes * laneStep + 8, tall);
+    const x = (lane: number) => 12 + Math.min(lane, lanes - 1) * laneStep;
+    context.lineWidth = 1.5;
+    context.strokeStyle = styleColour("--soft");
+    const draw = (from: number, top: number, to: number, bottom: number) => {
+      context.beginPath();
+      context.moveTo(from, top);
+      context.bezierCurveTo(from, (top + bottom) / 2, to, (top + bottom) / 2, to, bottom);
+      context.stroke();
+    };
+    for (const lane of row.passing) draw(x(lane), 0, x(lane), tall);
+    for (const lane of row.joins) draw(x(lane), 0, x(row.lane), tall / 2);
+    if (row.begins) draw(x(row.lane), tall / 2, x(row.lane), tall);
+    context.beginPath();
+    context.arc(x(row.lane), tall / 2, 5, 0, 7);
+    context.fillStyle = styleColour(layer?.params ? "--weight" : "--mark");
+    context.fill();
+  }, [n, dark, lanes, layer]);
+  return <canvas ref={canvas} aria-hidden="true" style={{ width: `${lanes * laneStep + 8}px`, height: `${tall}px` }} />;
+}
+
+function Amount({ value, largest, text }: { value: number; largest: number; text: string }) {
+  return (
+    <span class="amount num" role="cell">
+      {text}
+      <i aria-hidden="true" style={{ width: `${largest > 0 ? (100 * value) / largest : 0}%` }} />
+    </span>
+  );
+}
+
+function Thumbs({ layer }: { layer: Layer }) {
+  const info = tensor(layer.output);
+  const view = mapView(info);
+  const flat = view.height * view.width === 1 || info.channel === null;
+  const shown = flat ? 1 : Math.min(view.channels, 8);
+  const ratio = ratioOf(info);
+  const tile = flat ? 180 : Math.min(40, 44 / ratio);
+  if (flat && view.height > 1) return <span class="thumbs" />;
+  return (
+    <span class="thumbs" aria-hidden="true">
+      {flat
+        ? <Maps id={layer.output} tile={tile} columns={1} most={1} gap={2} class="stripe" label="" />
+        : <Maps id={layer.output} tile={tile} columns={shown} most={shown} gap={2} label="" />}
+      {view.channels > shown && !flat ? <small class="dim">+{count(view.channels - shown)}</small> : null}
+    </span>
+  );
+}
+
+/** What a layer's amounts are drawn against. */
+const largest = computed(() => {
+  const { layers } = page.value;
+  const top = (measure: (layer: Layer) => number) => layers.reduce((most, layer) => Math.max(most, measure(layer)), 0);
+  return { params: top(measures.params), macs: top(measures.macs), memory: top(measures.memory), mean: top(measures.mean) };
+});
+
+function fieldText(layer: Layer): string {
+  if (!layer.field) return "";
+  return layer.field.map((axis) => `${axis.size}`).join("×");
+}
+
+function LayerRow({ entry, lanes, top }: { entry: Entry; lanes: number; top: number }) {
+  const { layers, graph } = page.value;
+  const layer = layers[entry.layer];
+  const fold = entry.fold < 0 ? null : graph.folds[entry.fold];
+  const ordered = sortBy.value === "order" && !search.value;
+  const kernel = layer.weights[0];
+  const tint = sortBy.value === "order" ? undefined : css(0.55 * (measures[sortBy.value](layer) / (largest.value[sortBy.value] || 1)), 1);
+  if (fold) {
+    return (
+      <div class="net-row fold" role="row" style={{ top: `${top}px`, height: `${tall}px` }}>
+        <span role="cell">{ordered ? <Lanes n={entry.layer} layer={null} lanes={lanes} /> : null}</span>
+        <span role="cell" class="fold-words">
+          <button type="button" onClick={() => (opened.value = new Set([...opened.value, entry.fold]))}>
+            the {fold.period === 1 ? "layer" : `${fold.period} layers`} above {fold.period === 1 ? "repeats" : "repeat"}: ×{fold.times} in all. Show {count(fold.last - fold.first + 1)} rows
+          </button>
+        </span>
+      </div>
+    );
+  }
+  return (
+    <div class="net-row" role="row" style={{ top: `${top}px`, height: `${tall}px`, background: tint }}>
+      <span role="cell">{ordered ? <Lanes n={entry.layer} layer={layer} lanes={lanes} /> : null}</span>
+      <span role="cell" class="net-name">
+        <a href={address({ ...place.value, layer: entry.layer, depth: "layer", at: null })}
+          onClick={(event) => { event.preventDefault(); go({ layer: entry.layer, depth: "layer" }); }}>
+          <bdi>{layer.name}</bdi>
+        </a>
+        <small class="dim">{layer.number} · {layer.kind}{layer.shared_with ? ` · shares the weights of ${layer.shared_with}` : ""}</small>
+      </span>
+      <span role="cell"><Thumbs layer={layer} /></span>
+      <span role="cell" class="num net-shape">{shapeText(layer.output_shape)}<small class="dim">{tensor(layer.output).axes.join(", ")}</small></span>
+      <span role="cell" class="num net-weights">{kernel ? shapeText(kernel.shape) : ""}{layer.weights.length > 1 ? <small class="dim">+ {layer.weights.slice(1).map((weight) => count(weight.count)).join(" + ")}</small> : null}</span>
+      <Amount value={layer.params} largest={largest.value.params} text={count(layer.params)} />
+      <Amount value={layer.macs ?? 0} largest={largest.value.macs} text={layer.macs === null ? "unknown" : count(layer.macs)} />
+      <span role="cell" class="num">{fieldText(layer)}</span>
+      {sortBy.value === "memory" || sortBy.value === "mean" ? (
+        <span role="cell" class="num">{sortBy.value === "memory" ? `${count((layer.memory ?? 0) / 1000)} kB` : layer.mean_activation === null ? "" : short(layer.mean_activation, 3)}</span>
+      ) : null}
+    </div>
+  );
+}
+
+export function Network() {
+  const box = useRef<HTMLDivElement>(null);
+  const [range, setRange] = useState<[number, number]>([0, 16]);
+  const list = entries.value;
+  const now = page.value;
+  const lanes = Math.min(now.graph.lanes, 8);
+  useEffect(() => {
+    const measure = () => {
+      const top = box.current?.getBoundingClientRect().top ?? 0;
+      const first = Math.max(0, Math.floor(-top / tall) - 4);
+      setRange([first, first + Math.ceil(innerHeight / tall) + 10]);
+    };
+    measure();
+    addEventListener("scroll", measure, { passive: true });
+    addEventListener("resize", measure);
+    return () => {
+      removeEventListener("scroll", measure);
+      removeEventListener("resize", measure);
+    };
+  }, [list]);
+  useEffect(() => {
+    const here = list.findIndex((entry) => entry.layer === place.peek().layer);
+    if (here > 8) scrollTo({ top: here * tall - 120 });
+  }, []);
+  const { totals } = now;
+  return (
+    <main class="network">
+      <div class="title net-title">
+        <p class="which dim">the whole network</p>
+        <h1><bdi>{now.model}</bdi>: {count(now.layers.length)} layers</h1>
+        <p class="answer">
+          {count(totals.params)} <Word of="parameters">parameters</Word>, {totals.macs === null ? "" : <>{count(totals.macs)} <Word of="MACs">MACs</Word> for one picture. </>}
+          {now.budget.words}
+        </p>
+      </div>
+      <div class="net-tools">
+        <label>Search <input type="search" value={search.value} onInput={(event) => (search.value = event.currentTarget.value)} /></label>
+        <label>Sort and colour by <select value={sortBy.value} onChange={(event) => (sortBy.value = event.currentTarget.value as typeof sortBy.value)}>
+          <option value="order">order in the network</option>
+          <option value="params">parameters</option>
+          <option value="macs">MACs</option>
+          <option value="memory">memory of its maps</option>
+          <option value="mean">mean activation</option>
+        </select></label>
+        <span class="dim" role="status">{list.length === now.layers.length ? "" : `${count(list.length)} rows`}</span>
+      </div>
+      <div class="net-scroll">
+      <div role="table" aria-label="Layers" aria-rowcount={list.length} style={{ "--lanes": `${lanes * laneStep + 12}px` }}>
+        <div class="net-row net-head dim" role="row">
+          {["", "layer", "maps", "output shape", "weights"].map((word) => <span key={word} role="columnheader">{word}</span>)}
+          <span role="columnheader"><Word of="parameters">parameters</Word></span>
+          <span role="columnheader"><Word of="MACs">MACs</Word></span>
+          <span role="columnheader"><Word of="receptive field">sees</Word></span>
+          {sortBy.value === "memory" || sortBy.value === "mean" ? <span role="columnheader">{sortBy.value}</span> : null}
+        </div>
+        <div ref={box} role="rowgroup" class="net-body" style={{ height: `${list.length * tall}px` }}>
+          {list.slice(...range).map((entry, n) => (
+            <LayerRow key={entry.layer} entry={entry} lanes={lanes} top={(range[0] + n) * tall} />
+          ))}
+        </div>
+      </div>
+      </div>
+    </main>
+  );
+}

@@ -1,0 +1,113 @@
+// Depth 3: one number, term by term. A slider adds the terms one by one; nothing plays by itself.
+
+import { signal } from "@preact/signals";
+import { tensor } from "../data/store";
+import { size, unflat } from "../data/tensor";
+import { count, fixed, minus, placesFor, printed, short } from "../decimal";
+import type { NumberFacts } from "../data/number";
+import { facts, hoveredInput, hoveredWeight, pinned } from "../state";
+import { fsum } from "../sum";
+import { uses } from "../axis";
+import { lines } from "./SumMiddle";
+import { activationWord, apart } from "./Ledger";
+
+const added = signal<number | null>(null);
+const mostRows = 400;
+
+function weightPlace(facts: NumberFacts, n: number): string {
+  const { recipe } = facts.layer;
+  if (facts.weight[n] < 0) return "";
+  if (recipe.form === "row") return `[${facts.input[n]}, ${facts.at[facts.at.length - 1]}]`;
+  if (recipe.form !== "window") return "";
+  const kernel = recipe.axes.map((axis) => axis.kernel);
+  return `(${unflat(kernel, facts.weight[n] % size(kernel)).join(", ")})`;
+}
+
+/** The terms in reading order with their running total: what the slider walks through. */
+function Walker({ made }: { made: NumberFacts }) {
+  const terms = made.product.length;
+  const upTo = Math.min(terms, added.value ?? terms);
+  const sum = fsum(made.product.subarray(0, upTo));
+  const n = upTo - 1;
+  const places = placesFor([made.pre, ...made.product], 6);
+  return (
+    <div class="walker">
+      <label>
+        <span>add the terms one by one</span>
+        <input type="range" min={0} max={terms} value={upTo} aria-valuetext={`${upTo} of ${terms} terms, running total ${fixed(sum, places)}`}
+          onInput={(event) => (added.value = Number(event.currentTarget.value))} />
+      </label>
+      <p class="num">
+        {n < 0 ? "nothing yet" : <>
+          <span class="dim">{count(upTo)}.</span> {minus(short(made.x[n], 5))} × {minus(short(made.w[n], 5))} = {minus(fixed(made.product[n], places))}
+        </>}
+        <b> running total <output data-running={sum}>{minus(fixed(sum, places))}</output></b>
+      </p>
+    </div>
+  );
+}
+
+function GroupTerms({ made, group }: { made: NumberFacts; group: NumberFacts["groups"][number] }) {
+  const products = [...made.product.subarray(group.start, group.end)].slice(0, mostRows);
+  const places = placesFor([...products, group.sum], 6);
+  const print = printed(products, group.end - group.start > mostRows ? fsum(products) : group.sum, places);
+  const shape = tensor(made.layer.inputs[0]).shape;
+  return (
+    <table class="terms-table">
+      <thead><tr><th>input cell</th><th>weight</th><th>input</th><th>×</th><th>weight</th><th>product</th></tr></thead>
+      <tbody>
+        {products.map((_, i) => {
+          const n = group.start + i;
+          return (
+            <tr key={n} onMouseEnter={() => (hoveredInput.value = { source: 0, at: unflat(shape, made.input[n]) })} onMouseLeave={() => (hoveredInput.value = null)}>
+              <td class="dim">[{unflat(shape, made.input[n]).join(", ")}]</td><td class="dim">{weightPlace(made, n)}</td>
+              <td>{minus(short(made.x[n], 6))}</td><td>×</td><td>{minus(short(made.w[n], 6))}</td><td>{minus(print.lines[i])}</td>
+            </tr>
+          );
+        })}
+        {print.rounding ? <tr><td colSpan={5}>rounding</td><td>{minus(print.rounding)}</td></tr> : null}
+        <tr class="sum-row"><td colSpan={5}>adds</td><td>{minus(print.total)}</td></tr>
+      </tbody>
+    </table>
+  );
+}
+
+/** How often the weight under the cursor is used: the pairs of the relation, from its end. */
+export function WeightUse() {
+  const made = facts.value;
+  const at = hoveredWeight.value;
+  if (!made || !at || made.layer.recipe.form !== "window") return null;
+  const { axes } = made.layer.recipe;
+  const places = at.slice(1).slice(-axes.length);
+  const times = axes.reduce((product, axis, n) => product * uses(axis, places[n] ?? 0), 1);
+  return <p class="note" data-uses={times}>weight ({places.join(", ")}) of the slice for map {at[0]}: used {count(times)} times, once at every place where it meets the map</p>;
+}
+
+export function SumPanel() {
+  const made = facts.value;
+  if (!made || made.rule !== "sum" || !made.product.length) return null;
+  const { sorted } = lines(made, 8);
+  const name = made.layer.activation ? activationWord(made.layer.activation.name) : "";
+  const noun = tensor(made.layer.inputs[0]).channel === null ? "number" : "map";
+  const few = made.groups.length === made.product.length;
+  return (
+    <section class="panel" aria-label="The sum, term by term" id="sum">
+      <h2>The sum behind <code>{made.layer.name}[{made.at.join(", ")}]</code></h2>
+      <p>
+        {count(made.product.length)} products{made.bias === null ? "" : " and a bias"}{made.padding ? `; ${count(made.padding)} places of the window lie on padding and add nothing` : ""}.
+        {" "}Ours {minus(made.pre.toPrecision(12))}
+        {made.enginePre ?? made.engine ? <>, the engine's {minus((made.enginePre ?? made.engine ?? 0).toPrecision(9))}: {apart(made.pre, made.enginePre ?? made.engine ?? 0)}, bound {short(made.bound ?? 0, 3)}</> : null}
+        {name ? `; ${name} gives ${minus(made.value.toPrecision(9))}` : ""}.
+      </p>
+      <Walker made={made} key={pinned.value?.join()} />
+      <div class="groups">
+        {few ? <GroupTerms made={made} group={{ channel: 0, start: 0, end: made.product.length, sum: fsum(made.product) }} /> : sorted.slice(0, 64).map((group, n) => (
+          <details key={group.channel} open={n < 2}>
+            <summary>{noun} {group.channel} adds <b class="num">{minus(fixed(group.sum, placesFor([group.sum, made.pre], 6)))}</b></summary>
+            <GroupTerms made={made} group={group} />
+          </details>
+        ))}
+      </div>
+    </section>
+  );
+}
