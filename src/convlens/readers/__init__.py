@@ -25,9 +25,9 @@ _FILES = {
     "hdf5": "keras.file",
     "json": "keras.file",
     "onnx": "onnx",
-    "torch": "torch_files",
-    "pickle": "torch_files",
-    "safetensors": "torch_files",
+    "torch": "torch.files",
+    "pickle": "torch.files",
+    "safetensors": "torch.files",
     "python": "source",
 }
 
@@ -36,8 +36,8 @@ _FILES = {
 _LIVE = (
     ("keras", "Model", "keras.live"),
     ("tf_keras", "Model", "keras.live"),
-    ("torch.nn", "Module", "torch_module"),
-    ("torch.export", "ExportedProgram", "torch_module"),
+    ("torch.nn", "Module", "torch.module"),
+    ("torch.export", "ExportedProgram", "torch.module"),
     ("onnx", "ModelProto", "onnx"),
 )
 

@@ -1,0 +1,240 @@
+"""ATen operators that sum, pool and normalise: what each means as a layer.
+
+Argument names are those of ATen's schemas (native_functions.yaml).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...axis import TransposedWindow, Window
+from ...layers.activate import Identity
+from ...layers.adaptive import AdaptiveAveragePool, AdaptiveMaxPool
+from ...layers.conv import Conv, ConvTranspose
+from ...layers.dense import Dense
+from ...layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
+from ...layers.matmul import MatMul
+from ...layers.normalize import BatchNorm
+from ...layers.pool import AveragePool, GlobalAveragePool, MaxPool
+from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from .site import Made, NotOurs, Site
+
+OPERATORS: dict[str, Callable[[Site], Made]] = {}
+KERNEL = {1: ("position",), 2: ("row", "column"), 3: ("depth", "row", "column")}
+
+
+def operator(*names: str) -> Callable[[Callable[[Site], Made]], Callable[[Site], Made]]:
+    """Enter a function in the table under these operator names (without overload)."""
+
+    def enter(function: Callable[[Site], Made]) -> Callable[[Site], Made]:
+        OPERATORS.update(dict.fromkeys(names, function))
+        return function
+
+    return enter
+
+
+@operator("conv1d", "conv2d", "conv3d", "convolution")
+def _conv(site: Site) -> Made:
+    x = site.data("input")
+    rank = len(site.sample(x)) - 1
+    if site.get("transposed", False):
+        return _transposed(site)
+    kernel = site.weight("weight", ("out", "in", *KERNEL.get(rank, ())))
+    sizes = kernel.shape[2:]
+    strides = site.numbers("stride", rank, 1)
+    dilations = site.numbers("dilation", rank, 1)
+    padding = site.get("padding", 0)
+    if isinstance(padding, str):
+        pads = [_same(k, d) if padding == "same" else (0, 0)
+                for k, d in zip(sizes, dilations, strict=True)]  # fmt: skip
+    else:
+        pads = [(p, p) for p in site.numbers("padding", rank, 0)]
+    windows = tuple(map(Window, sizes, strides, dilations, pads))
+    bias = site.maybe("bias", ("out",))
+    layer = Conv(kernel, bias, windows, site.get("groups", 1), channels_last=False)
+    return Made(layer, (x,))
+
+
+def _same(kernel: int, dilation: int) -> tuple[int, int]:
+    """PyTorch's `same` (stride 1): dilation*(kernel-1) cells, the odd one after."""
+    total = dilation * (kernel - 1)
+    return total // 2, total - total // 2
+
+
+@operator("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def _transposed(site: Site) -> Made:
+    x = site.data("input")
+    rank = len(site.sample(x)) - 1
+    kernel = site.weight("weight", ("in", "out", *KERNEL.get(rank, ())))
+    windows = tuple(
+        TransposedWindow(k, s, d, (p, p), more)
+        for k, s, d, p, more in zip(
+            kernel.shape[2:],
+            site.numbers("stride", rank, 1),
+            site.numbers("dilation", rank, 1),
+            site.numbers("padding", rank, 0),
+            site.numbers("output_padding", rank, 0),
+            strict=True,
+        )
+    )
+    bias = site.maybe("bias", ("out",))
+    layer = ConvTranspose(kernel, bias, windows, site.get("groups", 1), channels_last=False)
+    return Made(layer, (x,))
+
+
+@operator("linear")
+def _linear(site: Site) -> Made:
+    kernel = site.weight("weight", ("out", "in"))
+    return Made(Dense(kernel, site.maybe("bias", ("out",))), (site.data("input"),))
+
+
+@operator("matmul", "bmm", "mm")
+def _matmul(site: Site) -> Made:
+    other = "other" if site.given("other") else "mat2"
+    reads = (site.data("self"), site.data(other))
+    return Made(MatMul(), reads)
+
+
+def _windows(site: Site, x: str, dilated: bool) -> tuple[Window, ...]:
+    rank = len(site.sample(x)) - 1
+    kernel = site.numbers("kernel_size", rank)
+    stride = site.get("stride", ()) or kernel
+    strides = (stride,) * rank if isinstance(stride, int) else tuple(stride)
+    strides = strides * rank if len(strides) == 1 else strides
+    dilations = site.numbers("dilation", rank, 1) if dilated else (1,) * rank
+    pads = [(p, p) for p in site.numbers("padding", rank, 0)]
+    ceil = bool(site.get("ceil_mode", False))
+    return tuple(map(Window, kernel, strides, dilations, pads, [ceil] * rank))
+
+
+@operator(
+    "max_pool1d", "max_pool2d", "max_pool3d",
+    "max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices",
+)  # fmt: skip
+def _max_pool(site: Site) -> Made:
+    x = site.data("self")
+    return Made(MaxPool(_windows(site, x, dilated=True), channels_last=False), (x,))
+
+
+@operator("avg_pool1d", "avg_pool2d", "avg_pool3d")
+def _avg_pool(site: Site) -> Made:
+    x = site.data("self")
+    if site.given("divisor_override"):
+        raise NotOurs("its divisor is overridden")
+    counts = bool(site.get("count_include_pad", True))
+    return Made(AveragePool(_windows(site, x, dilated=False), False, counts), (x,))
+
+
+@operator("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+          "_adaptive_avg_pool2d", "_adaptive_avg_pool3d")  # fmt: skip
+def _adaptive_average(site: Site) -> Made:
+    x = site.data("self")
+    sizes = site.numbers("output_size", len(site.sample(x)) - 1)
+    if all(size == 1 for size in sizes):
+        return Made(GlobalAveragePool(channels_last=False, keep=True), (x,))
+    return Made(AdaptiveAveragePool(sizes, channels_last=False), (x,))
+
+
+@operator("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
+def _adaptive_max(site: Site) -> Made:
+    x = site.data("self")
+    sizes = site.numbers("output_size", len(site.sample(x)) - 1)
+    return Made(AdaptiveMaxPool(sizes, channels_last=False), (x,))
+
+
+@operator("batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
+def _batch_norm(site: Site) -> Made:
+    x = site.data("input")
+    if site.get("training", False):
+        raise NotOurs("it normalises by the batch, as in training")
+    layer = BatchNorm(
+        site.maybe("weight", ("channel",)),
+        site.maybe("bias", ("channel",)),
+        site.weight("running_mean", ("channel",), trainable=False),
+        site.weight("running_var", ("channel",), trainable=False),
+        float(site.get("eps", 1e-5)),
+        axis=0,
+    )
+    return Made(layer, (x,))
+
+
+@operator("layer_norm", "native_layer_norm")
+def _layer_norm(site: Site) -> Made:
+    x = site.data("input")
+    count = len(site.get("normalized_shape"))
+    if count > len(site.sample(x)):
+        raise NotOurs("it works across the batch axis")
+    names = tuple(f"axis {n}" for n in range(count))
+    axes = tuple(range(-count, 0))
+    weights = site.maybe("weight", names), site.maybe("bias", names)
+    return Made(LayerNorm(*weights, axes, float(site.get("eps", 1e-5))), (x,))
+
+
+@operator("rms_norm")
+def _rms_norm(site: Site) -> Made:
+    x = site.data("input")
+    count = len(site.get("normalized_shape"))
+    names = tuple(f"axis {n}" for n in range(count))
+    axes = tuple(range(-count, 0))
+    epsilon = float(site.get("eps", 2.0**-23))
+    return Made(RMSNorm(site.maybe("weight", names), axes, epsilon), (x,))
+
+
+@operator("group_norm", "native_group_norm")
+def _group_norm(site: Site) -> Made:
+    x = site.data("input")
+    groups = site.get("num_groups", site.get("group"))
+    weights = site.maybe("weight", ("channel",)), site.maybe("bias", ("channel",))
+    return Made(GroupNorm(*weights, groups, False, float(site.get("eps", 1e-5))), (x,))
+
+
+@operator("instance_norm")
+def _instance_norm(site: Site) -> Made:
+    x = site.data("input")
+    if not site.get("use_input_stats", True):
+        return _batch_norm(site)
+    channels = site.sample(x)[0]
+    if channels is None:
+        raise NotOurs("the number of its channels is not known")
+    weights = site.maybe("weight", ("channel",)), site.maybe("bias", ("channel",))
+    return Made(GroupNorm(*weights, channels, False, float(site.get("eps", 1e-5))), (x,))
+
+
+def _reduce(site: Site, layer: Any) -> Made:
+    x = site.data("self", "input")
+    axes = site.axes(site.get("dim"), x)
+    return Made(layer(axes, bool(site.get("keepdim", False))), (x,))
+
+
+@operator("mean")
+def _mean(site: Site) -> Made:
+    x = site.data("self")
+    axes = site.axes(site.get("dim"), x)
+    keep = bool(site.get("keepdim", False))
+    if len(axes) > 1 and axes == tuple(range(1, len(site.sample(x)))):
+        return Made(GlobalAveragePool(channels_last=False, keep=keep), (x,))
+    return Made(ReduceMean(axes, keep), (x,))
+
+
+@operator("sum")
+def _sum(site: Site) -> Made:
+    return _reduce(site, ReduceSum)
+
+
+@operator("amax", "max")
+def _largest(site: Site) -> Made:
+    return _reduce(site, ReduceMax)
+
+
+@operator("amin", "min")
+def _smallest(site: Site) -> Made:
+    return _reduce(site, ReduceMin)
+
+
+@operator("dropout", "dropout_", "alpha_dropout", "feature_dropout", "feature_alpha_dropout",
+          "native_dropout")  # fmt: skip
+def _dropout(site: Site) -> Made:
+    if site.get("train", False):
+        raise NotOurs("it drops numbers, as in training")
+    return Made(Identity("dropout.identity"), (site.data("input", "self"),))

@@ -1,0 +1,187 @@
+"""ATen operators that move, join, cut, pad and resize numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...layers.activate import Identity
+from ...layers.base import Shape
+from ...layers.join import Concatenate
+from ...layers.pad import Pad
+from ...layers.rearrange import Expand, Flatten, Permute, Reshape
+from ...layers.resize import Linear, Nearest, Scale
+from ...layers.select import Slice, Split, Take
+from ...layers.shuffle import PixelShuffle, PixelUnshuffle
+from .operators import operator
+from .nodes import Ref
+from .site import Made, NotOurs, Site
+
+
+def _reshaped(site: Site, x: str) -> Made:
+    """The same numbers in the shape that was recorded; Flatten where that is one axis."""
+    target = site.made_sample()
+    before = site.sample(x)
+    if target == before:
+        return Made(Identity(), (x,))
+    if len(target) == 1 and len(before) > 1:
+        return Made(Flatten(), (x,))
+    return Made(Reshape(target), (x,))
+
+
+@operator("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze",
+          "view_copy", "_reshape_copy")  # fmt: skip
+def _reshape(site: Site) -> Made:
+    return _reshaped(site, site.data("self"))
+
+
+@operator("permute")
+def _permute(site: Site) -> Made:
+    x = site.data("self")
+    order = [number % (len(site.sample(x)) + 1) for number in site.get("dims")]
+    if order[0] != 0:
+        raise NotOurs("it moves the batch axis")
+    return Made(Permute(tuple(number - 1 for number in order[1:])), (x,))
+
+
+@operator("transpose", "swapaxes", "t", "mT", "numpy_T")
+def _transpose(site: Site) -> Made:
+    x = site.data("self")
+    order = list(range(len(site.sample(x))))
+    one, two = site.axis(site.get("dim0", -2), x), site.axis(site.get("dim1", -1), x)
+    order[one], order[two] = order[two], order[one]
+    return Made(Permute(tuple(order)), (x,))
+
+
+@operator("channel_shuffle", "native_channel_shuffle")
+def _channel_shuffle(site: Site) -> Made:
+    raise NotOurs("it mixes channels in one step")
+
+
+@operator("cat", "concat")
+def _concatenate(site: Site) -> Made:
+    parts = [part for part in site.get("tensors") if isinstance(part, Ref)]
+    names = [site.checked(part.name) for part in parts]
+    return Made(Concatenate(site.axis(site.get("dim", 0), names[0])), tuple(names))
+
+
+def _split(site: Site, sizes: list[int], axis: int, x: str) -> Made:
+    return Made(Split(axis, tuple(sizes)), (x,), outputs=len(sizes))
+
+
+@operator("chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split")
+def _cut(site: Site) -> Made:
+    x = site.data("self")
+    axis = site.axis(site.get("dim", 0), x)
+    shapes = [site.state.program.shapes[name] for name in site.node.outputs]
+    sizes = [shape[axis + 1] for shape in shapes]
+    if any(size is None for size in sizes):
+        raise NotOurs("the sizes of its parts are not known")
+    return _split(site, [int(size) for size in sizes if size is not None], axis, x)
+
+
+@operator("slice", "narrow")
+def _slice(site: Site) -> Made:
+    x = site.data("self")
+    dim = site.get("dim", 0) % (len(site.sample(x)) + 1)
+    start, end, step = site.get("start", 0), site.get("end"), site.get("step", 1)
+    if site.given("length"):
+        end = start + site.get("length")
+    if end is not None and end >= 2**31:
+        end = None
+    if dim == 0 and not start and end is None and step == 1:
+        return Made(Identity(), (x,))
+    axis = site.axis(dim, x)
+    cuts: list[tuple[int | None, int | None, int]] = [(None, None, 1)] * len(site.sample(x))
+    cuts[axis] = (start, end, step)
+    return Made(Slice(tuple(cuts)), (x,))
+
+
+@operator("select")
+def _select(site: Site) -> Made:
+    x = site.data("self")
+    axis = site.axis(site.get("dim", 0), x)
+    size = site.sample(x)[axis]
+    index = site.get("index", 0)
+    if size is None:
+        raise NotOurs("the size of its axis is not known")
+    return Made(Take(axis, (index % size,), keep=False), (x,))
+
+
+@operator("expand", "expand_as")
+def _expand(site: Site) -> Made:
+    return Made(Expand(site.made_sample()), (site.data("self"),))
+
+
+def _pads(numbers: list[int], rank: int) -> tuple[tuple[int, int], ...]:
+    """PyTorch lists pads from the last axis back; ours go by axis."""
+    pairs: list[tuple[int, int]] = [(0, 0)] * rank
+    for place in range(len(numbers) // 2):
+        if place >= rank:
+            raise NotOurs("it pads the batch axis")
+        pairs[rank - 1 - place] = (numbers[2 * place], numbers[2 * place + 1])
+    return tuple(pairs)
+
+
+MODES: dict[str, Any] = {
+    "constant": "constant",
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+}
+
+
+@operator("pad", "constant_pad_nd")
+def _pad(site: Site) -> Made:
+    x = site.data("self")
+    mode = MODES[site.get("mode", "constant")]
+    pairs = _pads(list(site.get("pad")), len(site.sample(x)))
+    return Made(Pad(pairs, mode, float(site.get("value", 0.0))), (x,))
+
+
+@operator("reflection_pad1d", "reflection_pad2d", "reflection_pad3d")
+def _reflect(site: Site) -> Made:
+    x = site.data("self")
+    return Made(Pad(_pads(list(site.get("padding")), len(site.sample(x))), "reflect"), (x,))
+
+
+@operator("replication_pad1d", "replication_pad2d", "replication_pad3d")
+def _replicate(site: Site) -> Made:
+    x = site.data("self")
+    return Made(Pad(_pads(list(site.get("padding")), len(site.sample(x))), "edge"), (x,))
+
+
+def _scales(site: Site, before: Shape) -> tuple[Scale, ...]:
+    """Sizes as recorded; the factor that was given decides the coordinates."""
+    after = site.made_sample()
+    factors = site.get("scale_factors") or [None] * (len(before) - 1)
+    for place, word in enumerate(("scales_d", "scales_h", "scales_w")[-(len(before) - 1) :]):
+        if site.given(word):
+            factors[place] = site.get(word)
+    return tuple(
+        Scale(size, factor) for size, factor in zip(after[1:], factors, strict=True)
+    )
+
+
+@operator("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
+def _nearest(site: Site) -> Made:
+    x = site.data("input", "self")
+    return Made(Nearest(_scales(site, site.sample(x)), channels_last=False), (x,))
+
+
+@operator("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d")
+def _linear(site: Site) -> Made:
+    x = site.data("input", "self")
+    corners = bool(site.get("align_corners", False))
+    scales = _scales(site, site.sample(x))
+    layer = Linear(scales, False, "align_corners" if corners else "half_pixel")
+    return Made(layer, (x,))
+
+
+@operator("pixel_shuffle")
+def _pixel_shuffle(site: Site) -> Made:
+    return Made(PixelShuffle(site.get("upscale_factor")), (site.data("self"),))
+
+
+@operator("pixel_unshuffle")
+def _pixel_unshuffle(site: Site) -> Made:
+    return Made(PixelUnshuffle(site.get("downscale_factor")), (site.data("self"),))
