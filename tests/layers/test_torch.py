@@ -1,0 +1,265 @@
+"""Random layers against PyTorch: the second judge, for volume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import convlens.layers as layers
+from convlens.axis import TransposedWindow, Window
+from convlens.layers.base import Layer
+from convlens.layers.resize import Scale
+from tests.layers.families import Rng, normal, some, upto, weight
+from tests.layers.support import Array, places, run
+from tests.oracles import oracle
+
+torch = oracle("torch")
+F = torch.nn.functional
+Judge = Any
+
+
+def tensor(array: Array) -> Any:
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def same(layer: Layer, x: Array, judged: Any, channels_last: bool, seed: int = 0) -> None:
+    """The engine and our explanation against PyTorch's numbers for the same maps.
+
+    PyTorch takes channels first; ours may be channels last. Both may be off by the bound.
+    """
+    want = judged.detach().numpy()[0]
+    mine = np.moveaxis(x, 0, -1) if channels_last else x
+    mine = np.ascontiguousarray(mine)
+    want = np.moveaxis(want, 0, -1) if channels_last and want.ndim > 1 else want
+    (shape,) = layer.output_shapes((mine.shape,))
+    assert shape == want.shape, f"{shape} is not PyTorch's {want.shape}: {layer}"
+    binding = layer.bind((mine.shape,))
+    (engine,) = run(layer, mine)
+    for at in places(shape, np.random.default_rng(seed)):
+        reading = layer.explain(binding, at, (mine,))
+        theirs, ours = float(want[at]), reading.value
+        if theirs == -np.inf and reading.constants.get("padding", 0) < -1e38:
+            continue  # a window with no real read: PyTorch says -inf, the engine its lowest
+        assert abs(theirs - ours) <= 2 * reading.tolerance, f"{layer} at {at}: {theirs} {ours}"
+        assert abs(float(engine[at]) - theirs) <= 2 * reading.tolerance
+
+
+def conv(rng: Rng) -> tuple[Layer, Array, Any, bool]:
+    rank, groups, last = upto(rng, 1, 3), some(rng, 1, 1, 2, 3), bool(rng.integers(2))
+    spatial = tuple(upto(rng, 1, (16, 9, 5)[rank - 1]) for _ in range(rank))
+    k = tuple(upto(rng, 1, 4) for _ in range(rank))
+    d = tuple(some(rng, 1, 1, 2) for _ in range(rank))
+    s = tuple(upto(rng, 1, 4) for _ in range(rank))
+    if some(rng, True, False, False):
+        s, pads, word = (1,) * rank, None, "same"
+    else:
+        low = [max(0, -((n - a * (b - 1) - 1) // 2)) for n, b, a in zip(spatial, k, d, strict=True)]
+        pads, word = tuple(n + upto(rng, 0, 2) for n in low), None
+    c, f = groups * upto(rng, 1, 3), groups * upto(rng, 1, 3)
+    w, b = normal(rng, f, c // groups, *k), some(rng, None, normal(rng, f))
+    x = normal(rng, c, *spatial)
+    call = (F.conv1d, F.conv2d, F.conv3d)[rank - 1]
+    judged = call(
+        tensor(x)[None], tensor(w), None if b is None else tensor(b), s, word or pads, d, groups
+    )
+    spelled = [word] * rank if pads is None else [(n, n) for n in pads]
+    windows = tuple(Window(*numbers) for numbers in zip(k, s, d, spelled, strict=True))
+    bias = None if b is None else weight(b, "bias")
+    return layers.Conv(weight(w), bias, windows, groups, last), x, judged, last
+
+
+def transposed(rng: Rng) -> tuple[Layer, Array, Any, bool]:
+    rank, groups, last = upto(rng, 1, 3), some(rng, 1, 1, 2), bool(rng.integers(2))
+    spatial = tuple(upto(rng, 1, 4) for _ in range(rank))
+    k = tuple(upto(rng, 1, 4) for _ in range(rank))
+    d = tuple(some(rng, 1, 1, 2) for _ in range(rank))
+    s = tuple(upto(rng, 1, 4) for _ in range(rank))
+    extra = tuple(upto(rng, 0, max(a, b) - 1) for a, b in zip(s, d, strict=True))
+    full = [
+        a * (n - 1) + e * (b - 1) + 1 + o
+        for n, a, b, e, o in zip(spatial, s, k, d, extra, strict=True)
+    ]
+    pads = tuple(upto(rng, 0, min(2, (n - 1) // 2)) for n in full)
+    c, per = groups * upto(rng, 1, 3), upto(rng, 1, 3)
+    w, b = normal(rng, c, per, *k), some(rng, None, normal(rng, groups * per))
+    x = normal(rng, c, *spatial)
+    call = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
+    judged = call(
+        tensor(x)[None], tensor(w), None if b is None else tensor(b), s, pads, extra, groups, d
+    )
+    windows = tuple(
+        TransposedWindow(kk, ss, dd, (p, p), o)
+        for kk, ss, dd, p, o in zip(k, s, d, pads, extra, strict=True)
+    )
+    bias = None if b is None else weight(b, "bias")
+    return layers.ConvTranspose(weight(w), bias, windows, groups, last), x, judged, last
+
+
+def pool(rng: Rng) -> tuple[Layer, Array, Any, bool]:
+    rank, last, ceil = upto(rng, 1, 3), bool(rng.integers(2)), bool(rng.integers(2))
+    k = tuple(upto(rng, 1, 4) for _ in range(rank))
+    p = tuple(upto(rng, 0, n // 2) for n in k)
+    s = tuple(upto(rng, 1, 4) for _ in range(rank))
+    average = bool(rng.integers(2))
+    d = tuple(1 if average else some(rng, 1, 1, 2) for _ in range(rank))
+    # (PyTorch's 3-D average refuses a kernel larger than the map without its padding.)
+    spatial = tuple(
+        max(1, a * (b - 1) + 1 - (0 if rank == 3 else 2 * c)) + upto(rng, 0, 5)
+        for a, b, c in zip(d, k, p, strict=True)
+    )
+    x = normal(rng, 2, *spatial)
+    pads = [(n, n) for n in p]
+    windows = tuple(Window(*w, ceil) for w in zip(k, s, d, pads, strict=True))
+    if average:
+        counts = bool(rng.integers(2))
+        call = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[rank - 1]
+        judged = call(tensor(x)[None], k, s, p, ceil, counts)
+        return layers.AveragePool(windows, last, counts), x, judged, last
+    call = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[rank - 1]
+    judged = call(tensor(x)[None], k, s, p, d, ceil)
+    return layers.MaxPool(windows, last), x, judged, last
+
+
+def adaptive(rng: Rng) -> tuple[Layer, Array, Any, bool]:
+    rank, last = upto(rng, 1, 3), bool(rng.integers(2))
+    spatial = tuple(upto(rng, 1, 9) for _ in range(rank))
+    x, sizes = normal(rng, 2, *spatial), tuple(upto(rng, 1, 9) for _ in spatial)
+    if rng.integers(2):
+        call = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[rank - 1]
+        layer: Layer = layers.AdaptiveAveragePool(sizes, last)
+    else:
+        call = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)[rank - 1]
+        layer = layers.AdaptiveMaxPool(sizes, last)
+    return layer, x, call(tensor(x)[None], sizes if rank > 1 else sizes[0]), last
+
+
+def resize(rng: Rng) -> tuple[Layer, Array, Any, bool]:
+    mode = some(rng, "nearest", "nearest-exact", "linear", "cubic")
+    rank, last = (2 if mode == "cubic" else upto(rng, 1, 3)), bool(rng.integers(2))
+    spatial = tuple(upto(rng, 1, 7) for _ in range(rank))
+    x = normal(rng, 2, *spatial)
+    size = tuple(upto(rng, 1, 12) for _ in spatial)
+    factor = some(rng, None, 2.0, 1.5, 3.0)
+    scales = tuple(Scale(factor=factor) if factor else Scale(size=n) for n in size)
+    more: dict[str, Any] = {"scale_factor": factor} if factor else {"size": size}
+    if mode.startswith("nearest"):
+        judged = F.interpolate(tensor(x)[None], mode=mode, **more)
+        ways = ("asymmetric", "floor") if mode == "nearest" else ("half_pixel", "round_prefer_ceil")
+        return layers.Nearest(scales, last, *ways), x, judged, last
+    corners = bool(rng.integers(2))
+    word = "bicubic" if mode == "cubic" else ("linear", "bilinear", "trilinear")[rank - 1]
+    judged = F.interpolate(tensor(x)[None], mode=word, align_corners=corners, **more)
+    kind = layers.Cubic if mode == "cubic" else layers.Linear
+    return kind(scales, last, "align_corners" if corners else "half_pixel"), x, judged, last
+
+
+def pad(rng: Rng) -> tuple[Layer, Array, Any, bool]:
+    rank = upto(rng, 1, 3)
+    spatial = tuple(upto(rng, 2, 6) for _ in range(rank))
+    x = normal(rng, 2, *spatial)
+    mode = some(rng, "constant", "reflect", "replicate", "circular")
+    pads = tuple((upto(rng, 0, n - 1), upto(rng, 0, n - 1)) for n in spatial)
+    flat = [n for pair in reversed(pads) for n in pair]
+    value = 0.5 if mode == "constant" else None
+    judged = F.pad(tensor(x)[None], flat, mode, value)
+    ours = {"replicate": "edge", "circular": "wrap"}.get(mode, mode)
+    return layers.Pad(((0, 0), *pads), ours, 0.5), x, judged, False
+
+
+def norm(rng: Rng) -> tuple[Layer, Array, Any, bool]:
+    groups = upto(rng, 1, 3)
+    c, spatial = groups * upto(rng, 1, 3), tuple(upto(rng, 1, 5) for _ in range(upto(rng, 1, 3)))
+    last = bool(rng.integers(2))
+    x = normal(rng, c, *spatial) + np.float32(some(rng, 0, 50))
+    gamma, beta = normal(rng, c), normal(rng, c)
+    g, b = weight(gamma, "gamma"), weight(beta, "beta")
+    kind = some(rng, "group", "layer", "rms", "batch", "lrn", "unit")
+    t = tensor(x)[None]
+    if kind == "group":
+        judged = F.group_norm(t, groups, tensor(gamma), tensor(beta), 1e-5)
+        return layers.GroupNorm(g, b, groups, last, 1e-5), x, judged, last
+    if kind in ("layer", "rms"):
+        row = (spatial[-1],)
+        gamma, beta = normal(rng, *row), normal(rng, *row)
+        g, b = weight(gamma, "gamma"), weight(beta, "beta")
+        if kind == "rms":
+            judged = F.rms_norm(t, row, tensor(gamma), 1e-6)
+            return layers.RMSNorm(g, (-1,), 1e-6), x, judged, False
+        judged = F.layer_norm(t, row, tensor(gamma), tensor(beta), 1e-5)
+        return layers.LayerNorm(g, b, (-1,), 1e-5), x, judged, False
+    if kind == "batch":
+        mean, spread = normal(rng, c), np.abs(normal(rng, c))
+        judged = F.batch_norm(t, tensor(mean), tensor(spread), tensor(gamma), tensor(beta))
+        m, v = weight(mean, "mean"), weight(spread, "variance")
+        return layers.BatchNorm(g, b, m, v, 1e-5, -1 if last else 0), x, judged, last
+    if kind == "lrn":
+        size = upto(rng, 1, 5)
+        judged = F.local_response_norm(t, size, 0.3, 0.75, 1.5)
+        return layers.LRN(size, 0.3, 0.75, 1.5, last, size // 2), x, judged, last
+    return layers.UnitNorm((-1,)), x, F.normalize(t, dim=-1), False
+
+
+def shuffle(rng: Rng) -> tuple[Layer, Array, Any, bool]:
+    factor, last = upto(rng, 1, 3), bool(rng.integers(2))
+    if rng.integers(2):
+        x = normal(rng, 2 * factor**2, 3, 2)
+        return layers.PixelShuffle(factor, last), x, F.pixel_shuffle(tensor(x)[None], factor), last
+    x = normal(rng, 2, 3 * factor, 2 * factor)
+    judged = F.pixel_unshuffle(tensor(x)[None], factor)
+    return layers.PixelUnshuffle(factor, last), x, judged, last
+
+
+KINDS = (conv, transposed, pool, adaptive, resize, pad, norm, shuffle)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_random_layers_are_what_pytorch_computes(kind: Any) -> None:
+    for seed in range(120):
+        layer, x, judged, last = kind(np.random.default_rng([seed, 5]))
+        same(layer, x, judged, last, seed)
+
+
+ACTIVATIONS: dict[str, tuple[Layer, Any]] = {
+    "CELU": (layers.Celu(0.7), torch.nn.CELU(0.7)),
+    "ELU": (layers.Elu(1.3), torch.nn.ELU(1.3)),
+    "GELU": (layers.Gelu(), torch.nn.GELU()),
+    "GELU tanh": (layers.GeluTanh(), torch.nn.GELU("tanh")),
+    "GLU": (layers.Glu(-1), torch.nn.GLU(-1)),
+    "Hardshrink": (layers.HardShrink(0.4), torch.nn.Hardshrink(0.4)),
+    "Hardsigmoid": (layers.HardSigmoid(), torch.nn.Hardsigmoid()),
+    "Hardswish": (layers.HardSilu(), torch.nn.Hardswish()),
+    "Hardtanh": (layers.Clip(-1.0, 1.5), torch.nn.Hardtanh(-1.0, 1.5)),
+    "LeakyReLU": (layers.LeakyRelu(0.01), torch.nn.LeakyReLU(0.01)),
+    "LogSigmoid": (layers.LogSigmoid(), torch.nn.LogSigmoid()),
+    "LogSoftmax": (layers.LogSoftmax(-1), torch.nn.LogSoftmax(-1)),
+    "Mish": (layers.Mish(), torch.nn.Mish()),
+    "PReLU": (layers.PRelu(weight(np.full(1, 0.25), "alpha")), torch.nn.PReLU()),
+    "ReLU": (layers.Clip(), torch.nn.ReLU()),
+    "ReLU6": (layers.Clip(0.0, 6.0), torch.nn.ReLU6()),
+    "RReLU": (layers.LeakyRelu((1 / 8 + 1 / 3) / 2), torch.nn.RReLU()),
+    "SELU": (layers.Selu(), torch.nn.SELU()),
+    "Sigmoid": (layers.Sigmoid(), torch.nn.Sigmoid()),
+    "SiLU": (layers.Silu(), torch.nn.SiLU()),
+    "Softmax": (layers.Softmax(-1), torch.nn.Softmax(-1)),
+    "Softmax2d": (layers.Softmax(0), torch.nn.Softmax2d()),
+    "Softmin": (layers.Softmin(-1), torch.nn.Softmin(-1)),
+    "Softplus": (layers.Softplus(2.0), torch.nn.Softplus(2.0)),
+    "Softshrink": (layers.SoftShrink(0.4), torch.nn.Softshrink(0.4)),
+    "Softsign": (layers.Softsign(), torch.nn.Softsign()),
+    "Tanh": (layers.Tanh(), torch.nn.Tanh()),
+    "Tanhshrink": (layers.TanhShrink(), torch.nn.Tanhshrink()),
+    "Threshold": (layers.Threshold(0.2, -4.0), torch.nn.Threshold(0.2, -4.0)),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_of_torch_at_inference(name: str) -> None:
+    layer, module = ACTIVATIONS[name]
+    for seed in range(5):
+        x = normal(np.random.default_rng(seed), 4, 6, 8, scale=(0.3, 1, 4, 20, 1)[seed])
+        with torch.no_grad():
+            judged = module.eval()(tensor(x)[None])
+        same(layer, x, judged, False, seed)
