@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("stopped")
         return STOPPED
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         # Python would complain again when it flushes stdout at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
@@ -35,6 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _failed(error)
     return code
+
+
+class ReaderGone(Exception):
+    """Whoever read our output has gone. (click turns a BrokenPipeError into a success.)"""
+
+
+def emit(text: str) -> None:
+    """Facts, on stdout."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise ReaderGone from None
 
 
 def say(text: str) -> None:

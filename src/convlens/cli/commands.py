@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from . import NO, say
+from . import emit, say
 from .words import open_model, parse_at, parse_inputs, split_model_layer
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 SIX_LINES = """\
 convlens shows how each layer of a network turns its input into its output.
   convlens demo                  one question answered, from start to end
-  convlens open                  hover any number of a trained network, in the browser
-  convlens summary MODEL         your own .keras, .h5, .onnx: every shape, weight and cost
-  convlens explain MODEL LAYER   a layer; with --at 5,7,12 one number of it as its sum
+  convlens open                  hover any number of a trained network
+  convlens summary MODEL         your own .keras, .h5, .onnx: all shapes, weights
+  convlens explain MODEL LAYER   a layer; with --at 5,7,12 one number as its sum
   convlens --help                all commands"""
 
 
@@ -40,7 +40,7 @@ class _Group(click.Group):
             ctx.fail(
                 f"`{args[0]}` is no command, no file and no built-in network. "
                 + (
-                    near_miss(args[0], list(self.commands))
+                    near_miss(args[0], list(self.commands)).capitalize()
                     or f"Commands: {', '.join(self.commands)}."
                 )
             )
@@ -60,7 +60,7 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
         from .. import __version__
 
-        click.echo(f"convlens {__version__}")
+        emit(f"convlens {__version__}")
         ctx.exit()
 
 
@@ -85,7 +85,7 @@ def convlens(ctx: click.Context) -> None:
     digits-untrained. Without MODEL it is digits, trained on real handwritten digits.
     """
     if ctx.invoked_subcommand is None:
-        click.echo(SIX_LINES)
+        emit(SIX_LINES)
 
 
 def _running(command: Command) -> Command:
@@ -116,7 +116,7 @@ def _run(model: Model, inputs: tuple[str, ...], resize: bool, crop: bool) -> Run
 
 
 def _print_json(facts: dict[str, Any]) -> None:
-    click.echo(json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False))
+    emit(json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 @convlens.command()
@@ -152,7 +152,7 @@ def summary(
         return
     from ..render.summary import summary_text
 
-    click.echo(summary_text(facts, style=style))
+    emit(summary_text(facts, style=style))
 
 
 @convlens.command()
@@ -217,9 +217,9 @@ def explain(
     elif as_numpy:
         from ..render.numpy_code import numpy_text
 
-        click.echo(numpy_text(found.facts))
+        emit(numpy_text(found.facts))
     else:
-        click.echo(str(found))
+        emit(str(found))
 
 
 @convlens.command("open")
@@ -328,7 +328,4 @@ def demo(digit: str | None, as_json: bool) -> None:
     if as_json:
         _print_json(facts.to_dict())
     else:
-        click.echo(story_text(facts))
-
-
-__all__ = ["NO", "convlens"]
+        emit(story_text(facts))

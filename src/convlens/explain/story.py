@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..layers.base import Shape
+from ..layers.base import Sizes
 from ..layers.reading import Sum
 from ..model import Call
 from .apart import ApartFact, keep_apart
@@ -26,8 +26,8 @@ class LayerLine:
 
     name: str
     kind: str
-    input_shape: Shape
-    output_shape: Shape
+    input_shape: Sizes
+    output_shape: Sizes
     weights: tuple[tuple[str, tuple[int, ...]], ...]
     params: int
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 from ..explain.story import StoryFact
 
-SHOWN_MAPS = 3
-MOST_DECIMALS = 17
+SHOWN_MAPS = (3, 2, 1)
+LEAST_DECIMALS, MOST_DECIMALS = 5, 17
 
 
 def story_text(fact: StoryFact) -> str:
@@ -23,13 +24,12 @@ def story_text(fact: StoryFact) -> str:
     return "\n\n".join(sections)
 
 
-def closing_decimals(parts: list[float], total: float, least: int = 5) -> int:
-    """The fewest decimals, at least `least`, at which the rounded parts add up to the total."""
+def closing_decimals(parts: list[float], total: float, least: int = LEAST_DECIMALS) -> int | None:
+    """The fewest decimals from `least` on at which the rounded parts add up to the total."""
     for places in range(least, MOST_DECIMALS + 1):
-        rounded = [round(Decimal(part), places) for part in parts]
-        if sum(rounded) == round(Decimal(total), places):
+        if sum(round(Decimal(part), places) for part in parts) == round(Decimal(total), places):
             return places
-    return least
+    return None
 
 
 def answer(fact: StoryFact) -> str:
@@ -54,12 +54,12 @@ def answer(fact: StoryFact) -> str:
             f"column {column} (the layer's strongest; rows, columns and maps count from 0):",
             *_sum_lines(fact),
             "",
-            f"And the {fact.apart.maps:,}? Each filter has {maps} partial maps, one per map it reads: "
-            f"{filters}*{maps}.",
-            f"The layer adds the {maps} of each filter up, and its bias. {filters} maps are left.",
+            f"And the {fact.apart.maps:,}? Each filter has {maps} partial maps, one for each map it "
+            f"reads;",
+            f"the layer adds them up at once, with a bias. {filters} maps are left.",
             f"Weights: {'*'.join(map(str, fact.kernel))} = {fact.apart.weights:,}, plus "
             f"{fact.apart.bias} biases = {second.params:,}. The picture's size",
-            f"({first.input_shape[0]}x{first.input_shape[1]}) is not in it: a bigger picture has the "
+            f"is not in it: a {2 * first.input_shape[0]}x{2 * first.input_shape[1]} picture has the "
             f"same {second.params:,}.",
         ]
     )
@@ -78,18 +78,21 @@ def _table(fact: StoryFact) -> list[str]:
 
 
 def _sum_lines(fact: StoryFact) -> list[str]:
-    """The partial sums, largest first, the rest as one row; they add up as printed."""
-    parts = fact.partial_sums()
+    """The partial sums, largest first, the rest as one row.
+
+    As many maps are shown, and as many decimals, as it takes for the printed lines to add up.
+    """
     number = fact.number
-    shown, rest = parts[:SHOWN_MAPS], parts[SHOWN_MAPS:]
-    rows = [(f"map {channel:>2}", count, value) for channel, value, count in shown]
-    if rest:
-        more = float(sum(Decimal(value) for _, value, _ in rest))
-        rows.append((f"{len(rest)} other maps", sum(count for *_, count in rest), more))
-    bias = number.bias
-    total = number.pre_activation or 0.0
-    values = [value for *_, value in rows] + ([bias] if bias is not None else [])
-    places = closing_decimals(values, total)
+    bias, total = number.bias, number.pre_activation or 0.0
+    end = [] if bias is None else [bias]
+    tries = []
+    for shown in SHOWN_MAPS:
+        rows = _rows(fact.partial_sums(), shown)
+        places = closing_decimals([value for *_, value in rows] + end, total)
+        if places is not None:
+            tries.append((places, -shown, rows))
+    places, _, rows = min(tries)
+    values = [value for *_, value in rows] + end
     width = max(len(_fixed(value, places)) for value in [*values, total])
     lines = [
         f"  {label:<16}{count:>4} products   {_fixed(value, places):>{width}}"
@@ -104,6 +107,16 @@ def _sum_lines(fact: StoryFact) -> list[str]:
     engine = _fixed(number.engine_value, places)
     lines.append(f"  {checked:<32} {engine:>{width}}   ({_apart_by(number.difference)})")
     return lines
+
+
+def _rows(parts: list[tuple[int, float, int]], shown: int) -> list[tuple[str, int, float]]:
+    """(label, products, sum) of the largest `shown` partial sums, and of the rest together."""
+    rows = [(f"map {channel:>2}", count, value) for channel, value, count in parts[:shown]]
+    rest = parts[shown:]
+    if rest:
+        value = math.fsum(value for _, value, _ in rest)
+        rows.append((f"{len(rest)} other maps", sum(count for *_, count in rest), value))
+    return rows
 
 
 def _apart_by(difference: float) -> str:
