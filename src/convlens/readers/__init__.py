@@ -36,8 +36,8 @@ _FILES = {
 _LIVE = (
     ("keras", "Model", "keras.live"),
     ("tf_keras", "Model", "keras.live"),
-    ("torch.nn", "Module", "torch.live"),
-    ("torch.export", "ExportedProgram", "torch.live"),
+    ("torch.nn", "Module", "torch.module"),
+    ("torch.export", "ExportedProgram", "torch.module"),
     ("onnx", "ModelProto", "onnx"),
 )
 

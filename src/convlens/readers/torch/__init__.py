@@ -1,1 +1,1 @@
-"""PyTorch: live modules and exported programs as graphs, files of weights as lists. No unpickling."""
+"""PyTorch: live modules and exported programs as graphs, files of weights as lists."""

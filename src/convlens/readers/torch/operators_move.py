@@ -1,252 +1,187 @@
-"""ATen's operators that move, cut, join, pad and resize."""
+"""ATen operators that move, join, cut, pad and resize numbers."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...layers.activate import Identity
-from ...layers.base import Layer
-from ...layers.base import Shape as Sample
+from ...layers.base import Shape
 from ...layers.join import Concatenate
 from ...layers.pad import Pad
 from ...layers.rearrange import Expand, Flatten, Permute, Reshape
-from ...layers.resize import Cubic, Linear, Nearest, Scale
+from ...layers.resize import Linear, Nearest, Scale
 from ...layers.select import Slice, Split, Take
 from ...layers.shuffle import PixelShuffle, PixelUnshuffle
-from ..maps import turned
-from .program import Ref, Shape
-from .spot import Made, NotOurs, Spot, builds
-
-FAR = 2**62
+from .operators import operator
+from .nodes import Ref
+from .site import Made, NotOurs, Site
 
 
-# --- shape ------------------------------------------------------------------------------------
+def _reshaped(site: Site, x: str) -> Made:
+    """The same numbers in the shape that was recorded; Flatten where that is one axis."""
+    target = site.made_sample()
+    before = site.sample(x)
+    if target == before:
+        return Made(Identity(), (x,))
+    if len(target) == 1 and len(before) > 1:
+        return Made(Flatten(), (x,))
+    return Made(Reshape(target), (x,))
 
 
-@builds("view", "reshape", "flatten", "_unsafe_view", "unflatten", "squeeze", "unsqueeze")
-@builds("ravel", "view_copy", "squeeze_copy", "unsqueeze_copy")
-def _reshape(s: Spot) -> Made:
-    before, after = s.full(), s.made().shape
-    batched = _keeps_batch(s, before, after)
-    if batched != s.batched() and s.state.batch != 1:
-        raise NotOurs("it joins or splits the batch axis")
-    target: Sample = tuple(size if isinstance(size, int) else None for size in after)
-    target = target[1:] if batched else target
-    own = s.sample()
-    same = target == own
-    layout = s.layout() if same or (own and target and own[0] == target[0]) else None
-    layout = layout if len(target) > 1 else None
-    if same:
-        return s.of(Identity(), batched=batched)
-    if batched and s.batched() and len(target) == 1 and len(own) > 1:
-        return s.of(Flatten(), batched=True, channels_last=None)
-    return s.of(Reshape(target), batched=batched, channels_last=layout)
+@operator("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze",
+          "view_copy", "_reshape_copy")  # fmt: skip
+def _reshape(site: Site) -> Made:
+    return _reshaped(site, site.data("self"))
 
 
-def _keeps_batch(s: Spot, before: Shape, after: Shape) -> bool:
-    """Whether the first axis of the result is the batch."""
-    batch = s.state.batch
-    if not after or batch is None or after[0] != batch:
-        return False
-    if s.batched():
-        return isinstance(batch, str) or batch != 1 or len(after) > 1
-    return batch == 1 and len(after) > 2
-
-
-@builds("permute", "transpose", "t", "swapaxes", "permute_copy", "transpose_copy")
-def _permute(s: Spot) -> Made:
-    rank = len(s.full())
-    order = list(range(rank))
-    if s.op.word == "permute":
-        order = [int(n) % rank for n in s.arg(1, "dims")]
-    elif s.op.word == "t":
-        order.reverse()
-    else:
-        a, b = int(s.arg(1, "dim0")) % rank, int(s.arg(2, "dim1")) % rank
-        order[a], order[b] = order[b], order[a]
-    if not s.batched():
-        return s.of(Permute(tuple(order)), channels_last=None)
+@operator("permute")
+def _permute(site: Site) -> Made:
+    x = site.data("self")
+    order = [number % (len(site.sample(x)) + 1) for number in site.get("dims")]
     if order[0] != 0:
         raise NotOurs("it moves the batch axis")
-    inner = tuple(n - 1 for n in order[1:])
-    return s.of(Permute(inner), channels_last=turned(s.layout(), inner))
+    return Made(Permute(tuple(number - 1 for number in order[1:])), (x,))
 
 
-@builds("expand", "expand_as", "broadcast_to")
-def _expand(s: Spot) -> Made:
-    after = s.made().shape
-    target: Sample = tuple(size if isinstance(size, int) else None for size in after)
-    if s.batched():
-        if len(after) != len(s.full()) or after[0] != s.full()[0]:
-            raise NotOurs("it repeats the batch axis")
-        target = target[1:]
-    return s.of(Identity() if target == s.sample() else Expand(target))
+@operator("transpose", "swapaxes", "t", "mT", "numpy_T")
+def _transpose(site: Site) -> Made:
+    x = site.data("self")
+    order = list(range(len(site.sample(x))))
+    one, two = site.axis(site.get("dim0", -2), x), site.axis(site.get("dim1", -1), x)
+    order[one], order[two] = order[two], order[one]
+    return Made(Permute(tuple(order)), (x,))
 
 
-@builds("contiguous", "clone", "alias", "detach", "to", "_to_copy", "type_as", "lift_fresh_copy")
-@builds("float", "identity")
-def _same(s: Spot) -> Made:
-    if not s.made().dtype.startswith(("float", "bfloat")):
-        raise NotOurs("it changes the type of the numbers")
-    return s.of(Identity())
+@operator("channel_shuffle", "native_channel_shuffle")
+def _channel_shuffle(site: Site) -> Made:
+    raise NotOurs("it mixes channels in one step")
 
 
-@builds("pixel_shuffle")
-def _pixel_shuffle(s: Spot) -> Made:
-    s.need_batch()
-    return s.of(PixelShuffle(int(s.arg(1, "upscale_factor")), False, "crd"), channels_last=False)
+@operator("cat", "concat")
+def _concatenate(site: Site) -> Made:
+    parts = [part for part in site.get("tensors") if isinstance(part, Ref)]
+    names = [site.checked(part.name) for part in parts]
+    return Made(Concatenate(site.axis(site.get("dim", 0), names[0])), tuple(names))
 
 
-@builds("pixel_unshuffle")
-def _pixel_unshuffle(s: Spot) -> Made:
-    s.need_batch()
-    layer = PixelUnshuffle(int(s.arg(1, "downscale_factor")), False, "crd")
-    return s.of(layer, channels_last=False)
+def _split(site: Site, sizes: list[int], axis: int, x: str) -> Made:
+    return Made(Split(axis, tuple(sizes)), (x,), outputs=len(sizes))
 
 
-@builds("channel_shuffle")
-def _channel_shuffle(s: Spot) -> Made:
-    s.need_batch()
-    groups, maps = int(s.arg(1, "groups")), s.sample()[0]
-    if maps is None or groups < 1 or maps % groups:
-        raise NotOurs("maps that do not fall into its groups")
-    each = maps // groups
-    order = tuple(g * each + n for n in range(each) for g in range(groups))
-    return s.of(Take(0, order), channels_last=False)
+@operator("chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split")
+def _cut(site: Site) -> Made:
+    x = site.data("self")
+    axis = site.axis(site.get("dim", 0), x)
+    shapes = [site.state.program.shapes[name] for name in site.node.outputs]
+    sizes = [shape[axis + 1] for shape in shapes]
+    if any(size is None for size in sizes):
+        raise NotOurs("the sizes of its parts are not known")
+    return _split(site, [int(size) for size in sizes if size is not None], axis, x)
 
 
-# --- joining and cutting ----------------------------------------------------------------------
+@operator("slice", "narrow")
+def _slice(site: Site) -> Made:
+    x = site.data("self")
+    dim = site.get("dim", 0) % (len(site.sample(x)) + 1)
+    start, end, step = site.get("start", 0), site.get("end"), site.get("step", 1)
+    if site.given("length"):
+        end = start + site.get("length")
+    if end is not None and end >= 2**31:
+        end = None
+    if dim == 0 and not start and end is None and step == 1:
+        return Made(Identity(), (x,))
+    axis = site.axis(dim, x)
+    cuts: list[tuple[int | None, int | None, int]] = [(None, None, 1)] * len(site.sample(x))
+    cuts[axis] = (start, end, step)
+    return Made(Slice(tuple(cuts)), (x,))
 
 
-@builds("cat", "concat")
-def _cat(s: Spot) -> Made:
-    parts = s.op.arg(0, "tensors")
-    if not isinstance(parts, list) or not all(isinstance(p, Ref) for p in parts):
-        raise NotOurs("it joins what are no tensors")
-    names = tuple(part.name for part in parts)
-    state = s.state
-    if any(name in state.stored for name in names):
-        raise NotOurs("it joins a weight")
-    flags = {state.batched.get(state.name(name), False) for name in names}
-    if len(flags) > 1:
-        raise NotOurs("its inputs are not aligned along the batch axis")
-    rank = len(state.full(names[0]))
-    number = int(s.arg(1, "dim", 0)) % rank
-    batched = flags.pop()
-    if batched and number == 0:
-        raise NotOurs("it works across the batch axis")
-    return s.of(Concatenate(number - batched), *names)
+@operator("select")
+def _select(site: Site) -> Made:
+    x = site.data("self")
+    axis = site.axis(site.get("dim", 0), x)
+    size = site.sample(x)[axis]
+    index = site.get("index", 0)
+    if size is None:
+        raise NotOurs("the size of its axis is not known")
+    return Made(Take(axis, (index % size,), keep=False), (x,))
 
 
-@builds("split", "split_with_sizes", "chunk")
-def _split(s: Spot) -> Made:
-    number = int(s.arg(2, "dim", 0)) % len(s.full())
-    sizes = []
-    for place in range(len(s.op.makes)):
-        size = s.made(place).shape[number]
-        if not isinstance(size, int):
-            raise NotOurs("its sizes are not known")
-        sizes.append(size)
-    return s.of(Split(s.axis(number), tuple(sizes)))
+@operator("expand", "expand_as")
+def _expand(site: Site) -> Made:
+    return Made(Expand(site.made_sample()), (site.data("self"),))
 
 
-@builds("slice")
-def _slice(s: Spot) -> Made:
-    number = int(s.arg(1, "dim", 0)) % len(s.full())
-    start, end = s.arg(2, "start", 0), s.arg(3, "end", FAR)
-    step = int(s.arg(4, "step", 1))
-    size = s.full()[number]
-    whole = start == 0 and step == 1 and (end == size or (isinstance(end, int) and end >= 2**31))
-    if whole:
-        return s.of(Identity())
-    if not isinstance(start, int) or not isinstance(end, int):
-        raise NotOurs("a cut that depends on the size of the input")
-    cuts: list[tuple[int | None, int | None, int]] = [(None, None, 1)] * len(s.sample())
-    stop = None if end >= (size if isinstance(size, int) else 2**31) else end
-    cuts[s.axis(number)] = (start, stop, step)
-    return s.of(Slice(tuple(cuts)))
-
-
-@builds("narrow")
-def _narrow(s: Spot) -> Made:
-    number, start, length = (int(s.arg(n, w)) for n, w in ((1, "dim"), (2, "start"), (3, "length")))
-    cuts: list[tuple[int | None, int | None, int]] = [(None, None, 1)] * len(s.sample())
-    cuts[s.axis(number)] = (start, start + length, 1)
-    return s.of(Slice(tuple(cuts)))
-
-
-@builds("select")
-def _select(s: Spot) -> Made:
-    number, index = int(s.arg(1, "dim", 0)) % len(s.full()), s.arg(2, "index")
-    size = s.full()[number]
-    if not isinstance(index, int) or not isinstance(size, int):
-        raise NotOurs("a position that is not known")
-    return s.of(Take(s.axis(number), (index % size,), False), channels_last=None)
-
-
-# --- padding and resizing ---------------------------------------------------------------------
-
-
-@builds(
-    "pad",
-    "constant_pad_nd",
-    *[f"{k}_pad{n}d" for k in ("reflection", "replication") for n in (1, 2, 3)],
-)
-def _pad(s: Spot) -> Made:
-    word = s.op.word
-    named = {"reflection": "reflect", "replication": "edge"}
-    mode = named.get(word.split("_")[0], "constant")
-    if word == "pad":
-        words = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
-        words["circular"] = "wrap"
-        mode = words[str(s.arg(2, "mode", "constant"))]
-    pads = list(s.arg(1, "pad" if word in ("pad", "constant_pad_nd") else "padding", []))
-    place = {"pad": 3, "constant_pad_nd": 2}.get(word, -1)
-    value = float(s.arg(place, "value", 0.0)) if mode == "constant" else 0.0
-    pairs = [(0, 0)] * len(s.full())
-    if len(pads) % 2 or not all(isinstance(n, int) for n in pads):
-        raise NotOurs("padding that is not known")
-    for n in range(len(pads) // 2):
-        pairs[-1 - n] = (pads[2 * n], pads[2 * n + 1])
-    if s.batched():
-        if pairs[0] != (0, 0):
+def _pads(numbers: list[int], rank: int) -> tuple[tuple[int, int], ...]:
+    """PyTorch lists pads from the last axis back; ours go by axis."""
+    pairs: list[tuple[int, int]] = [(0, 0)] * rank
+    for place in range(len(numbers) // 2):
+        if place >= rank:
             raise NotOurs("it pads the batch axis")
-        pairs = pairs[1:]
-    return s.of(Pad(tuple(pairs), mode, value))
+        pairs[rank - 1 - place] = (numbers[2 * place], numbers[2 * place + 1])
+    return tuple(pairs)
 
 
-@builds(*[f"{k}upsample_nearest{e}{n}d" for k in ("",) for e in ("", "_exact") for n in (1, 2, 3)])
-@builds(*[f"_upsample_nearest_exact{n}d" for n in (1, 2, 3)])
-def _nearest(s: Spot) -> Made:
-    exact = "exact" in s.op.word
-    scales = _scales(s)
-    if exact:
-        return s.of(Nearest(scales, False, "half_pixel", "round_prefer_ceil"), channels_last=False)
-    return s.of(Nearest(scales, False, "asymmetric", "floor"), channels_last=False)
+MODES: dict[str, Any] = {
+    "constant": "constant",
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+}
 
 
-@builds("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d")
-def _linear(s: Spot) -> Made:
-    rule = "align_corners" if bool(s.arg(2, "align_corners", False)) else "pytorch_half_pixel"
-    layer: Layer
-    if s.op.word == "upsample_bicubic2d":
-        layer = Cubic(_scales(s), False, rule, -0.75)  # type: ignore[arg-type]
-    else:
-        layer = Linear(_scales(s), False, rule)  # type: ignore[arg-type]
-    return s.of(layer, channels_last=False)
+@operator("pad", "constant_pad_nd")
+def _pad(site: Site) -> Made:
+    x = site.data("self")
+    mode = MODES[site.get("mode", "constant")]
+    pairs = _pads(list(site.get("pad")), len(site.sample(x)))
+    return Made(Pad(pairs, mode, float(site.get("value", 0.0))), (x,))
 
 
-def _scales(s: Spot) -> tuple[Scale, ...]:
-    """How long each spatial axis becomes: the factor given, else the size."""
-    s.need_batch(s._first())
-    after = s.made().shape[2:]
-    factors = s.op.kwargs.get("scale_factors")
-    if factors is None:
-        factors = next((a for a in s.op.args[1:] if _are_floats(a)), None)
-    if factors is not None:
-        return tuple(Scale(factor=float(f)) for f in factors)
-    if not all(isinstance(size, int) for size in after):
-        raise NotOurs("a size that is not known")
-    return tuple(Scale(size=int(size)) for size in after)
+@operator("reflection_pad1d", "reflection_pad2d", "reflection_pad3d")
+def _reflect(site: Site) -> Made:
+    x = site.data("self")
+    return Made(Pad(_pads(list(site.get("padding")), len(site.sample(x))), "reflect"), (x,))
 
 
-def _are_floats(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, float) for v in value)
+@operator("replication_pad1d", "replication_pad2d", "replication_pad3d")
+def _replicate(site: Site) -> Made:
+    x = site.data("self")
+    return Made(Pad(_pads(list(site.get("padding")), len(site.sample(x))), "edge"), (x,))
+
+
+def _scales(site: Site, before: Shape) -> tuple[Scale, ...]:
+    """Sizes as recorded; the factor that was given decides the coordinates."""
+    after = site.made_sample()
+    factors = site.get("scale_factors") or [None] * (len(before) - 1)
+    for place, word in enumerate(("scales_d", "scales_h", "scales_w")[-(len(before) - 1) :]):
+        if site.given(word):
+            factors[place] = site.get(word)
+    return tuple(
+        Scale(size, factor) for size, factor in zip(after[1:], factors, strict=True)
+    )
+
+
+@operator("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
+def _nearest(site: Site) -> Made:
+    x = site.data("input", "self")
+    return Made(Nearest(_scales(site, site.sample(x)), channels_last=False), (x,))
+
+
+@operator("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d")
+def _linear(site: Site) -> Made:
+    x = site.data("input", "self")
+    corners = bool(site.get("align_corners", False))
+    scales = _scales(site, site.sample(x))
+    layer = Linear(scales, False, "align_corners" if corners else "half_pixel")
+    return Made(layer, (x,))
+
+
+@operator("pixel_shuffle")
+def _pixel_shuffle(site: Site) -> Made:
+    return Made(PixelShuffle(site.get("upscale_factor")), (site.data("self"),))
+
+
+@operator("pixel_unshuffle")
+def _pixel_unshuffle(site: Site) -> Made:
+    return Made(PixelUnshuffle(site.get("downscale_factor")), (site.data("self"),))

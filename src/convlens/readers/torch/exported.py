@@ -1,0 +1,266 @@
+"""A live `torch.export.ExportedProgram` as a `Program`. PyTorch is imported by the user already."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...layers.weight import Values
+from .nodes import Fed, Full, Node, Owner, Program, Ref, Runner, Stored
+
+
+def program_of(exported: Any, name: str) -> Program:
+    """The program, with in-place operators made pure and stored-only arithmetic folded."""
+    pure = exported.run_decompositions({})
+    reader = _Reader(pure)
+    for node in pure.graph.nodes:
+        reader.take(node)
+    return Program(
+        name,
+        tuple(reader.inputs),
+        reader.stored,
+        tuple(reader.nodes),
+        tuple(reader.outputs),
+        reader.shapes,
+        reader.dtypes,
+    )
+
+
+def as_array(tensor: Any) -> NDArray[Any]:
+    """A tensor's numbers as NumPy has them; bfloat16 and float16 as float32."""
+    plain = tensor.detach().cpu()
+    if plain.is_floating_point():
+        plain = plain.float()
+    array: NDArray[Any] = plain.contiguous().numpy()
+    return array
+
+
+class _Reader:
+    """Collects inputs, stored numbers and nodes while the graph is walked once."""
+
+    def __init__(self, exported: Any) -> None:
+        self.inputs: list[Fed] = []
+        self.stored: dict[str, Stored] = {}
+        self.nodes: list[Node] = []
+        self.outputs: list[str] = []
+        self.shapes: dict[str, Full] = {}
+        self.dtypes: dict[str, str] = {}
+        self._real: dict[str, Callable[[], Any]] = {}
+        self._place_of: dict[str, int] = {}
+        self._specs = {
+            getattr(spec.arg, "name", None): spec for spec in exported.graph_signature.input_specs
+        }
+        self._state: Mapping[str, Any] = {**exported.constants, **exported.state_dict}
+
+    def take(self, node: Any) -> None:
+        """Note one node of the graph."""
+        value = node.meta.get("val")
+        if hasattr(value, "shape"):
+            self._note(node.name, value)
+        if node.op == "placeholder":
+            self._placeholder(node, value)
+        elif node.op == "get_attr":
+            self._keep(node.name, str(node.target), self._state.get(str(node.target)), False)
+        elif node.op == "call_function":
+            self._function(node, value)
+        elif node.op == "output":
+            self.outputs = [part.name for part in _flat(node.args[0]) if hasattr(part, "name")]
+
+    def _note(self, name: str, value: Any) -> None:
+        self.shapes[name] = tuple(
+            int(size) if isinstance(size, int) else None for size in value.shape
+        )
+        self.dtypes[name] = str(value.dtype).removeprefix("torch.")
+
+    def _placeholder(self, node: Any, value: Any) -> None:
+        spec = self._specs.get(node.name)
+        kind = getattr(getattr(spec, "kind", None), "name", "USER_INPUT")
+        if kind == "USER_INPUT" or spec is None:
+            if hasattr(value, "shape"):
+                self.inputs.append(Fed(node.name, self.shapes[node.name], self.dtypes[node.name]))
+            return
+        target = spec.target
+        self._keep(node.name, target, self._state.get(target), kind == "PARAMETER")
+
+    def _keep(self, name: str, path: str, tensor: Any, trainable: bool) -> None:
+        if tensor is None or not hasattr(tensor, "shape"):
+            return
+        values = Values(lambda: as_array(tensor), "file")
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        self.stored[name] = Stored(path, tuple(tensor.shape), trainable, values, dtype)
+        self.shapes[name] = tuple(tensor.shape)
+        self._real[name] = lambda: tensor
+
+    def _function(self, node: Any, value: Any) -> None:
+        if node.target is operator.getitem:
+            self._item(node)
+            return
+        arguments = _arguments(node)
+        outputs = self._outputs(node, value)
+        owner = _owner(node)
+        known = {name: self._real[name] for name in _named_values(node) if name in self._real}
+        run = runner_of(node, known)
+        made = Node(node.name, _word(node.target), arguments, outputs, owner, run)
+        names = list(made.references())
+        if all(name in self.stored for name in names):
+            self._fold(node, made, names)
+        else:
+            self._place_of[node.name] = len(self.nodes)
+            self.nodes.append(made)
+
+    def _outputs(self, node: Any, value: Any) -> tuple[str, ...]:
+        """The names of a node's values: its own, or one per part."""
+        if not isinstance(value, (list, tuple)):
+            return (node.name,)
+        names = [f"{node.name}:{place}" for place in range(len(value))]
+        for part, name in zip(value, names, strict=True):
+            if hasattr(part, "shape"):
+                self._note(name, part)
+        return tuple(names)
+
+    def _item(self, node: Any) -> None:
+        """`getitem` only names a part: from here on the part goes by that name."""
+        source, place = node.args
+        old = f"{source.name}:{place}"
+        if old in self.stored:
+            self.stored[node.name] = self.stored.pop(old)
+            self._real[node.name] = self._real.pop(old)
+            return
+        place_of_node = self._place_of.get(source.name)
+        if place_of_node is not None:
+            known = self.nodes[place_of_node]
+            outputs = tuple(node.name if name == old else name for name in known.outputs)
+            self.nodes[place_of_node] = replace(known, outputs=outputs)
+
+    def _fold(self, node: Any, made: Node, names: list[str]) -> None:
+        """Arithmetic on stored numbers alone (weight norm) gives a stored number, when asked for."""
+        real = [self._real[name] for name in names]
+        once: list[Any] = []
+
+        def compute() -> Any:
+            if not once:
+                found = {name: get() for name, get in zip(names, real, strict=True)}
+                once.append(_run(node, found))
+            return once[0]
+
+        many = len(made.outputs) > 1 or made.outputs[0] != node.name
+        for place, name in enumerate(made.outputs):
+
+            def one(place: int = place) -> Any:
+                return compute()[place] if many else compute()
+
+            shape = tuple(size or 0 for size in self.shapes.get(name, ()))
+            values = Values(lambda one=one: as_array(one()), "file")  # type: ignore[misc]
+            trainable = any(self.stored[used].trainable for used in names)
+            path = f"{made.owner.path.partition('.parametrizations')[0]}.weight"
+            self.stored[name] = Stored(path, shape, trainable, values)
+            self._real[name] = one
+
+
+def _run(node: Any, found: Mapping[str, Any]) -> Any:
+    """Run one of PyTorch's own operators on real tensors."""
+    torch = sys.modules["torch"]
+
+    def real(value: Any) -> Any:
+        if hasattr(value, "op") and hasattr(value, "name"):
+            return found[value.name]
+        if isinstance(value, (list, tuple)):
+            return type(value)(real(part) for part in value)
+        return value
+
+    with torch.no_grad():
+        arguments = [real(value) for value in node.args]
+        named = {key: real(value) for key, value in node.kwargs.items()}
+        return node.target(*arguments, **named)
+
+
+def _arguments(node: Any) -> dict[str, Any]:
+    """Arguments by the names of the operator's schema, values of the graph as `Ref`."""
+    schema = getattr(node.target, "_schema", None)
+    names = [argument.name for argument in schema.arguments] if schema is not None else []
+    given = dict(zip(names, node.args, strict=False)) if names else dict(enumerate(node.args))
+    return {str(key): _plain(value) for key, value in {**given, **node.kwargs}.items()}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "op") and hasattr(value, "name"):
+        return Ref(value.name)
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
+
+
+def _flat(value: Any) -> list[Any]:
+    if isinstance(value, (list, tuple)):
+        return [leaf for part in value for leaf in _flat(part)]
+    if isinstance(value, dict):
+        return [leaf for part in value.values() for leaf in _flat(part)]
+    return [value]
+
+
+def _word(target: Any) -> str:
+    """`conv2d.default` for aten.conv2d.default; other namespaces keep theirs."""
+    return str(target).removeprefix("aten.")
+
+
+def _owner(node: Any) -> Owner:
+    stack = node.meta.get("nn_module_stack") or {}
+    if not stack:
+        return Owner()
+    key, (path, kind) = list(stack.items())[-1]
+    word = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+    return Owner(clean_path(path), word, str(key))
+
+
+def clean_path(path: str) -> str:
+    """`L['self'].a.b` and `L__self__.a.b` are the module `a.b`."""
+    for start in ("L['self']", "L__self__"):
+        if path.startswith(start):
+            path = path[len(start) :]
+    return path.strip(".")
+
+
+def runner_of(node: Any, real: Mapping[str, Callable[[], Any]]) -> Runner:
+    """A function that runs one of PyTorch's own operators on arrays, in groups of samples.
+
+    The program was recorded for a batch of that size; the last group is filled up with its own
+    last sample.
+    """
+    names = [name for name in _named_values(node) if name not in real]
+
+    def run(batch: int, *arrays: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        torch = sys.modules["torch"]
+        count = len(arrays[0])
+        groups: list[list[NDArray[np.float32]]] = []
+        for start in range(0, count, batch):
+            parts = [_filled(array[start : start + batch], batch) for array in arrays]
+            found = {
+                name: torch.from_numpy(np.ascontiguousarray(part))
+                for name, part in zip(names, parts, strict=True)
+            }
+            found.update({name: get() for name, get in real.items() if name not in found})
+            made = _run(node, found)
+            every = made if isinstance(made, (list, tuple)) else [made]
+            groups.append([as_array(part).astype(np.float32) for part in every])
+        return tuple(np.concatenate(column)[:count] for column in zip(*groups, strict=True))
+
+    return run
+
+
+def _filled(group: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """The group with its last sample repeated up to `size`."""
+    missing = size - len(group)
+    return np.concatenate([group, *[group[-1:]] * missing]) if missing > 0 else group
+
+
+def _named_values(node: Any) -> list[str]:
+    """Names of the values a node reads, each once, in order."""
+    return list(dict.fromkeys(value.name for value in node.all_input_nodes))

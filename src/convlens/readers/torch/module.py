@@ -1,0 +1,72 @@
+"""Live PyTorch modules, through `torch.export`. PyTorch is never imported by us."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ...errors import ArgumentError, ModelError
+from ...model import Graph
+from .build import build
+from .exported import program_of
+
+BATCH = 2
+
+
+def read_live(source: Any, input_shape: Any = None, example: Any = None) -> Graph:
+    """The graph of a torch.nn.Module or an ExportedProgram.
+
+    `input_shape` (no batch axis; a list of shapes for several inputs) or `example` (a tensor or a
+    tuple of them, batch first) is needed for a module. Raises ArgumentError without one,
+    ModelError when `torch.export` cannot follow the module.
+    """
+    if hasattr(source, "graph_signature"):
+        exported, name = source, "exported program"
+    else:
+        exported, name = _export(source, input_shape, example), type(source).__name__
+    return build(program_of(exported, name))
+
+
+def _export(module: Any, input_shape: Any, example: Any) -> Any:
+    torch = sys.modules["torch"]
+    arguments = _example(torch, module, input_shape, example)
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            return torch.export.export(module, arguments)
+    except Exception as error:  # noqa: BLE001
+        first = str(error).strip().splitlines()
+        raise ModelError(
+            "PyTorch could not export the module",
+            where=type(module).__name__,
+            given=first[0][:200] if first else type(error).__name__,
+            needed="a module that runs on this input",
+            hint="check that module(example) runs; torch.export cannot follow a choice that "
+            "depends on the numbers",
+        ) from None
+    finally:
+        module.train(training)
+
+
+def _example(torch: Any, module: Any, input_shape: Any, example: Any) -> tuple[Any, ...]:
+    """Example tensors with a batch of two, so that the batch axis can be told from others."""
+    if example is not None:
+        tensors = example if isinstance(example, (list, tuple)) else (example,)
+        return tuple(
+            torch.cat([tensor[:1]] * BATCH) if tensor.ndim else tensor for tensor in tensors
+        )
+    if input_shape is None:
+        raise ArgumentError(
+            "a PyTorch module does not say what shape it takes",
+            where=type(module).__name__,
+            needed="the shape of one sample",
+            hint="convlens.load(module, input_shape=(3, 224, 224))",
+        )
+    shapes: Sequence[Any] = (
+        input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
+    )
+    kinds = {parameter.dtype for parameter in module.parameters()}
+    dtype = next((kind for kind in kinds if kind.is_floating_point), torch.float32)
+    return tuple(torch.zeros(BATCH, *shape, dtype=dtype) for shape in shapes)

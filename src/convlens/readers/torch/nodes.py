@@ -1,0 +1,107 @@
+"""A PyTorch program as plain data: nodes of ATen operators, and the stored numbers they use.
+
+Both sources, a live `torch.export.ExportedProgram` and a `.pt2` file, are brought into this form;
+everything after it is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...layers.weight import Values
+
+Full = tuple[int | None, ...]
+Runner = Callable[..., tuple[NDArray[np.float32], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A value of the program, by name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The module whose code a node stands in: its path, its class, and which call of it."""
+
+    path: str = ""
+    kind: str = ""
+    call: str = ""
+
+    @property
+    def builtin(self) -> bool:
+        """Whether it is one of torch.nn's own layers."""
+        return self.kind.startswith("torch.nn.modules.")
+
+    @property
+    def word(self) -> str:
+        """The class's name."""
+        return self.kind.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator call. `operator` is like `conv2d.default`; `outputs` are names of values.
+
+    `run(batch, *arrays)` lets the live framework compute it, where there is one.
+    """
+
+    name: str
+    operator: str
+    arguments: Mapping[str, Any]
+    outputs: tuple[str, ...]
+    owner: Owner = Owner()
+    run: Runner | None = None
+
+    def references(self) -> Iterator[str]:
+        """Names of the values it reads, in order."""
+        for value in self.arguments.values():
+            yield from references(value)
+
+
+def references(value: Any) -> Iterator[str]:
+    """Names of the values inside an argument."""
+    if isinstance(value, Ref):
+        yield value.name
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from references(part)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A parameter, buffer or constant: its path in the module, shape and numbers."""
+
+    name: str
+    shape: tuple[int, ...]
+    trainable: bool
+    values: Values
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Fed:
+    """An input of the program with its whole shape, the batch axis included."""
+
+    name: str
+    shape: Full
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A whole program. `shapes` has the full shape of every value."""
+
+    name: str
+    inputs: tuple[Fed, ...]
+    stored: Mapping[str, Stored]
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    shapes: Mapping[str, Full] = field(default_factory=dict)
+    dtypes: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,239 @@
+"""ATen operators that work number by number: activations, arithmetic, softmax."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ...layers import activate, arithmetic, functions, merge, piecewise, scale, softmax
+from ...layers.base import Layer
+from ...layers.weight import Weight
+from .operators import operator
+from .nodes import Ref
+from .site import Made, NotOurs, Site, number
+
+# Activations without settings, under their names in ATen.
+PLAIN: dict[str, Callable[[], Layer]] = {
+    "relu": activate.Clip,
+    "relu6": lambda: activate.Clip(0.0, 6.0),
+    "sigmoid": functions.Sigmoid,
+    "tanh": functions.Tanh,
+    "silu": functions.Silu,
+    "mish": functions.Mish,
+    "selu": functions.Selu,
+    "softsign": functions.Softsign,
+    "log_sigmoid": functions.LogSigmoid,
+    "hardsigmoid": piecewise.HardSigmoid,
+    "hardswish": piecewise.HardSilu,
+    "exp": functions.Exponential,
+    "erf": functions.Erf,
+    "sqrt": arithmetic.SquareRoot,
+    "log": arithmetic.Logarithm,
+    "reciprocal": arithmetic.Reciprocal,
+    "abs": arithmetic.Absolute,
+    "neg": arithmetic.Negative,
+    "sin": arithmetic.Sine,
+    "cos": arithmetic.Cosine,
+    "floor": arithmetic.Floor,
+    "ceil": arithmetic.Ceiling,
+    "sign": arithmetic.Sign,
+    "rsqrt": lambda: arithmetic.Power(-0.5),
+    "square": lambda: arithmetic.Power(2.0),
+    "alias": activate.Identity,
+    "clone": activate.Identity,
+    "contiguous": activate.Identity,
+    "detach": activate.Identity,
+    "lift_fresh_copy": activate.Identity,
+}
+
+
+@operator(*PLAIN)
+def _plain(site: Site) -> Made:
+    layer = PLAIN[site.node.operator.partition(".")[0].rstrip("_")]()
+    return Made(layer, (site.data("self", "input"),))
+
+
+@operator("to", "_to_copy", "type_as")
+def _converted(site: Site) -> Made:
+    x = site.data("self", "input")
+    made = site.state.program.dtypes.get(site.node.outputs[0], "float32")
+    if not made.startswith(("float", "bfloat", "half")):
+        raise NotOurs(f"it converts numbers to {made}")
+    return Made(activate.Identity(), (x,))
+
+
+@operator("hardtanh", "clamp", "clip")
+def _clip(site: Site) -> Made:
+    hard = site.node.operator.startswith("hardtanh")
+    low = site.get("min_val", -1.0) if hard else site.get("min")
+    high = site.get("max_val", 1.0) if hard else site.get("max")
+    limits = [None if limit is None else number(limit) for limit in (low, high)]
+    return Made(activate.Clip(*limits), (site.data("self"),))
+
+
+@operator("clamp_min", "clamp_max")
+def _one_limit(site: Site) -> Made:
+    if site.node.operator.startswith("clamp_min"):
+        return Made(activate.Clip(number(site.get("min")), None), (site.data("self"),))
+    return Made(activate.Clip(None, number(site.get("max"))), (site.data("self"),))
+
+
+@operator("leaky_relu")
+def _leaky(site: Site) -> Made:
+    slope = number(site.get("negative_slope", 0.01))
+    return Made(piecewise.LeakyRelu(slope), (site.data("self"),))
+
+
+@operator("rrelu")
+def _random_leaky(site: Site) -> Made:
+    if site.get("training", False):
+        raise NotOurs("it draws its slopes, as in training")
+    slope = (site.get("lower", 1 / 8) + site.get("upper", 1 / 3)) / 2
+    return Made(piecewise.LeakyRelu(slope), (site.data("self"),))
+
+
+@operator("elu")
+def _elu(site: Site) -> Made:
+    if site.get("scale", 1) != 1 or site.get("input_scale", 1) != 1:
+        raise NotOurs("it scales its input or output")
+    return Made(functions.Elu(number(site.get("alpha", 1.0))), (site.data("self"),))
+
+
+@operator("celu")
+def _celu(site: Site) -> Made:
+    return Made(functions.Celu(number(site.get("alpha", 1.0))), (site.data("self"),))
+
+
+@operator("gelu")
+def _gelu(site: Site) -> Made:
+    exact = site.get("approximate", "none") == "none"
+    return Made(functions.Gelu() if exact else functions.GeluTanh(), (site.data("self"),))
+
+
+@operator("softplus")
+def _softplus(site: Site) -> Made:
+    return Made(functions.Softplus(number(site.get("beta", 1.0))), (site.data("self"),))
+
+
+@operator("hardshrink")
+def _hard_shrink(site: Site) -> Made:
+    return Made(piecewise.HardShrink(number(site.get("lambd", 0.5))), (site.data("self"),))
+
+
+@operator("softshrink")
+def _soft_shrink(site: Site) -> Made:
+    return Made(piecewise.SoftShrink(number(site.get("lambd", 0.5))), (site.data("self"),))
+
+
+@operator("threshold")
+def _threshold(site: Site) -> Made:
+    layer = piecewise.Threshold(number(site.get("threshold")), number(site.get("value")))
+    return Made(layer, (site.data("self"),))
+
+
+@operator("prelu", "_prelu_kernel")
+def _prelu(site: Site) -> Made:
+    x = site.data("self")
+    rank = len(site.sample(x))
+    weight = site.node.arguments["weight"]
+    count = site.state.program.stored.get(getattr(weight, "name", ""))
+    size = count.shape[0] if count is not None and count.shape else 1
+    canonical = (size,) + (1,) * (rank - 1) if len(getattr(count, "shape", ())) <= 1 else ()
+    alpha = site.weight("weight", ("channel",), canonical=canonical)
+    return Made(piecewise.PRelu(alpha), (x,))
+
+
+@operator("softmax", "_softmax")
+def _softmax(site: Site) -> Made:
+    x = site.data("self")
+    return Made(softmax.Softmax(site.axis(site.get("dim"), x)), (x,))
+
+
+@operator("log_softmax", "_log_softmax")
+def _log_softmax(site: Site) -> Made:
+    x = site.data("self")
+    return Made(softmax.LogSoftmax(site.axis(site.get("dim"), x)), (x,))
+
+
+@operator("glu")
+def _glu(site: Site) -> Made:
+    x = site.data("self")
+    return Made(softmax.Glu(site.axis(site.get("dim", -1), x)), (x,))
+
+
+@operator("pow")
+def _power(site: Site) -> Made:
+    if isinstance(site.get("self"), (int, float)):
+        raise NotOurs("its exponent is computed while the network runs")
+    return Made(arithmetic.Power(number(site.get("exponent"))), (site.data("self"),))
+
+
+MERGES: dict[str, Callable[[], Layer]] = {
+    "add": merge.Add,
+    "sub": merge.Subtract,
+    "mul": merge.Multiply,
+    "div": merge.Divide,
+    "maximum": merge.Maximum,
+    "minimum": merge.Minimum,
+}
+
+
+@operator(*MERGES)
+def _binary(site: Site) -> Made:
+    word = site.node.operator.partition(".")[0].rstrip("_")
+    one, other = site.get("self"), site.get("other")
+    if site.get("alpha", 1) != 1 or site.given("rounding_mode"):
+        raise NotOurs("it scales or rounds one of its inputs")
+    for first, second, turned in ((one, other, False), (other, one, True)):
+        if not isinstance(first, Ref) or first.name in site.state.program.stored:
+            continue
+        if isinstance(second, (int, float)):
+            return Made(_with_number(word, number(second), turned), (site.checked(first.name),))
+        if isinstance(second, Ref) and second.name in site.state.program.stored:
+            place = "self" if turned else "other"
+            layer = _with_stored(site, word, place, first.name, turned)
+            return Made(layer, (site.checked(first.name),))
+    return Made(MERGES[word](), (site.data("self"), site.data("other")))
+
+
+@operator("rsub")
+def _turned_difference(site: Site) -> Made:
+    if site.get("alpha", 1) != 1:
+        raise NotOurs("it scales one of its inputs")
+    layer = scale.Rescaling(-1.0, number(site.get("other")))
+    return Made(layer, (site.data("self"),))
+
+
+def _with_number(word: str, value: float, turned: bool) -> Layer:
+    """x and one number: scale*x + offset, or a limit."""
+    if word == "add":
+        return scale.Rescaling(1.0, value)
+    if word == "sub":
+        return scale.Rescaling(-1.0, value) if turned else scale.Rescaling(1.0, -value)
+    if word == "mul":
+        return scale.Rescaling(value, 0.0)
+    if word == "div" and not turned and value and math.isfinite(1 / value):
+        return scale.Rescaling(1 / value, 0.0)
+    if word == "div" and turned and value == 1:
+        return arithmetic.Reciprocal()
+    if word in ("maximum", "minimum"):
+        return activate.Clip(value, None) if word == "maximum" else activate.Clip(None, value)
+    raise NotOurs("it divides a number by its input")
+
+
+def _with_stored(site: Site, word: str, place: str, x: str, turned: bool) -> Layer:
+    """x and a parameter: x*scale or x + offset, broadcast."""
+    sample = site.sample(x)
+    stored: Any = site.state.program.stored[site.node.arguments[place].name]
+    canonical = tuple(stored.shape)
+    while len(canonical) > len(sample):
+        if canonical[0] != 1:
+            raise NotOurs("its parameter differs from sample to sample")
+        canonical = canonical[1:]
+    weight: Weight = site.weight(place, (), canonical=canonical)
+    if word == "mul":
+        return scale.Affine(scale=weight)
+    if word == "add":
+        return scale.Affine(offset=weight)
+    raise NotOurs(f"it works on a parameter by `{word}`")
