@@ -361,6 +361,8 @@ class _Reader:
         if isinstance(node, dict):
             args = self.plain(node.get("args") or [])
             kwargs = self.plain(node.get("kwargs") or {})
+            if not isinstance(kwargs, dict):
+                raise self._bad("a call whose keywords have no names", shown(repr(kwargs)))
             call = Call(args if isinstance(args, tuple) else (args,), kwargs)
         else:
             call = self._old_call(node, names)

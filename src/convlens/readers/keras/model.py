@@ -64,6 +64,7 @@ class _Builder:
     shapes: dict[TensorId, Shape | None] = field(default_factory=dict)
     firsts: dict[tuple[str, ...], str] = field(default_factory=dict)
     held: dict[tuple[str, ...], LayerWeights] = field(default_factory=dict)
+    nested: dict[str, str] = field(default_factory=dict)
 
     def graph(self, path: str | None) -> Graph:
         architecture = self.architecture
@@ -75,7 +76,7 @@ class _Builder:
                 arriving[layer.name] = self._input(layer)
         place = _Place(trainable=architecture.trainable)
         tensors = self._expand(architecture, place, arriving)
-        outputs = tuple(tensors[_key(ref)] for ref in kc.refs_in(architecture.outputs))
+        outputs = tuple(self._tensor(tensors, ref) for ref in kc.refs_in(architecture.outputs))
         inputs, calls = self._laid_out()
         recorded: dict[TensorId, Shape] = {
             (call.name, number): shape
@@ -87,6 +88,7 @@ class _Builder:
         return Graph(
             architecture.name, "keras", inputs, calls, outputs, recorded, self.weights.facts(),
             kind="Sequential" if architecture.sequential else "Functional", path=path,
+            nested=self.nested,
         )  # fmt: skip
 
     # -- inputs ---------------------------------------------------------------------------------
@@ -129,11 +131,11 @@ class _Builder:
             if not layer.calls:
                 raise self._senseless(layer.name, "it is never called")
             call = layer.calls[number]
-            given = [tensors[_key(ref)] for ref in call.tensors()]
+            given = [self._tensor(tensors, ref) for ref in call.tensors()]
             if layer.graph is not None:
                 inner = self._nested(layer, number, place, given)
                 for output, ref in enumerate(kc.refs_in(layer.graph.outputs)):
-                    tensors[layer.name, number, output] = inner[_key(ref)]
+                    tensors[layer.name, number, output] = self._tensor(inner, ref)
                 continue
             wanted = [
                 (key[2], _without_batch(shape)) for key, shape in recorded.items()
@@ -143,6 +145,14 @@ class _Builder:
             for output in range(made.call.outputs):
                 tensors[layer.name, number, output] = (made.call.name, output)
         return tensors
+
+    def _tensor(
+        self, tensors: Mapping[tuple[str, int, int], TensorId], ref: kc.TensorRef
+    ) -> TensorId:
+        found = tensors.get(_key(ref))
+        if found is None:
+            raise self._senseless(ref.layer, f"its output {ref.output} is read, and is not there")
+        return found
 
     def _nested(
         self, layer: kc.LayerSpec, number: int, place: _Place, given: list[TensorId]
@@ -161,6 +171,7 @@ class _Builder:
             trainable=place.trainable and layer.trainable and layer.graph.trainable,
             repeat=place.repeat or number > 0,
         )
+        self.nested[inside.prefix.rstrip("/")] = layer.class_name
         arriving = {ref.layer: one for ref, one in zip(refs, given, strict=True)}
         return self._expand(layer.graph, inside, arriving)
 
@@ -210,6 +221,8 @@ class _Builder:
         arriving = tuple(self.shapes[tensor] for tensor in given)
         known = tuple(shape for shape in arriving if shape is not None)
         why = why_opaque(layer, call)
+        if (absurd := _absurd(layer.config)) is not None:
+            raise self._senseless(name, f"{absurd[0]} = {absurd[1]}")
         try:
             if why is None and len(known) == len(arriving):
                 built = self._explained(layer, call, known, weights)
@@ -322,6 +335,21 @@ class _Builder:
             given=given,
             hint="the file is damaged, or was written by hand; save the model again with Keras",
         )
+
+
+def _absurd(config: Mapping[str, Any]) -> tuple[str, int] | None:
+    """A setting that no layer can have: a whole number beyond 32 bits (seeds are not looked at)."""
+    for key, value in config.items():
+        if "seed" in key or "initializer" in key:
+            continue
+        stack = [value]
+        while stack:
+            one = stack.pop()
+            if isinstance(one, tuple):
+                stack += one
+            elif type(one) is int and abs(one) >= 2**31:
+                return key, one
+    return None
 
 
 def _in_table(layer: kc.LayerSpec) -> bool:
