@@ -23,21 +23,22 @@ _HOMES = {
     "EngineError": "errors",
     "MissingDependency": "errors",
 }
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
+__all__ = [*_HOMES, "__version__"]
 
-if TYPE_CHECKING:
-    from .api import Explanation, Model, Run, load
-    from .errors import (
-        ArgumentError,
-        ConvlensError,
-        EngineError,
-        InputError,
-        MissingDependency,
-        ModelError,
-        NotExplained,
-        ShapeError,
-        UnknownLayer,
-    )
+if TYPE_CHECKING:  # with `as`, since a checker cannot read the computed __all__
+    from .api import Explanation as Explanation
+    from .api import Model as Model
+    from .api import Run as Run
+    from .api import load as load
+    from .errors import ArgumentError as ArgumentError
+    from .errors import ConvlensError as ConvlensError
+    from .errors import EngineError as EngineError
+    from .errors import InputError as InputError
+    from .errors import MissingDependency as MissingDependency
+    from .errors import ModelError as ModelError
+    from .errors import NotExplained as NotExplained
+    from .errors import ShapeError as ShapeError
+    from .errors import UnknownLayer as UnknownLayer
 
 
 def __getattr__(name: str) -> Any:

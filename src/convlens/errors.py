@@ -1,14 +1,14 @@
 """Every error a user can cause.
 
-    ConvlensError
-    ├── ArgumentError       a wrong argument to one of our functions or commands
-    │   └── UnknownLayer    a layer name that the model does not have
-    ├── ShapeError          shapes that do not fit a layer
-    ├── ModelError          a model file that cannot be read
-    ├── InputError          a picture or array that cannot be given to the model
-    ├── NotExplained        the sum of a number that an opaque layer made was asked for
-    ├── EngineError         ONNX Runtime refused or ended
-    └── MissingDependency   an optional package is needed and not installed
+ConvlensError
+├── ArgumentError       a wrong argument to one of our functions or commands
+│   └── UnknownLayer    a layer name that the model does not have
+├── ShapeError          shapes that do not fit a layer
+├── ModelError          a model file that cannot be read
+├── InputError          a picture or array that cannot be given to the model
+├── NotExplained        the sum of a number that an opaque layer made was asked for
+├── EngineError         ONNX Runtime refused or ended
+└── MissingDependency   an optional package is needed and not installed
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ArgumentError(ConvlensError, ValueError):
     """A wrong argument to one of our functions or commands."""
 
 
-class UnknownLayer(ArgumentError, KeyError):  # noqa: N818
+class UnknownLayer(ArgumentError, KeyError):
     """A layer name that the model does not have."""
 
     __str__ = ConvlensError.__str__
@@ -68,7 +68,7 @@ class InputError(ConvlensError, ValueError):
     """A picture or array that cannot be given to the model."""
 
 
-class NotExplained(ConvlensError):  # noqa: N818
+class NotExplained(ConvlensError):
     """The sum of a number that an opaque layer made was asked for."""
 
 
@@ -76,7 +76,7 @@ class EngineError(ConvlensError):
     """ONNX Runtime refused a model, or ended while running it."""
 
 
-class MissingDependency(ConvlensError, ImportError):  # noqa: N818
+class MissingDependency(ConvlensError, ImportError):
     """An optional package is needed and not installed."""
 
 
