@@ -56,7 +56,7 @@ def shuffled(array: Array) -> bytes:
 
 def packed(array: Array) -> str:
     """Byte-shuffled deflate in base64: what the page's `DecompressionStream` undoes."""
-    return base64.b64encode(zlib.compress(shuffled(array), 9)).decode("ascii")
+    return base64.b64encode(zlib.compress(shuffled(array), 9 if array.size < 1 << 17 else 6)).decode("ascii")
 
 
 def safe_json(value: Any) -> str:
@@ -86,10 +86,14 @@ def policy(script: str, style: str, connect: str = "'none'") -> str:
     return "; ".join(parts)
 
 
+def policy_of(mode: str) -> str:
+    """The policy of the page, served or exported."""
+    return policy(*bundle(), "'self'" if mode == "served" else "'none'")
+
+
 def document(page: Page, blobs: Mapping[str, Array]) -> str:
     """The whole page as HTML. `blobs` may be empty when a server sends the arrays."""
     script, style = bundle()
-    connect = "'self'" if page.mode == "served" else "'none'"
     arrays = "\n".join(
         f'<script type="text/plain" id="blob-{html.escape(name)}">{packed(array)}</script>'
         for name, array in blobs.items()
@@ -99,7 +103,7 @@ def document(page: Page, blobs: Mapping[str, Array]) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{html.escape(policy(script, style, connect))}">
+<meta http-equiv="Content-Security-Policy" content="{html.escape(policy_of(page.mode))}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <meta name="color-scheme" content="light dark">

@@ -7,7 +7,7 @@ what is looked at, and an exported one keeps to its budget.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -59,9 +59,10 @@ MANY_LAYERS = 14
 class Execution(Protocol):
     """What the page needs of a run."""
 
-    graph: Graph
-    batch: int
-    sizes: dict[TensorId, Sizes]
+    @property
+    def graph(self) -> Graph: ...
+    @property
+    def sizes(self) -> Mapping[TensorId, Sizes]: ...
 
     def tensor(self, tensor: TensorId) -> Array: ...
 
@@ -69,7 +70,8 @@ class Execution(Protocol):
 class ModelLike(Protocol):
     """What the page needs of a model."""
 
-    graph: Graph
+    @property
+    def graph(self) -> Graph: ...
 
     def describe(self) -> SummaryFact: ...
 
@@ -108,7 +110,7 @@ class _Builder:
 
     @property
     def graph(self) -> Graph:
-        return self.run.model.graph
+        return self.run.execution.graph
 
     def value(self, tensor: TensorId) -> Array:
         """The first sample of a tensor, float32."""
@@ -417,7 +419,7 @@ def build(
     """The page of a run, everything named; nothing left out yet."""
     summary = run.model.describe()
     builder = _Builder(run, summary)
-    for spec in run.model.graph.inputs:
+    for spec in builder.graph.inputs:
         builder.tensor(spec.tensor)
     layers = layers_of(builder)
     if len(layers) > MANY_LAYERS or mode == "exported":
@@ -455,7 +457,7 @@ def build(
         pictures=pictures,
         picture="",
         preprocess=preprocess,
-        recomputable=_recomputable(layers, run.model.graph),
+        recomputable=_recomputable(layers, builder.graph),
         start=start_of(builder, layers),
         budget=Budget(total, total, ""),
         recent=recent,

@@ -13,7 +13,6 @@ export function Header() {
   return (
     <header class="head">
       <a class="mark" href={address({ ...here, depth: "network" })} onClick={(event) => { event.preventDefault(); go({ depth: "network" }); }}>
-        <svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true"><rect x="1" y="1" width="18" height="18" rx="2" class="frame" /><rect x="5" y="5" width="8" height="8" class="win" /><circle cx="15" cy="15" r="2.6" class="dot" /></svg>
         convlens
       </a>
       <span class="model"><bdi>{now.model}</bdi></span>

@@ -14,18 +14,11 @@ export function apart(a: number, b: number): string {
   return a === b ? "equal, bit for bit" : `off by ${short(Math.abs(a - b), 3)}`;
 }
 
+/** The bend of ReLU, with this number's place on it. */
 function Curve({ facts }: { facts: NumberFacts }) {
   if (facts.layer.activation?.name !== "relu") return null;
-  const span = Math.max(1, Math.abs(facts.pre) * 1.3);
-  const x = 35 + (facts.pre / span) * 33;
-  const y = 26 - (facts.value / span) * 23;
-  return (
-    <svg class="curve" viewBox="0 0 70 34" width="70" height="34" aria-hidden="true">
-      <path d="M2 26H68M35 2V32" class="axis" />
-      <path d="M2 26H35L68 3" class="line" />
-      <circle cx={x} cy={y} r="3.5" />
-    </svg>
-  );
+  const share = Math.max(-1, Math.min(1, facts.pre / Math.max(1, Math.abs(facts.pre) * 1.3)));
+  return <i class="curve" aria-hidden="true"><i style={{ left: `${35 + share * 33}px`, top: `${26 - Math.max(0, share) * 23}px` }} /></i>;
 }
 
 export function Ledger({ facts, print }: { facts: NumberFacts; print: Printed }) {

@@ -3,8 +3,8 @@
 // Rows are of one height and only those in sight are in the document, so that ten thousand layers
 // scroll as ten do.
 
-import { computed, signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { computed, signal, useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 import { page, tensor } from "../data/store";
 import { mapView, shapeText } from "../data/tensor";
 import { count, short } from "../decimal";
@@ -158,16 +158,15 @@ function LayerRow({ entry, lanes, top }: { entry: Entry; lanes: number; top: num
       <Amount value={layer.params} largest={largest.value.params} text={count(layer.params)} />
       <Amount value={layer.macs ?? 0} largest={largest.value.macs} text={layer.macs === null ? "unknown" : count(layer.macs)} />
       <span role="cell" class="num">{fieldText(layer)}</span>
-      {sortBy.value === "memory" || sortBy.value === "mean" ? (
-        <span role="cell" class="num">{sortBy.value === "memory" ? `${count((layer.memory ?? 0) / 1000)} kB` : layer.mean_activation === null ? "" : short(layer.mean_activation, 3)}</span>
-      ) : null}
+      {sortBy.value === "mean" || sortBy.value === "memory" ? <span role="cell" class="num">{short(measures[sortBy.value](layer), 4)}</span> : null}
     </div>
   );
 }
 
 export function Network() {
   const box = useRef<HTMLDivElement>(null);
-  const [range, setRange] = useState<[number, number]>([0, 16]);
+  const sight = useSignal<[number, number]>([0, 16]);
+  const range = sight.value;
   const list = entries.value;
   const now = page.value;
   const lanes = Math.min(now.graph.lanes, 8);
@@ -175,7 +174,7 @@ export function Network() {
     const measure = () => {
       const top = box.current?.getBoundingClientRect().top ?? 0;
       const first = Math.max(0, Math.floor(-top / tall) - 4);
-      setRange([first, first + Math.ceil(innerHeight / tall) + 10]);
+      if (first !== sight.peek()[0] || !box.current?.childElementCount) sight.value = [first, first + Math.ceil(innerHeight / tall) + 10];
     };
     measure();
     addEventListener("scroll", measure, { passive: true });

@@ -1,11 +1,13 @@
 // Everything that is neither a window nor a row: copies, merges, formulas, and the unexplained.
 
 import type { NumberFacts } from "../data/number";
-import { page, tensor } from "../data/store";
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { page, served, tensor } from "../data/store";
 import { unflat } from "../data/tensor";
 import { count, fixed, minus, placesFor, printed, short } from "../decimal";
 import { css } from "../draw/colour";
-import { facts, layer } from "../state";
+import { cell, facts, layer } from "../state";
 import { say } from "../words";
 import { activationWord, apart } from "./Ledger";
 import { Bar } from "./SumMiddle";
@@ -60,6 +62,37 @@ function Merge({ made, op }: { made: NumberFacts; op: string }) {
   );
 }
 
+interface RemoteFacts {
+  readonly value: number;
+  readonly difference: number;
+  readonly steps: readonly { name: string; expression: string; value: number }[];
+  readonly terms: readonly { source: string | null; input: readonly number[] | null; x: number; product: number | null }[];
+}
+
+/** A number that Python works out: asked for when the cell rests. */
+function Remote() {
+  const got = useSignal<RemoteFacts | null>(null);
+  const at = cell.value?.join() ?? "";
+  const { name } = layer.value;
+  useEffect(() => {
+    const wait = setTimeout(() => {
+      fetch(served("number", { layer: name, at })).then(async (answer) => (got.value = answer.ok ? await answer.json() : null)).catch(() => null);
+    }, 60);
+    return () => clearTimeout(wait);
+  }, [name, at]);
+  const now = got.value;
+  if (!now) return <p class="dim">…</p>;
+  return (
+    <ol class="steps-list">
+      {now.terms.slice(0, 9).map((term, n) => <li key={n}><span class="who"><bdi>{term.source}</bdi> <span class="dim">[{term.input?.join(", ")}]</span></span><span class="num">{short(term.product ?? term.x, 6)}</span></li>)}
+      {now.terms.length > 9 ? <li class="dim">and {count(now.terms.length - 9)} more</li> : null}
+      {now.steps.map((step) => <li key={step.name}><span class="who">{step.name} <span class="dim">{step.expression}</span></span><span class="num">{short(step.value, 6)}</span></li>)}
+      <li><b>{at}</b><b class="num" data-value={now.value}>{short(now.value, 7)}</b></li>
+      <li class="dim">engine: off by {short(Math.abs(now.difference), 3)}</li>
+    </ol>
+  );
+}
+
 export function StepsMiddle() {
   const now = layer.value;
   const made = facts.value;
@@ -68,10 +101,10 @@ export function StepsMiddle() {
     return (
       <div class="middle steps-middle">
         <p class="caption"><b>{now.kind}</b></p>
-        <p class="note">
+        {now.rule !== "opaque" && page.value.mode === "served" ? <Remote /> : <p class="note">
           {say(now.rule === "opaque" ? "opaque" : "elsewhere")}{" "}
           {now.rule === "opaque" ? null : <code>convlens explain {page.value.model} {now.name} --at …</code>}
-        </p>
+        </p>}
       </div>
     );
   }

@@ -1,0 +1,292 @@
+"""The interactive page, served to this computer alone.
+
+The server listens on loopback. Its address holds a token that is compared in constant time and
+never sent on as a referrer; Host and Origin must be its own. What is uploaded is size-limited and
+goes to a temporary folder that is gone when the server ends.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .api import Model, Run, load
+from .errors import ArgumentError, ConvlensError, InputError, ModelError
+from .page import document, policy_of, safe_json, shuffled, surroundings
+from .page_build import Built, build
+from .page_schema import plain
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+LARGEST_MODEL = 1 << 30
+LARGEST_INPUT = 64 << 20
+MODEL_ENDINGS = {".keras", ".h5", ".hdf5", ".onnx", ".pt2"}
+Handler = Callable[["Request"], Awaitable["Response"]]
+
+
+class Session:
+    """What the page shows: one run of one model, replaced by uploads. Used by one thread a time."""
+
+    def __init__(self, run: Run, folder: Path) -> None:
+        self.lock = threading.Lock()
+        self.folder = folder
+        self.known: dict[str, Model] = {}
+        self._uploads = 0
+        self.run = run
+        self.built = self._build()
+
+    def _build(self) -> Built:
+        from . import samples
+
+        self.known[self.run.model.name] = self.run.model
+        names = (*self.known, *(name for name in samples.NAMES if name not in self.known))
+        return build(self.run, mode="served", recent=names, **surroundings(self.run))
+
+    def blob(self, name: str) -> bytes | None:
+        """The bytes of one array, None when the page names no such array."""
+        with self.lock:
+            make = self.built.blobs.get(name)
+            return None if make is None else shuffled(make())
+
+    def page(self) -> str:
+        """The facts as JSON."""
+        return safe_json(plain(self.built.page))
+
+    def show(self, run: Run) -> str:
+        """Show another run; the facts of its page."""
+        with self.lock:
+            self.run = run
+            self.built = self._build()
+            return self.page()
+
+    def numbers(self, body: bytes) -> str:
+        """Run the model on raw float32 numbers of its input's size. Raises InputError."""
+        graph = self.run.model.graph
+        shape = self.run.execution.sizes[graph.inputs[0].tensor]
+        values = np.frombuffer(body, dtype="<f4") if len(body) % 4 == 0 else np.zeros(0)
+        if values.size != int(np.prod(shape)):
+            raise InputError(
+                "these numbers do not fill the model's input",
+                given=f"{values.size:,} numbers",
+                needed=f"{int(np.prod(shape)):,} for {shape}",
+            )
+        return self.show(self.run.model.run(values.astype(np.float32).reshape(shape)))
+
+    def file(self, body: bytes, name: str) -> str:
+        """Run the model on an uploaded picture or `.npy`. Raises InputError."""
+        path = self._keep(name, body)
+        try:
+            return self.show(self.run.model.run(path, resize=path.suffix != ".npy"))
+        finally:
+            path.unlink(missing_ok=True)
+
+    def model(self, path: Path) -> str:
+        """Open an uploaded model. Raises ModelError."""
+        return self.show(load(path).run())
+
+    def built_in(self, name: str) -> str:
+        """Open a built-in network, or a model that was open before. Raises ArgumentError."""
+        from . import samples
+
+        if name not in self.known and name not in samples.NAMES:
+            raise ArgumentError(f"`{name}` is not open and not built in", given=name)
+        return self.show((self.known.get(name) or load(name)).run())
+
+    def place(self, name: str) -> Path:
+        """A fresh path for an upload: its own folder, its own last name, nothing else of it."""
+        self._uploads += 1
+        last = PurePosixPath(name.replace("\\", "/")).name.lstrip(".") or "upload"
+        clean = "".join(char if char.isalnum() or char in "._- " else "_" for char in last)[-80:]
+        folder = self.folder / str(self._uploads)
+        folder.mkdir()
+        return folder / clean
+
+    def _keep(self, name: str, body: bytes) -> Path:
+        path = self.place(name)
+        path.write_bytes(body)
+        return path
+
+    def number(self, layer: str, at: tuple[int, ...]) -> dict[str, Any]:
+        """The facts of one number, by Python: what the page cannot make itself."""
+        name, _, stage = layer.partition(":")
+        with self.lock:
+            return self.run.explain(name, at, stage=stage or None).to_dict()
+
+
+def application(session: Session, token: str, hosts: frozenset[str]) -> Starlette:
+    """The web application. `hosts` are the Host headers it answers to."""
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+    from starlette.routing import Route
+
+    def allowed(request: Request) -> bool:
+        host = request.headers.get("host", "")
+        origin = request.headers.get("origin")
+        given = request.query_params.get("token", "")
+        return (
+            host in hosts
+            and (origin is None or origin in {f"http://{name}" for name in hosts})
+            and hmac.compare_digest(given.encode(), token.encode())
+        )
+
+    def guarded(handler: Handler) -> Handler:
+        async def answer(request: Request) -> Response:
+            if not allowed(request):
+                return PlainTextResponse("not allowed", status_code=403, headers=_HEADERS)
+            try:
+                response = await handler(request)
+            except ConvlensError as error:
+                response = PlainTextResponse(str(error), status_code=400)
+            response.headers.update(_HEADERS)
+            return response
+
+        return answer
+
+    async def home(request: Request) -> Response:
+        page = session.built.page
+        text = await run_in_threadpool(document, page, {})
+        return HTMLResponse(text, headers={"Content-Security-Policy": policy_of(page.mode)})
+
+    async def blob(request: Request) -> Response:
+        data = await run_in_threadpool(session.blob, request.query_params.get("id", ""))
+        if data is None:
+            return PlainTextResponse("no such array", status_code=404)
+        return Response(data, media_type="application/octet-stream")
+
+    async def run(request: Request) -> Response:
+        body = await _body(request, LARGEST_INPUT)
+        if request.query_params.get("kind") == "numbers":
+            text = await run_in_threadpool(session.numbers, body)
+        else:
+            name = request.query_params.get("name", "picture")
+            text = await run_in_threadpool(session.file, body, name)
+        return Response(text, media_type="application/json")
+
+    async def model(request: Request) -> Response:
+        name = request.query_params.get("name", "")
+        if request.query_params.get("kind") == "known":
+            text = await run_in_threadpool(session.built_in, name)
+            return Response(text, media_type="application/json")
+        if Path(name).suffix.lower() not in MODEL_ENDINGS:
+            raise ModelError(
+                "this is not a model file",
+                given=name or "a file without a name",
+                needed=f"one of {', '.join(sorted(MODEL_ENDINGS))}",
+            )
+        path = session.place(name)
+        try:
+            await _to_file(request, path, LARGEST_MODEL)
+            text = await run_in_threadpool(session.model, path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return Response(text, media_type="application/json")
+
+    async def number(request: Request) -> Response:
+        asked = request.query_params.get("at", "")
+        try:
+            at = tuple(int(part) for part in asked.split(",")) if asked else ()
+        except ValueError:
+            return PlainTextResponse("not a position", status_code=400)
+        layer = request.query_params.get("layer", "")
+        return JSONResponse(await run_in_threadpool(session.number, layer, at))
+
+    routes = [
+        Route("/", guarded(home)),
+        Route("/blob", guarded(blob)),
+        Route("/number", guarded(number)),
+        Route("/run", guarded(run), methods=["POST"]),
+        Route("/model", guarded(model), methods=["POST"]),
+    ]
+    return Starlette(routes=routes)
+
+
+_HEADERS = {
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def _too_large(limit: int) -> InputError:
+    return InputError(
+        "the file is too large",
+        needed=f"at most {limit / 1e6:,.0f} MB",
+        hint="give it to the command line instead",
+    )
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The whole body. Raises InputError beyond the limit, before it is held."""
+    parts, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+async def _to_file(request: Request, path: Path, limit: int) -> None:
+    """The body into a file, piece by piece. Raises InputError beyond the limit."""
+    size = 0
+    with path.open("wb") as file:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            file.write(chunk)
+
+
+def serve(run: Run, *, port: int = 0, browser: bool = True) -> None:
+    """Serve the page of a run on loopback until Ctrl-C. `port` 0 takes a free one.
+
+    Raises ArgumentError when the port is taken.
+    """
+    import uvicorn
+
+    token = secrets.token_urlsafe(24)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ArgumentError(
+                "the port cannot be used",
+                given=f"--port {port} ({error.strerror})",
+                needed="a free port",
+                hint="leave --port out to take any",
+            ) from None
+        number = sock.getsockname()[1]
+        hosts = frozenset({f"127.0.0.1:{number}", f"localhost:{number}"})
+        address = f"http://127.0.0.1:{number}/?token={token}"
+        with tempfile.TemporaryDirectory(prefix="convlens-") as folder:
+            session = Session(run, Path(folder))
+            config = uvicorn.Config(
+                application(session, token, hosts), log_level="error", lifespan="off"
+            )
+            print(f"{run.model.name} is at {address}", file=sys.stderr, flush=True)
+            print("Only this computer can open it. Ctrl-C ends it.", file=sys.stderr, flush=True)
+            if browser:
+                import webbrowser
+
+                threading.Timer(0.3, webbrowser.open, [address]).start()
+            try:
+                uvicorn.Server(config).run(sockets=[sock])
+            except KeyboardInterrupt:
+                print("", file=sys.stderr)
