@@ -36,6 +36,8 @@ def load(
     """
     from . import samples
 
+    # A model of convlens.keras carries its own.
+    source = getattr(source, "convlens", source)
     if isinstance(source, Model):
         return source
     if isinstance(source, str) and source in samples.NAMES:
@@ -64,6 +66,9 @@ class Model:
 
     def __repr__(self) -> str:
         return f"<convlens model {self.name}, {len(self.graph.calls)} layers>"
+
+    def _repr_html_(self) -> str:
+        return self.describe()._repr_html_()
 
     @cached_property
     def engine(self) -> Engine:
@@ -277,8 +282,15 @@ class Explanation:
 
         return explanation_html(self.facts)
 
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """Text and HTML for notebooks, made from the same facts."""
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
+
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self.facts, name)
 
