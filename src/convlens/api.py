@@ -241,7 +241,7 @@ class Run:
         name = layer or default_layer(self.model.graph)
         if at is None:
             return Explanation(explain_layer(self.execution, name, self.origin))
-        place = (at,) if isinstance(at, int) else tuple(int(n) for n in at)
+        place = tuple(int(n) for n in np.atleast_1d(np.asarray(at)))
         fact = explain_number(
             self.execution,
             name,
