@@ -32,7 +32,7 @@ FIXES = [
 ]
 
 
-class Failed(Exception):  # noqa: N818
+class Failed(Exception):
     """A layer could not be built: its place, and our error."""
 
     def __init__(self, layer: int, error: Exception) -> None:
