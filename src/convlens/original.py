@@ -27,15 +27,17 @@ TYPES = {
     "bool": "bool",
     **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
-_WORKERS: WeakKeyDictionary[Original, Worker] = WeakKeyDictionary()
+_WORKERS: WeakKeyDictionary[Original, Any] = WeakKeyDictionary()
 
 
-def worker_of(graph: Graph) -> Worker:
-    """The worker of a graph's own model: one for all runs, started when first needed."""
+def worker_of(graph: Graph) -> Any:
+    """The worker (or runner) of a graph's own model: one for all runs, started when first needed."""
     original = graph.original
     if original is None:
         raise EngineError(f"`{graph.name}` has no graph of its own")
-    if original not in _WORKERS:
+    if original not in _WORKERS and original.runner is not None:
+        _WORKERS[original] = original.runner()
+    elif original not in _WORKERS:
         _WORKERS[original] = Worker(original.load(), folder=original.folder, label=graph.name)
     return _WORKERS[original]
 
@@ -102,9 +104,7 @@ class OriginalExecution:
 
     def bytes(self, tensor: TensorId) -> int:
         """What a tensor takes in this run."""
-        return 4 * math.prod(self.sizes[tensor]) * (
-            self.batch if self.graph.batched[tensor] else 1
-        )
+        return 4 * math.prod(self.sizes[tensor]) * (self.batch if self.graph.batched[tensor] else 1)
 
     # -- tensors --------------------------------------------------------------------------------
 
@@ -125,7 +125,9 @@ class OriginalExecution:
     def _tensors(self, number: int) -> dict[TensorId, NDArray[Any]]:
         """The tensors of a group, and what it reads, from one run."""
         if number not in self._kept:
-            wanted = {t: None for step in self._groups[number] for t in (*step.inputs, *step.outputs)}
+            wanted = {
+                t: None for step in self._groups[number] for t in (*step.inputs, *step.outputs)
+            }
             self._kept[number] = self._run(wanted)
             while len(self._kept) > 2:
                 self._kept.popitem(last=False)

@@ -16,6 +16,7 @@ from ...layers.rearrange import Expand, Flatten, Permute, Reshape
 from ...layers.resize import Cubic, Linear, Nearest, Scale
 from ...layers.select import Slice, Split, Take
 from ...layers.shuffle import PixelShuffle, PixelUnshuffle
+from ..maps import turned
 from .knowledge import Info
 from .operators import builds
 from .site import Made, NotOurs, Site
@@ -83,22 +84,8 @@ def _transpose(site: Site) -> Made:
             raise NotOurs("it moves the batch axis")
         raise NotOurs("it moves the batch axis")
     inner = tuple(axis - 1 for axis in order[1:])
-    layout = _turned(site.layout(), inner)
+    layout = turned(site.layout(), inner)
     return site.of(Permute(inner), channels_last=layout)
-
-
-def _turned(layout: bool | None, order: tuple[int, ...]) -> bool | None:
-    """The layout after a transpose: known where the channels move to or from the end."""
-    last = len(order) - 1
-    to_last = (*range(1, last + 1), 0)
-    to_first = (last, *range(last))
-    if last < 1:
-        return None
-    if order == to_last and layout is not True:
-        return True
-    if order == to_first and layout is not False:
-        return False
-    return layout if order == tuple(range(last + 1)) else None
 
 
 @builds("Expand")

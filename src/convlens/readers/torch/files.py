@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...errors import ModelError
 from ..files import Archive, Bytes, FileBytes, shown
+from .listing import SAFE, SIZES, Listing
 from .pickles import Listed, tensors
 
 if TYPE_CHECKING:
@@ -25,66 +22,8 @@ if TYPE_CHECKING:
 
 LARGEST_LIST = 256 << 20
 SHOWN = 20
-SAFE = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "I64": "int64",
-    "I32": "int32",
-    "I16": "int16",
-    "I8": "int8",
-    "U8": "uint8",
-    "BOOL": "bool",
-}
-SIZES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2}
-SIZES |= {"int16": 2, "int8": 1, "uint8": 1, "bool": 1}
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The tensors of a file, and where the numbers of each lie."""
-
-    what: str
-    tensors: Mapping[str, Listed]
-    places: Mapping[str, Bytes]
-
-    def array(self, name: str) -> NDArray[Any]:
-        """The numbers of one tensor, halves and doubles as float32. Raises ModelError."""
-        tensor = self.tensors[name]
-        place = self.places[tensor.storage]
-        size = SIZES.get(tensor.dtype, 0)
-        stride = tensor.stride or _strides(tensor.shape)
-        steps = zip(tensor.shape, stride, strict=True)
-        last = tensor.offset + sum((n - 1) * step for n, step in steps)
-        count = math.prod(tensor.shape)
-        if not size or (count and (last + 1) * size > place.size):
-            raise ModelError(
-                f"tensor `{shown(name)}` does not lie inside the file",
-                where=place.name,
-                given=f"{tensor.shape} of {tensor.dtype} in {place.size:,} bytes",
-                hint="the file is damaged or cut short; save or download it again",
-            )
-        if not count:
-            return np.zeros(tensor.shape, np.float32)
-        raw = np.frombuffer(
-            place.read_at(tensor.offset * size, (last - tensor.offset + 1) * size), np.uint8
-        )
-        flat = _decoded(raw, tensor.dtype)
-        own = tuple(step * flat.itemsize for step in stride)
-        view = np.lib.stride_tricks.as_strided(flat, tensor.shape, own, writeable=False)
-        return np.array(view)
-
-
-def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(math.prod(shape[n + 1 :]) for n in range(len(shape)))
-
-
-def _decoded(raw: NDArray[np.uint8], dtype: str) -> NDArray[Any]:
-    if dtype == "bfloat16":
-        return (raw.view("<u2").astype(np.uint32) << 16).view(np.float32)
-    values = raw.view(np.dtype(dtype).newbyteorder("<"))
-    return values.astype(np.float32) if dtype in ("float16", "float64") else values
+# How files of torch.save began before they were zips.
+OLD_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 def read_file(
@@ -100,16 +39,16 @@ def read_file(
         archive = Archive.open(source)
         names = archive.members
         if any(name.endswith("models/model.json") for name in names):
-            from .exported import read_exported
+            from .archive import read_archive
 
-            return read_exported(archive, str(path))
+            return read_archive(archive, str(path))
         if any(name.endswith("constants.pkl") or "/code/" in name for name in names):
             raise _script(source.name)
         listing = _of_zip(archive)
     elif _is_safe(head, source):
         listing = safetensors(source)
     else:
-        raise _legacy(source.name)
+        listing = _of_old(source)
     if architecture is None:
         raise weights_alone(listing, source.name)
     return _into(architecture, listing, input_shape, source.name)
@@ -138,6 +77,22 @@ def _of_zip(archive: Archive) -> Listing:
         if tensor.storage not in places:
             places[tensor.storage] = archive.member(name)
     return Listing("a state dict of PyTorch", found, places)
+
+
+def _of_old(source: FileBytes) -> Listing:
+    """The tensors of a file of PyTorch before 1.6: four pickles, of which the last lists them."""
+    import io
+    import pickletools
+
+    stream = io.BytesIO(source.read_at(0, min(source.size, LARGEST_LIST)))
+    try:
+        for expected in (OLD_MAGIC, None, None):
+            found = [arg for _, arg, _ in pickletools.genops(stream) if isinstance(arg, int)]
+            if expected is not None and expected not in found:
+                raise _legacy(source.name)
+    except ValueError:
+        raise _legacy(source.name) from None
+    return Listing("a state dict of PyTorch before 1.6", tensors(stream.read(), source.name), {})
 
 
 def _is_safe(head: bytes, source: FileBytes) -> bool:
@@ -230,8 +185,7 @@ def _legacy(where: str) -> ModelError:
 
 def _into(architecture: Any, listing: Listing, input_shape: Any, where: str) -> model.Graph:
     """The architecture's graph with the file's weights, matched by name and shape."""
-    from .live import exported, program_of
-    from .read import graph_of
+    from .module import read_live
 
     if not hasattr(architecture, "state_dict"):
         raise ModelError(
@@ -240,16 +194,19 @@ def _into(architecture: Any, listing: Listing, input_shape: Any, where: str) -> 
             given=f"architecture of class {type(architecture).__name__}",
             needed="the module that they belong to",
         )
-    program = program_of(exported(architecture, input_shape), type(architecture).__name__)
+    import copy
+
+    import torch
+
+    held = copy.deepcopy(architecture)
     names = {name.removeprefix("module."): name for name in listing.tensors}
-    missing = []
-    for held in program.stored.values():
-        found = names.get(held.key)
-        if found is None or listing.tensors[found].shape != held.tensor.shape:
-            if not held.key.endswith("num_batches_tracked"):
-                missing.append(f"{held.key} {held.tensor.shape}")
-            continue
-        held.values.assign(listing.array(found))
+    missing, state = [], {}
+    for key, tensor in held.state_dict().items():
+        found = names.get(key)
+        if found is not None and listing.tensors[found].shape == tuple(tensor.shape):
+            state[key] = torch.from_numpy(listing.array(found)).to(tensor.dtype)
+        elif not key.endswith("num_batches_tracked"):
+            missing.append(f"{key} {tuple(tensor.shape)}")
     if missing:
         raise ModelError(
             "the file's weights and the architecture do not belong together",
@@ -257,5 +214,5 @@ def _into(architecture: Any, listing: Listing, input_shape: Any, where: str) -> 
             given=f"no tensor for {', '.join(missing[:5])}" + (", ..." if missing[5:] else ""),
             needed="a tensor of that name and shape for every weight",
         )
-    program.runner = None
-    return graph_of(program)
+    held.load_state_dict(state, strict=False)
+    return read_live(held, input_shape)

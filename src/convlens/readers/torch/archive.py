@@ -1,0 +1,303 @@
+"""`.pt2` files (torch.export.save) read as what they are: JSON and raw numbers, no torch, no pickle."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import MissingDependency, ModelError
+from ...layers.weight import Values
+from ...model import Graph
+from ..files import Archive, Bytes, shown
+from .build import build
+from .listing import Listing
+from .nodes import Fed, Full, Node, Owner, Program, Ref, Stored
+from .pickles import Listed
+
+LARGEST_PROGRAM = 512 << 20
+MOST_NODES = 400_000
+DEEPEST = 8
+# A batch of open size is read as one of two samples, as live modules are.
+BATCH = 2
+# The numbers that torch's file format gives to the types of tensors.
+TYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32"}
+TYPES |= {8: "float64", 12: "bool", 13: "bfloat16"}
+
+
+def read_archive(archive: Archive, path: str) -> Graph:
+    """The graph of an exported program. Raises ModelError for a damaged one."""
+    try:
+        return build(_Program(archive, Path(path).stem).whole(), path=path)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as problem:
+        raise ModelError(
+            "the exported program cannot be read",
+            where=archive.source.name,
+            given=f"{type(problem).__name__}: {shown(str(problem))}",
+            needed="a file written by torch.export.save",
+            hint="export it again, with a current PyTorch",
+        ) from None
+
+
+class _Program:
+    """The parts of the file, brought together."""
+
+    def __init__(self, archive: Archive, name: str) -> None:
+        main = next(n for n in archive.members if n.endswith("models/model.json"))
+        self.archive, self.name = archive, name
+        self.root = main.removesuffix("models/model.json")
+        module = json.loads(archive.text(main, LARGEST_PROGRAM))["graph_module"]
+        self.graph, self.signature = module["graph"], module["signature"]
+        if len(self.graph["nodes"]) > MOST_NODES:
+            raise ModelError("the program is larger than any network", where=archive.source.name)
+        self.tensors = self.graph["tensor_values"]
+        self.batch = self._batch()
+
+    def whole(self) -> Program:
+        shapes = {name: self._shape(entry) for name, entry in self.tensors.items()}
+        dtypes = {n: TYPES.get(entry["dtype"], "unknown") for n, entry in self.tensors.items()}
+        inputs, stored = self._placeholders(shapes, dtypes)
+        outputs = [
+            _name_in(spec["user_output"]["arg"])
+            for spec in self.signature["output_specs"]
+            if "user_output" in spec
+        ]
+        nodes, outputs = pure([_node(entry) for entry in self.graph["nodes"]], outputs)
+        # Sizes and checks are nodes too: what makes no tensor is no layer.
+        nodes = [node for node in nodes if any(name in shapes for name in node.outputs)]
+        kept = [node for node in nodes if not self._folded(node, stored, shapes)]
+        return Program(
+            self.name, tuple(inputs), stored, tuple(kept), tuple(outputs), shapes, dtypes
+        )
+
+    def _batch(self) -> str:
+        """The name of an open batch size: the first size of the first input, where it has one."""
+        for spec in self.signature["input_specs"]:
+            name = _name_in(spec.get("user_input", {}).get("arg"))
+            if name in self.tensors and self.tensors[name]["sizes"]:
+                return _symbol(self.tensors[name]["sizes"][0])
+        return ""
+
+    def _shape(self, entry: Any) -> Full:
+        return tuple(self._size(size) for size in entry["sizes"])
+
+    def _size(self, value: Any) -> int | None:
+        if "as_int" in value:
+            size = int(value["as_int"])
+            if size < 0:
+                raise ValueError(f"a size of {size}")
+            return size
+        symbol = _symbol(value)
+        return BATCH if symbol and symbol == self.batch else None
+
+    def _placeholders(
+        self, shapes: Mapping[str, Full], dtypes: Mapping[str, str]
+    ) -> tuple[list[Fed], dict[str, Stored]]:
+        weights = _weights(self.archive, self.root)
+        inputs: list[Fed] = []
+        stored: dict[str, Stored] = {}
+        for spec in self.signature["input_specs"]:
+            (kind, entry), *_ = spec.items()
+            name = _name_in(entry.get("arg"))
+            if name not in shapes:
+                continue
+            if kind == "user_input":
+                inputs.append(Fed(name, shapes[name], dtypes[name]))
+                continue
+            key = next((str(v) for k, v in entry.items() if k.endswith("_name")), name)
+            values = weights.get(key) or _absent(key, self.archive.source.name)
+            sizes = tuple(size or 0 for size in shapes[name])
+            stored[name] = Stored(key, sizes, kind == "parameter", values, dtypes[name])
+        return inputs, stored
+
+    def _folded(self, node: Node, stored: dict[str, Stored], shapes: Mapping[str, Full]) -> bool:
+        """Arithmetic on stored numbers alone gives stored numbers, worked out when asked for."""
+        used = list(dict.fromkeys(node.references()))
+        if not used or not all(name in stored for name in used) or "." not in node.operator:
+            return False
+        sources = [stored[name] for name in used]
+        for place, name in enumerate(node.outputs):
+            sizes = tuple(size or 0 for size in shapes.get(name, ()))
+            path = f"{node.owner.path.partition('.parametrizations')[0]}.weight"
+            values = Values(_Computed(node, used, sources, place), "file")
+            stored[name] = Stored(path, sizes, any(s.trainable for s in sources), values)
+        return True
+
+
+def _symbol(value: Any) -> str:
+    expression = value.get("as_expr") if isinstance(value, dict) else None
+    return str(expression["expr_str"]) if isinstance(expression, dict) else ""
+
+
+class _Computed:
+    """Numbers that one of PyTorch's operators makes from stored ones, where PyTorch is there."""
+
+    def __init__(self, node: Node, names: list[str], sources: list[Stored], place: int) -> None:
+        self.node, self.names, self.sources, self.place = node, names, sources, place
+
+    def __call__(self) -> NDArray[Any]:
+        try:
+            import torch
+        except ImportError:
+            raise MissingDependency(
+                f"a weight of this program is computed by `{self.node.operator}`",
+                needed="PyTorch",
+                hint="pip install torch",
+            ) from None
+        real = {
+            name: torch.from_numpy(np.array(source.values.array()))
+            for name, source in zip(self.names, self.sources, strict=True)
+        }
+
+        def filled(value: Any) -> Any:
+            if isinstance(value, Ref):
+                return real[value.name]
+            return [filled(part) for part in value] if isinstance(value, list) else value
+
+        word, _, overload = self.node.operator.partition(".")
+        function = getattr(getattr(torch.ops.aten, word), overload)
+        with torch.no_grad():
+            made = function(**{name: filled(v) for name, v in self.node.arguments.items()})
+        part = made[self.place] if isinstance(made, (list, tuple)) else made
+        array: NDArray[Any] = part.float().numpy()
+        return array
+
+
+def _absent(key: str, where: str) -> Values:
+    def load() -> NDArray[Any]:
+        raise ModelError(
+            f"the numbers of `{shown(key)}` are not in the file in a form that is read here",
+            where=where,
+            hint="export the module again, or load it live",
+        )
+
+    return Values(load, "file")
+
+
+def _name_in(value: Any) -> str:
+    """The tensor's name in an argument, however it is wrapped."""
+    for _ in range(DEEPEST):
+        if not isinstance(value, dict) or not value:
+            return ""
+        if "name" in value:
+            return str(value["name"])
+        value = next(iter(value.values()))
+    return ""
+
+
+def pure(nodes: Iterable[Node], outputs: list[str]) -> tuple[list[Node], list[str]]:
+    """The nodes without operators in place: each use reads what was last written.
+
+    `relu_(x)` gives a name of its own; whoever reads `x` afterwards reads that.
+    """
+    now: dict[str, str] = {}
+
+    def current(value: Any) -> Any:
+        if isinstance(value, Ref):
+            return Ref(now.get(value.name, value.name))
+        return [current(part) for part in value] if isinstance(value, list) else value
+
+    result = []
+    for node in nodes:
+        arguments = {name: current(value) for name, value in node.arguments.items()}
+        word, dot, overload = node.operator.partition(".")
+        in_place = word.endswith("_") and not word.startswith("__")
+        first = next(iter(node.arguments.values()), None)
+        if in_place and isinstance(first, Ref) and node.outputs:
+            written = now.get(first.name, first.name)
+            for name, alias in list(now.items()):
+                if alias == written:
+                    now[name] = node.outputs[0]
+            now[first.name] = now[written] = node.outputs[0]
+        operator = word.removesuffix("_") + dot + overload if in_place else node.operator
+        result.append(replace(node, operator=operator, arguments=arguments))
+    return result, [now.get(name, name) for name in outputs]
+
+
+# --- weights ----------------------------------------------------------------------------------
+
+
+def _weights(archive: Archive, root: str) -> dict[str, Values]:
+    """State-dict key -> numbers, read when asked for."""
+    found: dict[str, Values] = {}
+    for folder in ("weights", "constants"):
+        name = f"{root}data/{folder}/model_{folder}_config.json"
+        if name not in archive.members:
+            continue
+        for key, entry in json.loads(archive.text(name))["config"].items():
+            member = f"{root}data/{folder}/{entry['path_name']}"
+            if entry.get("use_pickle") or member not in archive.members:
+                continue
+            found[key] = Values(_Load(archive.member(member), entry["tensor_meta"], key), "file")
+    return found
+
+
+class _Load:
+    """Reads one tensor's numbers from its own member."""
+
+    def __init__(self, place: Bytes, meta: Any, key: str) -> None:
+        self.place, self.meta, self.key = place, meta, key
+
+    def __call__(self) -> NDArray[Any]:
+        meta = self.meta
+        shape, stride = (
+            tuple(int(size["as_int"]) for size in meta[word]) for word in ("sizes", "strides")
+        )
+        offset = int(meta["storage_offset"]["as_int"])
+        if min((*shape, *stride, offset)) < 0 or math.prod(shape) > 2**40:
+            raise ModelError(f"`{shown(self.key)}` has an impossible shape", where=self.place.name)
+        listed = Listed(shape, TYPES.get(meta["dtype"], "unknown"), "", offset, stride)
+        return Listing("", {self.key: listed}, {"": self.place}).array(self.key)
+
+
+# --- nodes ------------------------------------------------------------------------------------
+
+
+def _node(entry: Any) -> Node:
+    arguments = {str(part["name"]): _plain(part["arg"], 0) for part in entry["inputs"]}
+    outputs = tuple(name for out in entry["outputs"] for name in _names(out))
+    operator = str(entry["target"]).removeprefix("torch.ops.").removeprefix("aten.")
+    name = str(entry.get("name") or (outputs[0] if outputs else operator))
+    return Node(name, operator, arguments, outputs, _owner(entry.get("metadata") or {}))
+
+
+def _names(out: Any) -> list[str]:
+    if "as_tensor" in out:
+        return [str(out["as_tensor"]["name"])]
+    if "as_tensors" in out:
+        return [str(part["name"]) for part in out["as_tensors"]]
+    return []
+
+
+def _owner(metadata: Any) -> Owner:
+    """The innermost module: its path, its class, and which call of it."""
+    last = str(metadata.get("nn_module_stack") or "").rpartition(";")[2].split(",")
+    return Owner(last[1], last[2], last[0]) if len(last) > 2 else Owner()
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """An argument as plain data; tensors as references."""
+    if depth > DEEPEST:
+        raise ValueError("an argument that nests too deep")
+    (kind, inner), *_ = value.items()
+    if kind == "as_tensor":
+        return Ref(str(inner["name"]))
+    if kind == "as_optional_tensor":
+        return _plain(inner, depth + 1)
+    if kind in ("as_tensors", "as_optional_tensors"):
+        return [
+            Ref(str(part["name"])) if "name" in part else _plain(part, depth + 1) for part in inner
+        ]
+    if kind == "as_none":
+        return None
+    if kind in ("as_sym_int", "as_sym_float", "as_sym_bool"):
+        return str(inner["as_name"]) if "as_name" in inner else _plain(inner, depth + 1)
+    if kind == "as_sym_ints":
+        return [part.get("as_int", part.get("as_name")) for part in inner]
+    return inner
