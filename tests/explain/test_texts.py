@@ -132,7 +132,7 @@ def test_a_slot_without_its_number_is_an_error() -> None:
 
 def test_a_filter_that_reads_one_map_has_a_sentence_of_its_own() -> None:
     slots = {"kernel": (3, 3), "maps": 1, "products": 9, "filters": 32}
-    assert "a single map" in note_text(Note("conv.filter", slots))
+    assert "reads one map" in note_text(Note("conv.filter", slots))
     assert "32 maps" in note_text(Note("conv.filter", slots))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -172,7 +173,9 @@ def printed(model: Any) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines)).rstrip("\n")
 
 
+@cache
 def keras_models(keras: ModuleType) -> list[Any]:
+    """Made once: a fresh layer costs Keras a second."""
     layers = keras.layers
     chain = keras.Sequential(
         [
@@ -192,7 +195,17 @@ def keras_models(keras: ModuleType) -> list[Any]:
     tree = keras.Model(image, out, name="[red]net")
     line = keras.Input((30, 4))
     simple = keras.Model(line, layers.MaxPooling1D()(layers.Conv1D(6, 3)(line)), name="simple")
-    return [chain, tree, simple]
+    inner = keras.Sequential([keras.Input((8,)), layers.Dense(3)], name="inner")
+    entry = keras.Input((8,))
+    middle = layers.Dense(8)(entry)
+    base = keras.Model(entry, layers.Add()([entry, middle]), name="base")
+    row = keras.Input((8,))
+    nested = keras.Model(row, layers.Dense(2)(inner(base(row))), name="nested")
+    again = keras.Sequential([keras.Input((8,)), layers.Dense(8)], name="again")
+    row = keras.Input((8,))
+    once = again(row)
+    twice = layers.Concatenate()([once, again(once)])
+    return [chain, tree, simple, nested, keras.Model(row, twice, name="twice")]
 
 
 @pytest.mark.parametrize("columns", [80, 120, 200])

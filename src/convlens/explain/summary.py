@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as field_of
 from typing import Any, TypeVar
 
 from ..errors import ConvlensError
@@ -132,7 +133,8 @@ class InputRow:
 class SummaryFact:
     """A model's table, with totals that are the sums of their rows.
 
-    `partial` names the totals that leave out rows whose number is not known.
+    `partial` names the totals that leave out rows whose number is not known; `nested` gives the kind
+    of each model inside it.
     """
 
     model: str
@@ -142,6 +144,7 @@ class SummaryFact:
     rows: tuple[RowFact, ...]
     outputs: tuple[TensorId, ...]
     remarks: tuple[str, ...] = ()
+    nested: Mapping[str, str] = field_of(default_factory=dict)
 
     @property
     def params(self) -> int:
@@ -235,7 +238,14 @@ def summarise(graph: Graph, input_shapes: Mapping[str, Shape]) -> SummaryFact:
         for spec in graph.inputs
     )
     return SummaryFact(
-        graph.name, graph.kind, graph.framework, inputs, rows, graph.outputs, graph.facts
+        graph.name,
+        graph.kind,
+        graph.framework,
+        inputs,
+        rows,
+        graph.outputs,
+        graph.facts,
+        graph.nested,
     )
 
 
@@ -328,7 +338,8 @@ def _row(
     field: dict[str, tuple[Field, ...]] | None,
     counted: set[int],
 ) -> RowFact:
-    new = [w for w in call.weights if id(w) not in counted] if call.shared_with is None else []
+    own = call.weights if call.shared_with is None else ()
+    new = [w for w in own if id(w) not in counted and not w.buffer]
     counted.update(id(weight) for weight in new)
     outputs = [shapes[(call.name, n)] for n in range(call.outputs) if (call.name, n) in shapes]
     counts = [product(shape) for shape in outputs]

@@ -17,8 +17,8 @@ TEXTS: dict[str, str] = {
         "{filters:n filter}, so {filters:n map}."
     ),
     "conv.filter.one": (
-        "A filter is a {kernel:by} block of weights, as the layer reads a single map. Laid on a "
-        "place it gives ONE number: the sum of {products:n product}. {filters:n filter}, so "
+        "A filter reads one map here: it is a {kernel:by} block of weights. Laid on a place it "
+        "gives ONE number: the sum of {products:n product}. {filters:n filter}, so "
         "{filters:n map}."
     ),
     "conv.not_product": (

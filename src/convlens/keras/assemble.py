@@ -22,6 +22,7 @@ class _Assembly:
     uses: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     layout: dict[TensorId, bool | None] = field(default_factory=dict)
+    nested: dict[str, str] = field(default_factory=dict)
 
 
 def assemble(model: Model) -> Graph:
@@ -44,6 +45,7 @@ def assemble(model: Model) -> Graph:
         tuple(ids[tensor] for tensor in model.outputs),
         kind=model.kind,
         facts=tuple(_remarks(model)),
+        nested=work.nested,
     )
     return graph
 
@@ -67,6 +69,7 @@ def _calls(model: Model, prefix: str, ids: dict[Tensor, TensorId], work: _Assemb
             inside = {
                 entry: ids[given] for entry, given in zip(inner.inputs, node.inputs, strict=True)
             }
+            work.nested[name] = inner.kind
             _calls(inner, f"{name}/", inside, work)
             for made, final in zip(node.outputs, inner.outputs, strict=True):
                 ids[made] = inside[final]

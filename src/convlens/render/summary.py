@@ -263,14 +263,26 @@ def keras(fact: SummaryFact, width: int | None = None) -> str:
 
 
 def linear(fact: SummaryFact) -> bool:
-    """Whether every layer is called once and reads exactly what the one before made."""
+    """Whether every layer is called once and reads exactly what the one before made.
+
+    A nested model counts as one layer.
+    """
     if fact.kind == "Sequential":
         return True
     if len(fact.inputs) != 1:
         return False
-    return all(
-        row.sources == _previous(row, fact) and row.shared_with is None for row in fact.rows
-    )
+    before = outer = fact.inputs[0].name
+    for row in fact.rows:
+        name = _keras_name(row.name, fact)
+        sources = {_keras_name(source, fact) for source, _ in row.sources}
+        if name == before and name in fact.nested:
+            if not sources <= {name, outer}:
+                return False
+            continue
+        if row.shared_with is not None or sources != {before} or len(row.sources) != 1:
+            return False
+        outer, before = before, name
+    return True
 
 
 def _lines(fact: SummaryFact, plain: bool) -> list[_Line]:
@@ -283,15 +295,29 @@ def _lines(fact: SummaryFact, plain: bool) -> list[_Line]:
         ]
     calls: dict[str, list[RowFact]] = {}
     for row in fact.rows:
-        calls.setdefault(row.shared_with or row.name, []).append(row)
+        calls.setdefault(_keras_name(row.shared_with or row.name, fact), []).append(row)
     for name, rows in calls.items():
-        connected = ", ".join(
-            _connection(source, calls) for row in rows for source in row.sources
-        )
+        outside = [
+            (source, number)
+            for row in rows
+            for source, number in ((source, _number(row.name)) for source in row.sources)
+            if name not in fact.nested
+            or (_keras_name(source[0], fact), _number(source[0])) != (name, number)
+        ]
+        outside = list(dict.fromkeys(outside)) if name in fact.nested else outside
+        connected = ", ".join(_connection(source, fact) for source, _ in outside)
         shapes = [shape_text_keras(shape) for shape in rows[-1].output_shapes]
         shape = shapes[0] if len(shapes) == 1 else "[" + ", ".join(shapes) + "]"
-        lines.append(_Line(name, rows[0].kind, shape, rows[0].params, "" if plain else connected))
+        kind = fact.nested.get(name, rows[0].kind)
+        params = sum(row.params for row in rows)
+        lines.append(_Line(name, kind, shape, params, "" if plain else connected))
     return lines
+
+
+def _keras_name(name: str, fact: SummaryFact) -> str:
+    """A layer's name in Keras' table: the nested model it is in, all calls of it under one."""
+    top = name.partition("/")[0].partition("@")[0]
+    return top if top in fact.nested else name.rpartition("@")[0] or name
 
 
 def shape_text_keras(shape: tuple[int | None, ...]) -> str:
@@ -299,14 +325,16 @@ def shape_text_keras(shape: tuple[int | None, ...]) -> str:
     return "(" + ", ".join(str(size) for size in shape) + ")"
 
 
-def _connection(tensor: TensorId, calls: dict[str, list[RowFact]]) -> str:
+def _connection(tensor: TensorId, fact: SummaryFact) -> str:
     """`name[call][output]`, both counted from 0."""
     name, part = tensor
-    for first, rows in calls.items():
-        for number, row in enumerate(rows):
-            if row.name == name:
-                return f"{first}[{number}][{part}]"
-    return f"{name}[0][{part}]"
+    return f"{_keras_name(name, fact)}[{_number(name)}][{part}]"
+
+
+def _number(name: str) -> int:
+    """Which call of its layer, or of the nested model it is in, a name stands for, from 0."""
+    number = name.partition("@")[2].partition("/")[0]
+    return int(number) - 1 if number.isdigit() else 0
 
 
 def classic(fact: SummaryFact) -> str:
