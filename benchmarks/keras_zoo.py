@@ -1,12 +1,14 @@
 """All 40 networks of keras.applications: convlens against Keras, layer by layer.
 
     python benchmarks/keras_zoo.py [--only ResNet50,VGG16] [--write docs/keras-zoo.md]
+                                   [--results FILE]
 
 Each network is built by Keras without trained weights (its weights are then spread out at random,
 batch statistics too), saved as `.keras`, opened by convlens without Keras, and compared: names,
 classes, output shapes and parameters of every layer as Keras reports them; every tensor of one run
 on one input; and explained numbers of every kind of layer, each within its bound. Each network has
-a process of its own, so that memory is given back.
+a process of its own, so that memory is given back. `--results` keeps one line of JSON per network;
+networks that stand there already are not run again.
 """
 
 from __future__ import annotations
@@ -74,13 +76,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help="names, separated by commas")
     parser.add_argument("--write", type=Path, help="write the result as a page of the docs")
+    parser.add_argument("--results", type=Path, help="keep results here, and go on from them")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print("RESULT " + json.dumps(compare(options.one)), flush=True)
         return 0
     names = options.only.split(",") if options.only else NAMES
-    results = [in_own_process(name) for name in names]
+    kept: dict[str, dict[str, Any]] = {}
+    if options.results and options.results.exists():
+        rows = map(json.loads, options.results.read_text(encoding="utf-8").splitlines())
+        kept = {row["name"]: row for row in rows if row["ok"]}
+    results = []
+    for name in names:
+        result = kept.get(name) or in_own_process(name)
+        results.append(result)
+        if options.results and name not in kept:
+            with options.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(result) + "\n")
     if options.write:
         options.write.write_text(page(results), encoding="utf-8")
     failed = [result["name"] for result in results if not result["ok"]]

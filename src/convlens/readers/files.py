@@ -7,14 +7,15 @@ No file stays open between two reads, so that a model can be kept for hours with
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from ..errors import ModelError
 
@@ -29,6 +30,7 @@ LARGEST_TEXT = 64 * MIB
 LARGEST_DIRECTORY = 4 * MIB
 # Weights hardly shrink; only networks of constants do. What unpacks to more than this is a bomb.
 LARGEST_RATIO, SMALLEST_BOMB = 20, GIB
+_IN_MEMORY = 32 * MIB
 
 
 class Bytes(Protocol):
@@ -144,8 +146,21 @@ class UnpackedBytes:
             raise ModelError("the packed file ends in the middle of an array", where=self.name)
         target[:] = data
 
+
+class _Closing(io.FileIO):
+    """A file that is closed when nobody holds it any more."""
+
     def __del__(self) -> None:
-        self._stream.close()
+        self.close()
+
+
+def _unnamed_file() -> IO[bytes]:
+    import tempfile
+
+    handle, name = tempfile.mkstemp(prefix="convlens-")
+    with suppress(OSError):  # some systems keep the name of an open file
+        Path(name).unlink()
+    return cast("IO[bytes]", _Closing(handle, "w+b"))
 
 
 class OverBudget(ModelError):
@@ -353,18 +368,20 @@ class Archive:
         return part
 
     def _unpacked(self, info: ZipInfo) -> UnpackedBytes:
-        import tempfile
-
-        target = tempfile.SpooledTemporaryFile(max_size=32 * MIB)  # noqa: SIM115 (kept)
-        unpacked = UnpackedBytes(f"{self.source.name} ({info.filename})", info.file_size, target)
+        target: IO[bytes] = io.BytesIO() if info.file_size <= _IN_MEMORY else _unnamed_file()
         left = info.file_size
-        with self._opened(info) as stream:
-            while block := stream.read(min(MIB, left + 1)):
-                left -= len(block)
-                if left < 0:
-                    raise self._too_large(info.filename, info.file_size, info.file_size)
-                target.write(block)
-        return unpacked
+        try:
+            with self._opened(info) as stream:
+                while block := stream.read(min(MIB, left + 1)):
+                    left -= len(block)
+                    if left < 0:
+                        raise self._too_large(info.filename, info.file_size, info.file_size)
+                    target.write(block)
+        except BaseException:
+            target.close()
+            raise
+        name = f"{self.source.name} ({info.filename})"
+        return UnpackedBytes(name, info.file_size - left, target)
 
     @contextmanager
     def _opened(self, info: ZipInfo) -> Iterator[IO[bytes]]:

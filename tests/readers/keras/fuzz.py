@@ -3,7 +3,7 @@
     python -m tests.readers.keras.fuzz [--count 20000] [--seed 0] [FILE ...]
 
 FILEs (real models) are mutated too. A crash is any exception that is not a ConvlensError, a hang
-is more than `SECONDS` for one input, and memory is bounded by the process's own limit.
+is more than `SECONDS` of work for one input, and memory is bounded by the process's own limit.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STRANGE: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-class TooSlow(Exception):  # noqa: N818
+class TooSlow(Exception):
     """One input took longer than it may."""
 
 
@@ -235,7 +235,7 @@ def run(files: list[Path], count: int, seed: int, report: Any = print) -> Counte
     def stop(*_: Any) -> None:
         raise TooSlow
 
-    before = signal.signal(signal.SIGALRM, stop)
+    before = signal.signal(signal.SIGVTALRM, stop)
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "input"
@@ -244,7 +244,7 @@ def run(files: list[Path], count: int, seed: int, report: Any = print) -> Counte
                 name = names[number % len(names)]
                 path.write_bytes(mutated(rng, name, material[name]))
                 started = time.perf_counter()
-                signal.alarm(SECONDS)
+                signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
                 try:
                     outcomes[judge(path)] += 1
                 except Exception as fault:
@@ -255,12 +255,12 @@ def run(files: list[Path], count: int, seed: int, report: Any = print) -> Counte
                         f"{''.join(traceback.format_exception(fault)[-6:])}"
                     ) from fault
                 finally:
-                    signal.alarm(0)
+                    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
                 slowest = max(slowest, time.perf_counter() - started)
                 if report and number % 1000 == 999:
                     report(f"{number + 1} inputs, slowest {slowest:.2f} s, {dict(outcomes)}")
     finally:
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGVTALRM, before)
     return outcomes
 
 

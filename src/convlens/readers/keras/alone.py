@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ...model import Call, Graph
 from ..files import FileBytes, kind_of
 from .config import snake_case
 from .values import FileWeights
-from .weights import Found, Leaf, Slot
+from .weights import Found, LayerStore, Leaf, Slot
 
 REMARK = (
     "this file holds weights alone: it does not say how layers are connected, nor strides, "
@@ -29,14 +30,13 @@ def listing(file: FileBytes, weights: FileWeights) -> Graph:
     The layers are not connected: they can be listed, not run.
     """
     groups: dict[str, list[Found]] = {}
-    for found in weights.store().all():
+    store = weights.store()
+    for found in store.all():
         layer, _, name = found.name.rpartition("/")
-        layer = layer.removesuffix("/vars")
+        layer = store.named(layer.removesuffix("/vars"))
         parts = layer.split("/")
-        if len(parts) > 1 and parts[-1] == parts[0]:
-            layer = parts[0]  # older files say `conv/conv/kernel`
-        elif len(parts) == 2 and parts[1].startswith(parts[0]):
-            layer = parts[0]
+        if isinstance(store, LayerStore) and len(parts) == 2:
+            layer = parts[0]  # these files say `conv/conv_1/kernel`
         groups.setdefault(layer or "model", []).append(
             Found(name.split(":")[0], found.array, found.change)
         )
@@ -53,8 +53,26 @@ def listing(file: FileBytes, weights: FileWeights) -> Graph:
     )  # fmt: skip
 
 
+_WORDS = {
+    "Conv": ("kernel", "bias"),
+    "Dense": ("kernel", "bias"),
+    "DepthwiseConv": ("kernel", "bias"),
+    "SeparableConv": ("depthwise_kernel", "pointwise_kernel", "bias"),
+    "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
+    "LSTM": ("kernel", "recurrent_kernel", "bias"),
+    "GRU": ("kernel", "recurrent_kernel", "bias"),
+    "SimpleRNN": ("kernel", "recurrent_kernel", "bias"),
+}
+
+
 def _unconnected(name: str, arrays: list[Found]) -> Call:
     kind = _likely(arrays)
+    if all(one.name.isdigit() for one in arrays):
+        words = _WORDS.get(kind.rstrip("123D?"), ())
+        arrays = [
+            replace(one, name=words[n] if n < len(words) else one.name)
+            for n, one in enumerate(arrays)
+        ]
     held = tuple(
         Weight(
             one.name, one.shape, tuple(f"axis {n}" for n in range(len(one.shape))),
@@ -133,8 +151,6 @@ def _check(graph: Graph) -> None:
 
 def _poured(graph: Graph, weights: FileWeights, file: FileBytes) -> Graph:
     """A graph made by code, with the numbers of this file in its weights."""
-    from dataclasses import replace
-
     owners = [call for call in graph.calls if call.shared_with is None and call.weights]
     leaves = dict(zip((call.name for call in owners), _leaves(graph), strict=True))
     try:

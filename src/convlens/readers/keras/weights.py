@@ -108,6 +108,14 @@ class KerasStore:
         """Every array of the file, with its path; the optimizer's and random seeds left out."""
         return [Found(one.path, one) for one in self.root.arrays() if _of_a_layer(one.path)]
 
+    def named(self, folder: str) -> str:
+        """The layer's own name where the file keeps it beside the numbers, else its folder."""
+        group = self._group(tuple(folder.split("/")))
+        held = group.walk(("vars",)) if group is not None else None
+        name = as_text(held.attributes.get("name")) if isinstance(held, Group) else None
+        parent = folder.removeprefix("layers/").rpartition("/")[0].removesuffix("/layers")
+        return folder if name is None else f"{parent}/{name}" if parent else name
+
     def _arrays(self, leaf: Leaf) -> list[Found]:
         group = self._group(leaf.store)
         if group is None:
@@ -202,6 +210,10 @@ class LayerStore:
             Found(f"{layer}/{one.name}", one.array) for layer in self.layers
             for one in self._of(layer)
         ]  # fmt: skip
+
+    def named(self, folder: str) -> str:
+        """The layer's name, which is its folder here."""
+        return folder
 
     def _of(self, layer: str) -> list[Found]:
         if layer not in self.cache:
