@@ -24,7 +24,9 @@ from .base import (
     gather,
     one,
 )
+from .lowering import transpose
 from .reading import UNIT, Block, Reading, Rule, Sum
+from .softmax import check_axis
 from .weight import Weight
 
 
@@ -59,7 +61,7 @@ class BatchNorm(Layer):
 
     def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         shape = one(shapes, self)
-        size = shape[self.axis]
+        size = shape[check_axis(shape, self.axis, "batch norm")]
         if size is not None and size != self.mean.count:
             raise ShapeError(
                 f"{size} channels arrive, the statistics are for {self.mean.count}",
@@ -124,15 +126,13 @@ class BatchNorm(Layer):
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
     ) -> tuple[Value, ...]:
         shape = binding.input_shapes[0]
-        last = self.axis % len(shape) == len(shape) - 1
-        moves = last and len(shape) > 1
+        axis, rank = self.axis % len(shape), len(shape)
+        middle = 0 < axis < rank - 1
+        moves = axis == rank - 1 and rank > 1
         x = emit.first(inputs[0], channels_last=True) if moves else emit.user(inputs[0])
-        if not last and self.axis % len(shape) != 0:
-            raise ShapeError(
-                "batch norm runs on the first or the last axis",
-                given=f"axis {self.axis} of {shape}",
-                needed="the channel axis",
-            )
+        if middle:
+            order = (axis, *(n for n in range(rank) if n != axis))
+            x = transpose(emit, x, order)
         count = self.mean.count
         ones, zeros = np.ones(count, np.float32), np.zeros(count, np.float32)
         scale = emit.constant(ones) if self.gamma is None else emit.weight(self.gamma)
@@ -142,4 +142,6 @@ class BatchNorm(Layer):
             [x, scale, shift, emit.weight(self.mean), emit.weight(self.variance)],
             epsilon=self.epsilon,
         )
+        if middle:
+            name = transpose(emit, name, tuple(order.index(n) for n in range(rank)))
         return (Value(name, binding.output_shapes[0], moved=moves),)

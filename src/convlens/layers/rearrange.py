@@ -267,7 +267,7 @@ class Expand(Rearrange):
         if len(shape) > len(self.target):
             raise self._misfit(shape)
         lead = len(self.target) - len(shape)
-        result: list[int | None] = list(self.target[:lead])
+        result = [None if size is None else check_size(size) for size in self.target[:lead]]
         for size, wanted in zip(shape, self.target[lead:], strict=True):
             if wanted is not None and size not in (None, 1, wanted):
                 raise self._misfit(shape)
