@@ -27,17 +27,15 @@ TYPES = {
     "bool": "bool",
     **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
-_WORKERS: WeakKeyDictionary[Original, Any] = WeakKeyDictionary()
+_WORKERS: WeakKeyDictionary[Original, Worker] = WeakKeyDictionary()
 
 
-def worker_of(graph: Graph) -> Any:
-    """The worker (or runner) of a graph's own model: one for all runs, started when first needed."""
+def worker_of(graph: Graph) -> Worker:
+    """The worker of a graph's own model: one for all runs, started when first needed."""
     original = graph.original
     if original is None:
         raise EngineError(f"`{graph.name}` has no graph of its own")
-    if original not in _WORKERS and original.runner is not None:
-        _WORKERS[original] = original.runner()
-    elif original not in _WORKERS:
+    if original not in _WORKERS:
         _WORKERS[original] = Worker(original.load(), folder=original.folder, label=graph.name)
     return _WORKERS[original]
 
