@@ -26,12 +26,17 @@ Source = Any
 
 
 def load(
-    source: Source, *, input_shape: Sequence[int] | None = None, architecture: Any = None
+    source: Source,
+    *,
+    input_shape: Sequence[Any] | None = None,
+    architecture: Any = None,
+    example: Any = None,
 ) -> Model:
     """Open a model: a file, a live Keras model, a torch.nn.Module, an onnx.ModelProto, a built-in.
 
-    `input_shape` leaves the batch axis out; a PyTorch module needs it (or an example input), other
-    models take it where they leave sizes open. `architecture` gives weights-only files theirs.
+    `input_shape` leaves the batch axis out; a PyTorch module needs it (a list of shapes for several
+    inputs) or an `example` (tensors, batch first), other models take it where they leave sizes
+    open. `architecture` gives weights-only files theirs.
     Raises ModelError for what cannot be read.
     """
     from . import samples
@@ -44,8 +49,11 @@ def load(
         return Model(samples.graph(source), input_shape=input_shape)
     from .readers import read
 
-    graph = read(source, input_shape=input_shape, architecture=architecture)
-    return Model(graph, input_shape=input_shape)
+    graph = read(
+        source, input_shape=input_shape, architecture=architecture, example=example
+    )
+    # PyTorch records a module at one size, so that its graph leaves none open.
+    return Model(graph, input_shape=None if graph.framework == "torch" else input_shape)
 
 
 class Model:
@@ -241,7 +249,7 @@ class Run:
         name = layer or default_layer(self.model.graph)
         if at is None:
             return Explanation(explain_layer(self.execution, name, self.origin))
-        place = tuple(int(n) for n in np.atleast_1d(np.asarray(at)))
+        place = _place(at)
         fact = explain_number(
             self.execution,
             name,
@@ -259,6 +267,16 @@ class Run:
         from .page import export
 
         return export(self, Path(path), **options)
+
+
+def _place(at: int | Sequence[int]) -> tuple[int, ...]:
+    """A position as a tuple of whole numbers. Raises ArgumentError."""
+    given = np.atleast_1d(np.asarray(at))
+    if given.ndim > 1 or (given.size and not np.issubdtype(given.dtype, np.integer)):
+        raise ArgumentError(
+            "a position is whole numbers", given=f"at={at!r}", needed="at=(5, 7, 12)"
+        )
+    return tuple(int(n) for n in given)
 
 
 class Explanation:

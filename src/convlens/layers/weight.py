@@ -113,6 +113,7 @@ class Weight:
 
     `shape` and `axes` (the name of each axis) are in the framework's storage order. A layer works
     with the canonical array: storage axes permuted by `order`, then reshaped to `canonical`.
+    A `buffer` is PyTorch's word for stored numbers that are no parameters: listed, not counted.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Weight:
     order: tuple[int, ...] = ()
     canonical: tuple[int, ...] = ()
     trainable: bool = True
+    buffer: bool = False
 
     def __post_init__(self) -> None:
         order = self.order or tuple(range(len(self.shape)))

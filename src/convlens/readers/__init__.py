@@ -53,12 +53,17 @@ _WORDS = {
 
 
 def read(
-    source: Any, *, input_shape: Sequence[int] | None = None, architecture: Any = None
+    source: Any,
+    *,
+    input_shape: Sequence[int] | None = None,
+    architecture: Any = None,
+    example: Any = None,
 ) -> Graph:
     """The graph of a file (a path) or a live object.
 
     `input_shape` (no batch axis) goes to readers that need one; `architecture` is a path or an
-    object that gives the layers of a file of weights alone.
+    object that gives the layers of a file of weights alone; `example` is a live module's example
+    input, or a tuple of them.
     Raises ModelError for what cannot be read, ArgumentError for what is no model at all.
     """
     if isinstance(source, (str, os.PathLike)):
@@ -66,7 +71,9 @@ def read(
     for package, name, reader in _LIVE:
         known = getattr(sys.modules.get(package), name, None)
         if isinstance(known, type) and isinstance(source, known):
-            graph: Graph = _module(reader, str(type(source))).read_live(source, input_shape)
+            more = {} if example is None else {"example": example}
+            module = _module(reader, str(type(source)))
+            graph: Graph = module.read_live(source, input_shape, **more)
             return graph
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
     raise ArgumentError(

@@ -12,8 +12,8 @@ from ...layers.base import Layer, Shape
 from ...layers.opaque import Opaque
 from ...model import Call, Graph, Input, TensorId
 from . import operators_element, operators_move
-from .operators import OPERATORS
 from .nodes import Node, Program
+from .operators import OPERATORS
 from .site import Made, NotOurs, Site, State
 
 # Both modules enter their operators into the one table when they are imported.
@@ -55,9 +55,7 @@ class _Builder:
             self._names[fed.name] += 1
         for node in self.program.nodes:
             self._take(node)
-        outputs = tuple(
-            self.tensors[name] for name in self.program.outputs if name in self.tensors
-        )
+        outputs = tuple(self.tensors[name] for name in self.program.outputs if name in self.tensors)
         return Graph(
             self.program.name,
             "torch",
@@ -71,6 +69,14 @@ class _Builder:
         )
 
     def _converted(self) -> tuple[str, ...]:
+        made = tuple(
+            f"`{stored.name}` is computed from {', '.join(f'`{name}`' for name in stored.made_of)}"
+            for stored in self.program.stored.values()
+            if stored.made_of
+        )
+        return made + self._number_types()
+
+    def _number_types(self) -> tuple[str, ...]:
         kinds = {stored.dtype for stored in self.program.stored.values()}
         odd = sorted(kinds & {"float16", "bfloat16", "float64"})
         return (f"weights stored as {', '.join(odd)} were converted to float32",) if odd else ()
@@ -202,6 +208,5 @@ def _kind(node: Node, whole: bool) -> str:
 
 def _agree(recorded: Shape, found: Shape) -> bool:
     return len(recorded) == len(found) and all(
-        one is None or two is None or one == two
-        for one, two in zip(recorded, found, strict=True)
+        one is None or two is None or one == two for one, two in zip(recorded, found, strict=True)
     )

@@ -17,9 +17,10 @@ from .nodes import Fed, Full, Node, Owner, Program, Ref, Runner, Stored
 
 def program_of(exported: Any, name: str) -> Program:
     """The program, with in-place operators made pure and stored-only arithmetic folded."""
-    pure = exported.run_decompositions({})
-    reader = _Reader(pure)
-    for node in pure.graph.nodes:
+    if _changes_a_view(exported.graph):
+        exported = exported.run_decompositions({})
+    reader = _Reader(exported)
+    for node in exported.graph.nodes:
         reader.take(node)
     return Program(
         name,
@@ -30,6 +31,33 @@ def program_of(exported: Any, name: str) -> Program:
         reader.shapes,
         reader.dtypes,
     )
+
+
+# Operators whose result may be the same memory as their input, seen in another shape.
+VIEWS = frozenset(
+    "view reshape flatten unflatten squeeze unsqueeze permute transpose t slice select narrow "
+    "expand chunk split split_with_sizes unbind as_strided alias detach contiguous to".split()
+)
+
+
+def in_place(target: Any) -> bool:
+    """Whether an operator changes its first argument."""
+    word = _word(target).partition(".")[0]
+    return word.endswith("_") and not word.startswith("_")
+
+
+def _changes_a_view(graph: Any) -> bool:
+    """Whether a tensor is changed that others see through a view: only PyTorch can untangle it."""
+    for node in graph.nodes:
+        if node.op != "call_function" or not in_place(node.target):
+            continue
+        changed = node.args[0]
+        seen = [changed, *changed.users]
+        if any(_word(other.target).partition(".")[0] in VIEWS for other in seen):
+            return True
+        if changed.op == "placeholder" or changed.target is operator.getitem:
+            return True
+    return False
 
 
 def as_array(tensor: Any) -> NDArray[Any]:
@@ -53,6 +81,7 @@ class _Reader:
         self.dtypes: dict[str, str] = {}
         self._real: dict[str, Callable[[], Any]] = {}
         self._place_of: dict[str, int] = {}
+        self._now: dict[str, str] = {}
         self._specs = {
             getattr(spec.arg, "name", None): spec for spec in exported.graph_signature.input_specs
         }
@@ -70,7 +99,9 @@ class _Reader:
         elif node.op == "call_function":
             self._function(node, value)
         elif node.op == "output":
-            self.outputs = [part.name for part in _flat(node.args[0]) if hasattr(part, "name")]
+            self.outputs = [
+                self._current(part.name) for part in _flat(node.args[0]) if hasattr(part, "name")
+            ]
 
     def _note(self, name: str, value: Any) -> None:
         self.shapes[name] = tuple(
@@ -88,12 +119,15 @@ class _Reader:
         target = spec.target
         self._keep(node.name, target, self._state.get(target), kind == "PARAMETER")
 
-    def _keep(self, name: str, path: str, tensor: Any, trainable: bool) -> None:
+    def _keep(self, name: str, path: str, tensor: Any, parameter: bool) -> None:
         if tensor is None or not hasattr(tensor, "shape"):
             return
         values = Values(lambda: as_array(tensor), "file")
+        learnt = parameter and bool(getattr(tensor, "requires_grad", True))
         dtype = str(tensor.dtype).removeprefix("torch.")
-        self.stored[name] = Stored(path, tuple(tensor.shape), trainable, values, dtype)
+        self.stored[name] = Stored(
+            path, tuple(tensor.shape), learnt, values, dtype, buffer=not parameter
+        )
         self.shapes[name] = tuple(tensor.shape)
         self._real[name] = lambda: tensor
 
@@ -101,8 +135,10 @@ class _Reader:
         if node.target is operator.getitem:
             self._item(node)
             return
-        arguments = _arguments(node)
+        arguments = self._arguments(node)
         outputs = self._outputs(node, value)
+        if in_place(node.target):
+            self._now[node.args[0].name] = node.name
         owner = _owner(node)
         known = {name: self._real[name] for name in _named_values(node) if name in self._real}
         run = runner_of(node, known)
@@ -123,6 +159,28 @@ class _Reader:
             if hasattr(part, "shape"):
                 self._note(name, part)
         return tuple(names)
+
+    def _arguments(self, node: Any) -> dict[str, Any]:
+        """Arguments by the names of the operator's schema, values of the graph as `Ref`."""
+        schema = getattr(node.target, "_schema", None)
+        names = [argument.name for argument in schema.arguments] if schema is not None else []
+        given = dict(zip(names, node.args, strict=False)) if names else dict(enumerate(node.args))
+        return {str(key): self._plain(value) for key, value in {**given, **node.kwargs}.items()}
+
+    def _plain(self, value: Any) -> Any:
+        if hasattr(value, "op") and hasattr(value, "name"):
+            return Ref(self._current(value.name))
+        if isinstance(value, (list, tuple)):
+            return [self._plain(part) for part in value]
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        return str(value)
+
+    def _current(self, name: str) -> str:
+        """What a value is called after the in-place operators that changed it."""
+        while name in self._now:
+            name = self._now[name]
+        return name
 
     def _item(self, node: Any) -> None:
         """`getitem` only names a part: from here on the part goes by that name."""
@@ -159,7 +217,8 @@ class _Reader:
             values = Values(lambda one=one: as_array(one()), "file")  # type: ignore[misc]
             trainable = any(self.stored[used].trainable for used in names)
             path = f"{made.owner.path.partition('.parametrizations')[0]}.weight"
-            self.stored[name] = Stored(path, shape, trainable, values)
+            sources = tuple(self.stored[used].name for used in names)
+            self.stored[name] = Stored(path, shape, trainable, values, made_of=sources)
             self._real[name] = one
 
 
@@ -178,24 +237,6 @@ def _run(node: Any, found: Mapping[str, Any]) -> Any:
         arguments = [real(value) for value in node.args]
         named = {key: real(value) for key, value in node.kwargs.items()}
         return node.target(*arguments, **named)
-
-
-def _arguments(node: Any) -> dict[str, Any]:
-    """Arguments by the names of the operator's schema, values of the graph as `Ref`."""
-    schema = getattr(node.target, "_schema", None)
-    names = [argument.name for argument in schema.arguments] if schema is not None else []
-    given = dict(zip(names, node.args, strict=False)) if names else dict(enumerate(node.args))
-    return {str(key): _plain(value) for key, value in {**given, **node.kwargs}.items()}
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "op") and hasattr(value, "name"):
-        return Ref(value.name)
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return str(value)
 
 
 def _flat(value: Any) -> list[Any]:
@@ -234,7 +275,9 @@ def runner_of(node: Any, real: Mapping[str, Callable[[], Any]]) -> Runner:
     The program was recorded for a batch of that size; the last group is filled up with its own
     last sample.
     """
-    names = [name for name in _named_values(node) if name not in real]
+    inputs = [value for value in dict.fromkeys(node.all_input_nodes) if value.name not in real]
+    names = [value.name for value in inputs]
+    kinds = [getattr(value.meta.get("val"), "dtype", None) for value in inputs]
 
     def run(batch: int, *arrays: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         torch = sys.modules["torch"]
@@ -243,8 +286,8 @@ def runner_of(node: Any, real: Mapping[str, Callable[[], Any]]) -> Runner:
         for start in range(0, count, batch):
             parts = [_filled(array[start : start + batch], batch) for array in arrays]
             found = {
-                name: torch.from_numpy(np.ascontiguousarray(part))
-                for name, part in zip(names, parts, strict=True)
+                name: torch.from_numpy(np.array(part)).to(kind or torch.float32)
+                for name, part, kind in zip(names, parts, kinds, strict=True)
             }
             found.update({name: get() for name, get in real.items() if name not in found})
             made = _run(node, found)

@@ -36,7 +36,7 @@ def _export(module: Any, input_shape: Any, example: Any) -> Any:
     try:
         with torch.no_grad():
             return torch.export.export(module, arguments)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         first = str(error).strip().splitlines()
         raise ModelError(
             "PyTorch could not export the module",

@@ -76,13 +76,18 @@ def references(value: Any) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Stored:
-    """A parameter, buffer or constant: its path in the module, shape and numbers."""
+    """A parameter, buffer or constant: its path in the module, shape and numbers.
+
+    `made_of` names the stored numbers that a computed one (weight norm) was made from.
+    """
 
     name: str
     shape: tuple[int, ...]
     trainable: bool
     values: Values
     dtype: str = "float32"
+    buffer: bool = False
+    made_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Argument names are those of ATen's schemas (native_functions.yaml).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ...axis import TransposedWindow, Window
@@ -34,7 +35,7 @@ def operator(*names: str) -> Callable[[Callable[[Site], Made]], Callable[[Site],
     return enter
 
 
-@operator("conv1d", "conv2d", "conv3d", "convolution")
+@operator("conv1d", "conv2d", "conv3d", "convolution", "_convolution")
 def _conv(site: Site) -> Made:
     x = site.data("input")
     rank = len(site.sample(x)) - 1
@@ -87,6 +88,15 @@ def _transposed(site: Site) -> Made:
 def _linear(site: Site) -> Made:
     kernel = site.weight("weight", ("out", "in"))
     return Made(Dense(kernel, site.maybe("bias", ("out",))), (site.data("input"),))
+
+
+@operator("addmm")
+def _linear_of_products(site: Site) -> Made:
+    if site.get("alpha", 1) != 1 or site.get("beta", 1) != 1:
+        raise NotOurs("it scales one of its inputs")
+    stored = site.weight("mat2", ("in", "out"))
+    kernel = replace(stored, order=(1, 0), canonical=(stored.shape[1], stored.shape[0]))
+    return Made(Dense(kernel, site.weight("self", ("out",))), (site.data("mat1"),))
 
 
 @operator("matmul", "bmm", "mm")

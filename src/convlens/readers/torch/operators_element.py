@@ -9,8 +9,8 @@ from typing import Any
 from ...layers import activate, arithmetic, functions, merge, piecewise, scale, softmax
 from ...layers.base import Layer
 from ...layers.weight import Weight
-from .operators import operator
 from .nodes import Ref
+from .operators import operator
 from .site import Made, NotOurs, Site, number
 
 # Activations without settings, under their names in ATen.
@@ -174,6 +174,7 @@ MERGES: dict[str, Callable[[], Layer]] = {
     "sub": merge.Subtract,
     "mul": merge.Multiply,
     "div": merge.Divide,
+    "true_divide": merge.Divide,
     "maximum": merge.Maximum,
     "minimum": merge.Minimum,
 }
@@ -181,7 +182,7 @@ MERGES: dict[str, Callable[[], Layer]] = {
 
 @operator(*MERGES)
 def _binary(site: Site) -> Made:
-    word = site.node.operator.partition(".")[0].rstrip("_")
+    word = site.node.operator.partition(".")[0].rstrip("_").replace("true_divide", "div")
     one, other = site.get("self"), site.get("other")
     if site.get("alpha", 1) != 1 or site.given("rounding_mode"):
         raise NotOurs("it scales or rounds one of its inputs")

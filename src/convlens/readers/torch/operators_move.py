@@ -9,11 +9,11 @@ from ...layers.base import Shape
 from ...layers.join import Concatenate
 from ...layers.pad import Pad
 from ...layers.rearrange import Expand, Flatten, Permute, Reshape
-from ...layers.resize import Linear, Nearest, Scale
+from ...layers.resize import Cubic, Linear, Nearest, Scale
 from ...layers.select import Slice, Split, Take
 from ...layers.shuffle import PixelShuffle, PixelUnshuffle
-from .operators import operator
 from .nodes import Ref
+from .operators import operator
 from .site import Made, NotOurs, Site
 
 
@@ -29,12 +29,12 @@ def _reshaped(site: Site, x: str) -> Made:
 
 
 @operator("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze",
-          "view_copy", "_reshape_copy")  # fmt: skip
+          "ravel", "view_copy", "_reshape_copy", "squeeze_copy", "unsqueeze_copy")  # fmt: skip
 def _reshape(site: Site) -> Made:
     return _reshaped(site, site.data("self"))
 
 
-@operator("permute")
+@operator("permute", "permute_copy")
 def _permute(site: Site) -> Made:
     x = site.data("self")
     order = [number % (len(site.sample(x)) + 1) for number in site.get("dims")]
@@ -43,7 +43,7 @@ def _permute(site: Site) -> Made:
     return Made(Permute(tuple(number - 1 for number in order[1:])), (x,))
 
 
-@operator("transpose", "swapaxes", "t", "mT", "numpy_T")
+@operator("transpose", "transpose_copy", "swapaxes", "t", "mT", "numpy_T")
 def _transpose(site: Site) -> Made:
     x = site.data("self")
     order = list(range(len(site.sample(x))))
@@ -54,7 +54,13 @@ def _transpose(site: Site) -> Made:
 
 @operator("channel_shuffle", "native_channel_shuffle")
 def _channel_shuffle(site: Site) -> Made:
-    raise NotOurs("it mixes channels in one step")
+    x = site.data("self", "input")
+    groups, maps = site.get("groups"), site.sample(x)[0]
+    if maps is None:
+        raise NotOurs("the number of its channels is not known")
+    each = maps // groups
+    order = tuple(group * each + n for n in range(each) for group in range(groups))
+    return Made(Take(0, order), (x,))
 
 
 @operator("cat", "concat")
@@ -107,7 +113,7 @@ def _select(site: Site) -> Made:
     return Made(Take(axis, (index % size,), keep=False), (x,))
 
 
-@operator("expand", "expand_as")
+@operator("expand", "expand_as", "broadcast_to")
 def _expand(site: Site) -> Made:
     return Made(Expand(site.made_sample()), (site.data("self"),))
 
@@ -157,9 +163,7 @@ def _scales(site: Site, before: Shape) -> tuple[Scale, ...]:
     for place, word in enumerate(("scales_d", "scales_h", "scales_w")[-(len(before) - 1) :]):
         if site.given(word):
             factors[place] = site.get(word)
-    return tuple(
-        Scale(size, factor) for size, factor in zip(after[1:], factors, strict=True)
-    )
+    return tuple(Scale(size, factor) for size, factor in zip(after[1:], factors, strict=True))
 
 
 @operator("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
@@ -168,12 +172,28 @@ def _nearest(site: Site) -> Made:
     return Made(Nearest(_scales(site, site.sample(x)), channels_last=False), (x,))
 
 
+@operator("_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d")
+def _nearest_exact(site: Site) -> Made:
+    x = site.data("input", "self")
+    scales = _scales(site, site.sample(x))
+    return Made(Nearest(scales, False, "half_pixel", "round_prefer_ceil"), (x,))
+
+
 @operator("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d")
 def _linear(site: Site) -> Made:
     x = site.data("input", "self")
     corners = bool(site.get("align_corners", False))
     scales = _scales(site, site.sample(x))
-    layer = Linear(scales, False, "align_corners" if corners else "half_pixel")
+    layer = Linear(scales, False, "align_corners" if corners else "pytorch_half_pixel")
+    return Made(layer, (x,))
+
+
+@operator("upsample_bicubic2d")
+def _cubic(site: Site) -> Made:
+    x = site.data("input", "self")
+    corners = bool(site.get("align_corners", False))
+    scales = _scales(site, site.sample(x))
+    layer = Cubic(scales, False, "align_corners" if corners else "pytorch_half_pixel", a=-0.75)
     return Made(layer, (x,))
 
 

@@ -123,8 +123,10 @@ class Site:
         key = (value.name, axes, canonical)
         if key not in self.state.weights:
             short = stored.name.rpartition(".")[2]
-            names = axes if len(axes) == len(stored.shape) else tuple(
-                f"axis {n}" for n in range(len(stored.shape))
+            names = (
+                axes
+                if len(axes) == len(stored.shape)
+                else tuple(f"axis {n}" for n in range(len(stored.shape)))
             )
             self.state.weights[key] = Weight(
                 short,
@@ -133,6 +135,7 @@ class Site:
                 stored.values,
                 canonical=canonical,
                 trainable=stored.trainable if trainable is None else trainable,
+                buffer=stored.buffer,
             )
         return self.state.weights[key]
 

@@ -1,0 +1,302 @@
+"""Live PyTorch modules, judged by PyTorch: shapes, parameters, every output, explained numbers."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import convlens
+from convlens.errors import ArgumentError, ModelError, NotExplained
+from tests.oracles import oracle
+
+torch: Any = oracle("torch")
+nn = torch.nn
+functional = torch.nn.functional
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Functions(nn.Module):  # type: ignore[misc, name-defined]
+    """A module that is one function of its input."""
+
+    def __init__(self, function: Any, **parts: Any) -> None:
+        super().__init__()
+        self.function = function
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, x: Any) -> Any:
+        return self.function(self, x)
+
+
+def settled(module: Any) -> Any:
+    """The module with batch statistics that are not 0 and 1, in evaluation mode."""
+    torch.manual_seed(0)
+    for part in module.modules():
+        if getattr(part, "running_var", None) is not None:
+            part.running_mean.normal_(0, 0.5)
+            part.running_var.uniform_(0.5, 2.0)
+            if part.weight is not None:
+                torch.nn.init.normal_(part.weight)
+                torch.nn.init.normal_(part.bias)
+    return module.eval()
+
+
+def check(module: Any, shape: tuple[int, ...], *, opaque: tuple[str, ...] = ()) -> Any:
+    """Open, run on three samples, compare with PyTorch, and explain numbers of every layer."""
+    settled(module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = convlens.load(module, input_shape=shape)
+    x = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    run = model.run(x)
+    with torch.no_grad():
+        wanted = module(torch.from_numpy(x)).numpy()
+    size = max(1.0, float(np.abs(wanted).max()))
+    np.testing.assert_allclose(run.output, wanted, atol=2e-5 * size)
+    assert tuple(call.kind for call in model.graph.calls if call.layer.rule == "opaque") == opaque
+    rng = np.random.default_rng(1)
+    for call in model.graph.calls:
+        if call.layer.rule == "opaque":
+            continue
+        for output in range(call.outputs):
+            sizes = run.execution.sizes[(call.name, output)]
+            places = [(0,) * len(sizes), tuple(n - 1 for n in sizes)]
+            places += [tuple(int(rng.integers(n)) for n in sizes) for _ in range(2)]
+            for at in places:
+                fact = run.explain(call.name, at, sample=2, output=output).facts
+                assert fact.holds, (call.name, at, fact.value, fact.engine_value, fact.tolerance)
+    return model
+
+
+def names(model: Any) -> list[str]:
+    return [call.name for call in model.graph.calls]
+
+
+def test_modules_keep_their_names_and_hierarchy() -> None:
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, bias=False),
+        nn.Sequential(nn.BatchNorm2d(8), nn.ReLU(inplace=True)),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 5),
+    )
+    model = check(module, (3, 8, 8))
+    assert names(model) == ["0", "1.0", "1.1", "2", "3", "4"]
+    kinds = [call.kind for call in model.graph.calls]
+    assert kinds == ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d", "Flatten", "Linear"]
+
+
+def test_a_module_called_twice_is_two_rows_and_counts_once() -> None:
+    module = Functions(lambda m, x: m.conv(m.conv(x)), conv=nn.Conv2d(4, 4, 3, padding=1))
+    model = check(module, (4, 7, 7))
+    rows = model.describe().to_dict()["layers"]
+    assert [(row["name"], row["params"], row["shared_with"]) for row in rows] == [
+        ("conv", 4 * 4 * 9 + 4, None),
+        ("conv@2", 0, "conv"),
+    ]
+
+
+def test_functions_are_seen_as_well_as_modules() -> None:
+    def forward(m: Any, x: Any) -> Any:
+        y = functional.hardswish(m.conv(x))
+        y = functional.pad(y, (1, 2, 0, 1))
+        one, two = y.chunk(2, 1)
+        y = torch.cat([one * 2 - 1, two + one], 1)
+        return torch.softmax(y.mean((2, 3)), 1)
+
+    model = check(Functions(forward, conv=nn.Conv2d(3, 6, 3)), (3, 9, 8))
+    assert names(model)[:3] == ["conv", "hardswish", "pad"]
+
+
+def test_an_in_place_change_is_seen_by_those_who_read_the_tensor_later() -> None:
+    def forward(m: Any, x: Any) -> Any:
+        y = m.conv(x)
+        z = m.act(y)
+        return z + y
+
+    parts = {"conv": nn.Conv2d(2, 3, 3), "act": nn.ReLU(inplace=True)}
+    check(Functions(forward, **parts), (2, 6, 6))
+
+
+def test_weight_norm_gives_the_weight_that_pytorch_computes() -> None:
+    module = nn.Sequential(torch.nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)))
+    model = check(module, (3, 6, 6))
+    assert names(model) == ["0"]
+    assert any("is computed from" in fact for fact in model.graph.facts)
+
+
+def test_layers_without_a_meaning_of_ours_run_by_pytorch_and_are_named() -> None:
+    module = Functions(lambda m, x: m.conv(torch.cumsum(x, 2)), conv=nn.Conv2d(2, 3, 3))
+    model = check(module, (2, 6, 6), opaque=("cumsum",))
+    with pytest.raises(NotExplained):
+        model.explain("cumsum", at=(0, 0, 0))
+
+
+def test_parameters_are_counted_as_pytorch_counts_them() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.Conv2d(64, 8, 1, groups=8))
+    model = check(module, (3, 8, 8))
+    totals = model.describe().to_dict()["totals"]
+    assert totals["params"] == sum(part.numel() for part in module.parameters())
+
+
+def test_multiply_adds_agree_with_pytorchs_own_counter() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        nn.Conv2d(8, 16, 3, groups=4, dilation=2),
+        nn.ConvTranspose2d(16, 4, 3, stride=2),
+        nn.Flatten(),
+        nn.Linear(4 * 25 * 25, 7),
+    )
+    model = check(module, (3, 32, 32))
+    counter = FlopCounterMode(display=False)
+    with counter:
+        module(torch.zeros(1, 3, 32, 32))
+    totals = model.describe().to_dict()["totals"]
+    assert 2 * totals["macs_textbook"] == counter.get_total_flops()
+
+
+ACTIVATIONS = [
+    nn.ReLU(), nn.ReLU6(), nn.Sigmoid(), nn.Tanh(), nn.SiLU(), nn.Mish(), nn.SELU(), nn.Softsign(),
+    nn.LogSigmoid(), nn.Hardsigmoid(), nn.Hardswish(), nn.Hardtanh(-0.5, 0.75), nn.LeakyReLU(0.2),
+    nn.RReLU(), nn.ELU(0.7), nn.CELU(1.3), nn.GELU(), nn.GELU("tanh"), nn.Softplus(2.0),
+    nn.Hardshrink(0.3), nn.Softshrink(0.2), nn.Threshold(0.1, -2.0), nn.PReLU(6, 0.3), nn.PReLU(),
+    nn.Softmax(1), nn.LogSoftmax(1), nn.Softmin(1), nn.GLU(1), nn.Tanhshrink(), nn.Softmax2d(),
+    nn.Dropout(), nn.Dropout2d(), nn.AlphaDropout(), nn.Identity(),
+]  # fmt: skip
+
+
+def test_every_activation_of_torch_nn_is_explained() -> None:
+    class All(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.ModuleList(ACTIVATIONS)
+
+        def forward(self, x: Any) -> Any:
+            return torch.cat([part(x) for part in self.parts], 1)
+
+    check(All(), (6, 3, 3))
+
+
+MAPS = [
+    nn.Conv2d(6, 4, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2)),
+    nn.Conv2d(6, 6, 3, padding="same", dilation=2, groups=3),
+    nn.Conv2d(6, 12, 2, padding="same", groups=6),
+    nn.Conv2d(6, 4, 3, padding=1, padding_mode="reflect"),
+    nn.Conv2d(6, 4, 3, padding=1, padding_mode="circular"),
+    nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1, output_padding=1),
+    nn.ConvTranspose2d(6, 4, (2, 3), stride=(3, 1), dilation=2, groups=2),
+    nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+    nn.MaxPool2d(2, dilation=2),
+    nn.AvgPool2d(3, 2, 1, ceil_mode=True),
+    nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+    nn.AdaptiveAvgPool2d((3, 4)),
+    nn.AdaptiveMaxPool2d((2, None)),
+    nn.AdaptiveAvgPool2d(1),
+    nn.LPPool2d(2, 2),
+    nn.BatchNorm2d(6),
+    nn.InstanceNorm2d(6, affine=True),
+    nn.GroupNorm(3, 6),
+    nn.LayerNorm([6, 9, 8]),
+    nn.LocalResponseNorm(3),
+    nn.ReflectionPad2d((1, 2, 0, 1)),
+    nn.ReplicationPad2d(2),
+    nn.ZeroPad2d((0, 1, 2, 3)),
+    nn.ConstantPad2d(1, 0.5),
+    nn.Upsample(scale_factor=2),
+    nn.Upsample(size=(13, 11), mode="bilinear"),
+    nn.Upsample(scale_factor=1.5, mode="bilinear", align_corners=True),
+    nn.Upsample(size=(12, 10), mode="bicubic"),
+    nn.Upsample(size=(12, 11), mode="nearest-exact"),
+    nn.PixelUnshuffle(1),
+    nn.ChannelShuffle(3),
+    nn.Flatten(2),
+]
+
+
+@pytest.mark.parametrize("part", MAPS, ids=lambda part: str(part)[:60])
+def test_layers_of_maps_equal_pytorchs(part: Any) -> None:
+    check(nn.Sequential(part), (6, 9, 8))
+
+
+OTHER = [
+    (nn.Conv1d(4, 6, 3, stride=2, padding=1), (4, 11)),
+    (nn.Conv3d(2, 3, 2, padding=1), (2, 4, 5, 3)),
+    (nn.ConvTranspose1d(4, 3, 4, stride=2, padding=1), (4, 6)),
+    (nn.MaxPool1d(3), (4, 10)),
+    (nn.AvgPool3d(2), (2, 4, 5, 6)),
+    (nn.BatchNorm1d(5), (5,)),
+    (nn.LayerNorm(7), (3, 7)),
+    (nn.RMSNorm(7), (3, 7)),
+    (nn.Linear(7, 4), (3, 7)),
+    (nn.Unflatten(1, (3, 2)), (6,)),
+]
+
+
+@pytest.mark.parametrize(("part", "shape"), OTHER, ids=lambda value: str(value)[:50])
+def test_layers_of_other_ranks_equal_pytorchs(part: Any, shape: tuple[int, ...]) -> None:
+    check(nn.Sequential(part), shape)
+
+
+def test_several_inputs_are_given_by_a_list_of_shapes_or_by_an_example() -> None:
+    class Two(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(1, 4, 3)
+
+        def forward(self, picture: Any, mask: Any) -> Any:
+            return self.one(picture) * self.two(mask)
+
+    module = Two().eval()
+    by_shape = convlens.load(module, input_shape=[(3, 6, 6), (1, 6, 6)])
+    example = (torch.rand(1, 3, 6, 6), torch.rand(1, 1, 6, 6))
+    by_example = convlens.load(module, example=example)
+    assert [spec.shape for spec in by_shape.graph.inputs] == [(3, 6, 6), (1, 6, 6)]
+    assert [spec.shape for spec in by_example.graph.inputs] == [(3, 6, 6), (1, 6, 6)]
+    feeds = {"picture": example[0].numpy(), "mask": example[1].numpy()}
+    with torch.no_grad():
+        wanted = module(*example).numpy()
+    np.testing.assert_allclose(by_shape.run(feeds).output, wanted, atol=1e-5)
+
+
+def test_half_precision_weights_are_converted_and_said() -> None:
+    model = convlens.load(
+        nn.Sequential(nn.Conv2d(2, 3, 3)).bfloat16().eval(), input_shape=(2, 5, 5)
+    )
+    assert "weights stored as bfloat16 were converted to float32" in model.graph.facts
+    assert np.isfinite(model.run().output).all()
+
+
+def test_training_mode_is_left_as_it_was() -> None:
+    module = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Dropout())
+    module.train()
+    convlens.load(module, input_shape=(2, 5, 5))
+    assert module.training
+
+
+def test_a_module_without_a_shape_is_refused_with_the_line_to_write() -> None:
+    with pytest.raises(ArgumentError) as caught:
+        convlens.load(nn.Conv2d(3, 4, 3))
+    assert str(caught.value) == (
+        "Conv2d: a PyTorch module does not say what shape it takes\n"
+        "  needed: the shape of one sample\n"
+        "  hint:   convlens.load(module, input_shape=(3, 224, 224))"
+    )
+
+
+def test_a_module_that_does_not_run_on_the_shape_is_refused() -> None:
+    with pytest.raises(ModelError) as caught:
+        convlens.load(nn.Sequential(nn.Linear(4, 2)), input_shape=(5,))
+    assert "PyTorch could not export the module" in str(caught.value)
+    assert "check that module(example) runs" in str(caught.value)
+
+
+def test_a_transposed_layer_counts_every_input_with_the_whole_kernel() -> None:
+    model = convlens.load(nn.ConvTranspose2d(2, 3, 4, stride=2, padding=1), input_shape=(2, 5, 5))
+    row = model.describe().to_dict()["layers"][0]
+    assert row["macs_textbook"] == 5 * 5 * 2 * 3 * math.prod((4, 4))
