@@ -9,11 +9,14 @@ starts them, and drawn only when their numbers are looked at. Training is Keras'
 from __future__ import annotations
 
 from . import initializers, layers, models, utils
-from .base import Input, InputLayer, Layer, Variable
+from .base import Layer
+from .entry import Input, InputLayer
 from .layers import *  # noqa: F403
 from .layers import __all__ as _layer_names
-from .model import Model, Sequential
+from .model import Model
+from .sequential import Sequential
 from .tensor import Tensor
+from .variable import Variable
 
 __all__ = [
     "Input",

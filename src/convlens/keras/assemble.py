@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..layers.base import Shape
 from ..model import Call, Graph, TensorId
 from ..model import Input as GraphInput
-from .base import InputLayer
+from .entry import InputLayer
 from .node import Node
 from .tensor import Tensor
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 @dataclass
 class _Assembly:
     calls: list[Call] = field(default_factory=list)
-    uses: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     layout: dict[TensorId, bool | None] = field(default_factory=dict)
     nested: dict[str, str] = field(default_factory=dict)

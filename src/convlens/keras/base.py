@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from ..errors import ArgumentError, ConvlensError, ShapeError
 from ..layers.base import Shape
 from ..layers.weight import Weight
-from ..readers.keras_table import REQUIRED, Built, KerasLayer
+from ..readers.keras_table import Built, KerasLayer
 from .node import Node, Part, flat
-from .seeds import current_seed, start
+from .seeds import current_seed, initializer, start
 from .tensor import Tensor, placed, sized
+from .variable import Variable, assign_all
 
 _changes = itertools.count(1)
 _latest = {"change": 0}
@@ -35,57 +36,6 @@ def changed() -> None:
 def last_change() -> int:
     """The number of the last change of any layer."""
     return _latest["change"]
-
-
-class Variable:
-    """A weight as Keras users hold it. Its numbers are drawn when they are first looked at."""
-
-    def __init__(self, weight: Weight, layer: Layer) -> None:
-        self._weight = weight
-        self._layer = layer
-
-    @property
-    def name(self) -> str:
-        """Keras' name: `kernel`, `bias`, ..."""
-        return self._weight.name
-
-    @property
-    def path(self) -> str:
-        """The layer's path and the name."""
-        return f"{self._layer.path}/{self.name}"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its sizes in Keras' storage order."""
-        return self._weight.shape
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training would change it."""
-        return self._weight.trainable
-
-    @property
-    def origin(self) -> str:
-        """Where its numbers come from: random, file or trained."""
-        return self._weight.values.origin
-
-    def numpy(self) -> NDArray[np.float32]:
-        """A copy of the numbers."""
-        return self._weight.array().copy()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        array = self._weight.array()
-        return array.astype(dtype) if dtype is not None else array.copy()
-
-    def assign(self, value: Any) -> None:
-        """Replace the numbers. Raises ShapeError for another shape."""
-        array = np.asarray(value, dtype=np.float32)
-        if array.shape != self.shape:
-            raise _wrong_shape(self, array.shape)
-        self._weight.values.assign(array)
-
-    def __repr__(self) -> str:
-        return f"<Variable path={self.path}, shape={self.shape}, {self.origin}>"
 
 
 class Layer(Part):
@@ -153,6 +103,9 @@ class Layer(Part):
             config = self.row.complete(given)
             if self.row.check is not None:
                 self.row.check(config)
+            for word, value in config.items():
+                if word.endswith("_initializer"):
+                    initializer(value)
         except ConvlensError as error:
             raise error.at(self._where()) from None
         return config
@@ -291,7 +244,13 @@ class Layer(Part):
             f"its {held.name} was made for another input",
             given=f"input {', '.join(map(str, shapes))}, which would need a {held.name} {shape}",
             needed=f"an input like {first}, for which its {held.name} {held.shape} was made",
-            hint="one layer has one set of weights; make a second layer for the other shape",
+            hint="one layer has one set of weights; "
+            + (
+                "after Flatten its length depends on the size of the picture, after "
+                "GlobalAveragePooling2D it does not"
+                if self.kind == "Dense"
+                else "make a second layer for the other shape"
+            ),
         )
 
     # -- what it holds ----------------------------------------------------------------------------
@@ -403,90 +362,6 @@ class Layer(Part):
         return f"<{self.kind} name={self.name}, built={self.built}>"
 
 
-class InputLayer(Part):
-    """Where a tensor enters a model."""
-
-    kind = "InputLayer"
-
-    def __init__(
-        self,
-        shape: Any = None,
-        batch_size: int | None = None,
-        dtype: str | None = None,
-        sparse: bool | None = None,
-        ragged: bool | None = None,
-        batch_shape: Any = None,
-        input_tensor: Any = None,
-        optional: bool = False,
-        name: str | None = None,
-        input_shape: Any = None,
-    ) -> None:
-        super().__init__(name)
-        if shape is None:
-            shape = input_shape
-        if batch_shape is not None:
-            batch, *rest = sized(batch_shape, "batch_shape") or (None,)
-            batch_size, shape = batch, tuple(rest)
-        if shape is None:
-            raise ArgumentError(
-                "an Input needs a shape",
-                where="`Input`",
-                needed="Input(shape), without the batch, such as Input((28, 28, 1))",
-            )
-        self.dtype = dtype or "float32"
-        self.trainable = False
-        node = Node(self)
-        try:
-            sizes = sized(shape, "shape")
-        except ConvlensError as error:
-            raise error.at("`Input`") from None
-        node.outputs = (Tensor(sizes, node, 0, batch_size),)
-        self.nodes.append(node)
-
-    @property
-    def output(self) -> Tensor:
-        """The tensor that enters."""
-        return self.nodes[0].outputs[0]
-
-    input = output
-    weights: ClassVar[list[Variable]] = []
-    built = True
-
-    @property
-    def output_shape(self) -> Shape:
-        """Its shape, batch axis first."""
-        return self.output.shape
-
-    def get_weights(self) -> list[NDArray[np.float32]]:
-        """None: an input holds no weights."""
-        return []
-
-    def count_params(self) -> int:
-        """0."""
-        return 0
-
-    def get_config(self) -> dict[str, Any]:
-        """Its settings in Keras' words."""
-        return {"batch_shape": self.output.shape, "dtype": self.dtype, "name": self.name}
-
-
-def Input(
-    shape: Any = None,
-    batch_size: int | None = None,
-    dtype: str | None = None,
-    sparse: bool | None = None,
-    ragged: bool | None = None,
-    batch_shape: Any = None,
-    name: str | None = None,
-    tensor: Any = None,
-    optional: bool = False,
-) -> Tensor:
-    """A tensor that enters a model. `shape` leaves the batch out; unknown sizes are None."""
-    return InputLayer(
-        shape, batch_size, dtype, batch_shape=batch_shape, name=name, optional=optional
-    ).output
-
-
 def _batch(shapes: dict[str, Any]) -> int | None:
     for word in ("batch_input_shape", "batch_shape"):
         if shapes.get(word) is not None:
@@ -494,47 +369,3 @@ def _batch(shapes: dict[str, Any]) -> int | None:
             return first if isinstance(first, int) else None
     size = shapes.get("batch_size")
     return size if isinstance(size, int) else None
-
-
-def assign_all(variables: list[Variable], arrays: list[Any], where: str) -> None:
-    """Give each weight its array. Raises ArgumentError for a wrong number of arrays, ShapeError."""
-    if len(arrays) != len(variables):
-        names = ", ".join(f"{variable.name} {variable.shape}" for variable in variables[:8])
-        raise ArgumentError(
-            f"{len(arrays)} arrays are given for {len(variables)} weights",
-            where=where,
-            given=", ".join(str(np.shape(array)) for array in arrays[:8]) or "nothing",
-            needed=names + (", ..." if len(variables) > 8 else ""),
-        )
-    for variable, array in zip(variables, arrays, strict=True):
-        if np.shape(array) != variable.shape:
-            error = _wrong_shape(variable, np.shape(array))
-            raise error.at(where)
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)
-
-
-def _wrong_shape(variable: Variable, given: tuple[int, ...]) -> ShapeError:
-    """K16: what does not fit, and the transposition that would make it fit."""
-    hint = ""
-    wanted = variable.shape
-    order = turned(given, wanted)
-    if order is not None and variable.name.endswith("kernel"):
-        hint = f"PyTorch stores it as {given}; np.transpose(array, {order}) makes it fit"
-    return ShapeError(
-        f"weight `{variable.name}` has another shape",
-        given=str(given),
-        needed=str(wanted),
-        hint=hint,
-    )
-
-
-def turned(given: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The order that turns a PyTorch kernel (out, in, *k) into Keras' (*k, in, out), if it does."""
-    if len(given) != len(wanted) or len(given) < 2:
-        return None
-    order = (*range(2, len(given)), 1, 0)
-    return order if tuple(given[axis] for axis in order) == wanted else None
-
-
-__all__ = ["REQUIRED", "Input", "InputLayer", "Layer", "Variable"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..readers.keras_table import REQUIRED, TABLE, KerasLayer
-from .base import Input, InputLayer, Layer
+from .base import Layer
+from .entry import Input, InputLayer
 
 
 def _signature(row: KerasLayer) -> Any:

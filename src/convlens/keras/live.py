@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import MissingDependency
-from .base import InputLayer, Layer
-from .model import Model, Sequential
+from .base import Layer
+from .entry import InputLayer
+from .model import Model
 from .seeds import Initializer
+from .sequential import Sequential
 from .tensor import Tensor
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import api
-from .model import Model, Sequential
+from .model import Model
+from .sequential import Sequential
 
 __all__ = ["Model", "Sequential", "load_model"]
 

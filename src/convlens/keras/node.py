@@ -89,7 +89,8 @@ def name_parts(parts: Iterable[Part], owner: Part | None) -> dict[Part, str]:
             continue
         if part.given_name in taken:
             raise ArgumentError(
-                f"two layers of the model are called `{part.given_name}`",
+                f"two layers are called `{part.given_name}`",
+                where="" if owner is None else f"`{owner.name}`",
                 given=f"name={part.given_name!r}, a {taken[part.given_name].kind} and a {part.kind}",
                 needed="a name of its own for each layer",
                 hint="to use one layer twice, call the same object again",

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError, near_miss
+from ..errors import ArgumentError, ShapeError, near_miss
 from ..layers.weight import Values, drawn
 
 _state = {"seed": 0}
 FIXED = ("zeros", "ones")
+MOST_NUMBERS = 1 << 30
 FANS = tuple(
     f"{family}_{law}" for family in ("glorot", "he", "lecun") for law in ("uniform", "normal")
 )
@@ -76,6 +77,8 @@ def initializer(value: Any) -> Initializer:
 def start(shape: tuple[int, ...], value: Any, seed: int, path: Callable[[], str]) -> Values:
     """Values that start as Keras starts them, drawn on first use from (seed, path)."""
     how = initializer(value)
+    if math.prod(shape) > MOST_NUMBERS:
+        return Values(lambda: _too_many(shape, path()), "random", seed)
     seed = seed if how.seed is None else how.seed
     if how.word in FIXED:
         return drawn(shape, how.word, seed, "")
@@ -87,6 +90,17 @@ def start(shape: tuple[int, ...], value: Any, seed: int, path: Callable[[], str]
     if how.word in FANS or not (how.settings or how.word in ("orthogonal", "variance_scaling")):
         return Values(lambda: drawn(shape, how.word, seed, path()).array(), "random", seed)
     return Values(lambda: _custom(how, shape, seed, path()), "random", seed)
+
+
+def _too_many(shape: tuple[int, ...], path: str) -> NDArray[Any]:
+    count = math.prod(shape)
+    raise ShapeError(
+        "the weight is too large to be made",
+        where=path,
+        given=f"{shape}, {count:,} numbers, {count * 4 / 2**30:,.0f} GiB",
+        needed=f"at most {MOST_NUMBERS:,} numbers",
+        hint="shapes, counts and costs of the model can be shown all the same",
+    )
 
 
 def _custom(how: Initializer, shape: tuple[int, ...], seed: int, path: str) -> NDArray[Any]:

@@ -156,11 +156,25 @@ def trail(tensor: Tensor) -> list[Tensor]:
     return chain[::-1]
 
 
+def _from_swapped(chain: list[Tensor]) -> str:
+    """A hint where the first layer reads a picture's channel axis as its height or width."""
+    from ..readers.keras_table import swapped
+
+    first = chain[1].node.built if len(chain) > 1 else None
+    if first is None or first.reads_last is None:
+        return ""
+    shape = chain[0].sizes
+    hint = swapped(shape, len(shape) - 1, first.reads_last)
+    return f"{chain[1].node.layer.name}: {hint}" if hint else ""
+
+
 def placed(error: ConvlensError, where: str, tensors: tuple[Tensor, ...]) -> ConvlensError:
     """The error with the layer it happened in, and the sizes up to there."""
     error.at(where)
     if tensors:
-        shapes = [str(tensor.sizes) for tensor in trail(tensors[0])]
+        chain = trail(tensors[0])
+        shapes = [str(tensor.sizes) for tensor in chain]
+        error.hint = _from_swapped(chain) or error.hint
         if len(shapes) > 1 and not error.given.endswith("so far)"):
             error.given += f"  ({' -> '.join(shapes[-8:])} so far)"
     return error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...errors import ArgumentError, near_miss
@@ -100,6 +100,13 @@ def activation(value: Any, shape: Shape, weights: WeightMaker) -> tuple[Layer | 
     if name in ACTIVATIONS and library in _LIBRARIES:
         return named(name), name
     return Opaque(name, why="a function of its author's own", shapes=(shape,)), name
+
+
+def check_activation(config: Mapping[str, Any]) -> None:
+    """Raise ArgumentError where `activation` is a word that Keras does not know."""
+    word = config.get("activation")
+    if isinstance(word, str) and word != "linear":
+        named(word)
 
 
 def named(word: str) -> Layer:

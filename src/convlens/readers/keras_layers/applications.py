@@ -21,7 +21,7 @@ from .entry import (
 def _layer_scale(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     """ConvNeXt's: each channel times a learnt number."""
     shape = shapes[0]
-    channels = count_of(shape[-1] if shape else None, "channels", shape)
+    channels = count_of(shape[-1] if shape else None, "the number of channels", shape)
     start = {"class_name": "Constant", "config": {"value": config["init_values"]}}
     gamma = weights("gamma", (channels,), ("channels",), initializer=start)
     return keeping(Affine(gamma, None))

@@ -13,7 +13,7 @@ from ...layers.conv import Conv, ConvTranspose
 from ...layers.separable import Separable
 from ...layers.spatial import axis_names, check_rank, split
 from ...layers.weight import Weight
-from .activations import activation
+from .activations import activation, check_activation
 from .entry import (
     REQUIRED,
     Arguments,
@@ -26,6 +26,7 @@ from .entry import (
     count_of,
     initializers,
     regularizers,
+    single,
     sizes,
     whole,
 )
@@ -108,6 +109,7 @@ def _common(config: Config, rank: int, causal: bool = False) -> None:
         sizes(config, word, rank)
     padding(config, rank, causal)
     channels_last(config)
+    check_activation(config)
 
 
 def _check_conv(rank: int, config: Config) -> None:
@@ -139,7 +141,9 @@ def _check_transposed(rank: int, config: Config) -> None:
             "`output_padding` must be smaller than the strides: it only chooses among the sizes "
             "that a convolution with these strides brings back to the same input",
             given=f"output_padding={more}, strides={strides}",
-            needed="on each axis 0 to " + ", ".join(str(stride - 1) for stride in strides),
+            needed=f"0 to {strides[0] - 1}"
+            if len(set(strides)) == 1
+            else "at most " + ", ".join(str(stride - 1) for stride in strides),
             hint="leave it out for the size Keras makes by itself, a whole number of strides "
             'with padding="same"',
         )
@@ -184,12 +188,20 @@ def _windows(config: Config, rank: int, causal: bool = False) -> tuple[Window, .
 def _channels(config: Config, shapes: tuple[Shape, ...], rank: int, what: str) -> int:
     """The number of input maps. Raises ShapeError for a wrong rank or an unknown number."""
     last = channels_last(config)
-    check_rank(shapes[0], rank, what, last)
-    _, channels = split(shapes[0], last)
+    shape = single(shapes, what)
+    try:
+        check_rank(shape, rank, what, last)
+    except ShapeError as error:
+        if len(shape) == rank + 2:
+            error.hint = f"leave the number of samples out of the shape: {shape[1:]}"
+            if rank == 2:
+                error.hint += "; for clips use Conv3D, its kernel 1 frame deep"
+        raise
+    _, channels = split(shape, last)
     return count_of(
         channels,
-        "channels",
-        shapes[0],
+        "the number of channels",
+        shape,
         hint="sizes of the picture may be None, the number of channels may not",
     )
 

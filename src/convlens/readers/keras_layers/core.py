@@ -10,7 +10,7 @@ from ...layers.functions import Elu
 from ...layers.opaque import Opaque
 from ...layers.piecewise import LeakyRelu, PRelu, Relu
 from ...layers.softmax import Softmax
-from .activations import activation
+from .activations import activation, check_activation
 from .entry import (
     REQUIRED,
     Arguments,
@@ -25,6 +25,7 @@ from .entry import (
     plain_axes,
     plain_axis,
     regularizers,
+    single,
     whole,
 )
 
@@ -43,6 +44,7 @@ _DENSE: Arguments = (
 
 def _check_dense(config: Config) -> None:
     whole(config, "units")
+    check_activation(config)
 
 
 def _dense(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
@@ -51,7 +53,7 @@ def _dense(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> B
         raise ShapeError("Dense needs an axis besides the batch", given="()", needed="(features,)")
     features = count_of(
         shape[-1],
-        "numbers on the last axis",
+        "the size of the last axis",
         shape,
         hint="after maps of unknown size use GlobalAveragePooling2D or GlobalMaxPooling2D instead "
         "of Flatten",
@@ -71,29 +73,9 @@ def _dense(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> B
     return Built(Dense(kernel, bias), function, name, same_layout=len(shape) > 1)
 
 
-def single(shapes: tuple[Shape, ...], what: str) -> Shape:
-    """The one input shape of a layer that takes one. Raises ShapeError."""
-    if len(shapes) != 1:
-        raise ShapeError(
-            f"{what} takes one input",
-            given=f"{len(shapes)}: {', '.join(map(str, shapes))}",
-            needed="one tensor",
-            hint="join them first, with Concatenate or Add" if len(shapes) > 1 else "",
-        )
-    return shapes[0]
-
-
 def _activation(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     function, name = activation(config["activation"], single(shapes, "Activation"), weights)
     return keeping(function or Identity(), activation_name=name)
-
-
-def _check_activation(config: Config) -> None:
-    word = config["activation"]
-    if isinstance(word, str) and word != "linear":
-        from .activations import named
-
-        named(word)
 
 
 def _identity(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
@@ -143,7 +125,9 @@ def _prelu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> B
     held = tuple(
         1
         if n in one
-        else count_of(size, f"slopes on axis {n + 1}", shape, hint="shared_axes=[1, 2] shares them")
+        else count_of(
+            size, f"the size of axis {n + 1}", shape, hint="shared_axes=[1, 2] shares them"
+        )
         for n, size in enumerate(shape)
     )
     axes = tuple(f"axis {n + 1}" for n in range(len(shape)))
@@ -171,7 +155,7 @@ _FORMAT = ("data_format", None)
 
 ROWS = (
     KerasLayer("Dense", _DENSE, _dense, check=_check_dense),
-    KerasLayer("Activation", (("activation", REQUIRED),), _activation, check=_check_activation),
+    KerasLayer("Activation", (("activation", REQUIRED),), _activation, check=check_activation),
     KerasLayer("Identity", (), _identity),
     KerasLayer("ReLU", (("max_value", None), ("negative_slope", 0.0), ("threshold", 0.0)), _relu),
     KerasLayer("LeakyReLU", (("negative_slope", 0.3),), _leaky),

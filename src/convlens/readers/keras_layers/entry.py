@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ...errors import ArgumentError, near_miss
+from ...errors import ArgumentError, ShapeError, near_miss
 from ...layers.base import Layer, Shape
 from ...layers.spatial import axis_names
 from ...layers.weight import Weight
@@ -201,14 +201,12 @@ def channels_last(config: Config) -> bool:
 
 
 def count_of(size: int | None, what: str, shape: Shape, hint: str = "") -> int:
-    """A size that weights depend on. Raises ShapeError where it is unknown."""
-    from ...errors import ShapeError
-
+    """A size that weights depend on (`the number of channels`). Raises ShapeError for None."""
     if size is None:
         raise ShapeError(
-            f"the number of {what} must be known to make the weights",
+            f"{what} must be known to make the weights",
             given=str(shape),
-            needed=f"a number instead of None for the {what}",
+            needed="a number there instead of None",
             hint=hint,
         )
     return size
@@ -234,3 +232,15 @@ def plain_axes(axes: Any, rank: int) -> tuple[int, ...]:
     """Keras' axis or list of axes as ours, in the order given."""
     given = axes if isinstance(axes, (tuple, list)) else (axes,)
     return tuple(plain_axis(axis, rank) for axis in given)
+
+
+def single(shapes: tuple[Shape, ...], what: str) -> Shape:
+    """The one input shape of a layer that takes one. Raises ShapeError."""
+    if len(shapes) != 1:
+        raise ShapeError(
+            f"{what} takes one input",
+            given=f"{len(shapes)}: {', '.join(map(str, shapes))}",
+            needed="one tensor",
+            hint="join them first, with Concatenate or Add" if len(shapes) > 1 else "",
+        )
+    return shapes[0]

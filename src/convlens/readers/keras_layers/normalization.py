@@ -13,7 +13,6 @@ from ...layers.normalize import BatchNorm
 from ...layers.opaque import Opaque
 from ...layers.scale import Normalization, Rescaling
 from ...layers.weight import Weight
-from .core import single
 from .entry import (
     REQUIRED,
     Arguments,
@@ -27,6 +26,7 @@ from .entry import (
     plain_axes,
     plain_axis,
     regularizers,
+    single,
 )
 
 _BATCH_NORM: Arguments = (
@@ -60,7 +60,7 @@ _MEASURED: Arguments = (
 def _batch_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     shape = single(shapes, "BatchNormalization")
     axis = plain_axis(config["axis"], len(shape))
-    channels = count_of(shape[axis], "channels", shape)
+    channels = count_of(shape[axis], "the number of channels", shape)
 
     def make(name: str, trainable: bool = True) -> Weight:
         return weights(
@@ -100,7 +100,7 @@ def _rows(config: Config, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...
     given = config["axis"]
     stored = sorted(given) if isinstance(given, (list, tuple)) else [given]
     places = plain_axes(stored, len(shape))
-    sizes = {n: count_of(shape[n], f"numbers on axis {n + 1}", shape) for n in places}
+    sizes = {n: count_of(shape[n], f"the size of axis {n + 1}", shape) for n in places}
     axes = tuple(sorted(places))
     return axes, tuple(sizes[n] for n in places), tuple(sizes[n] for n in axes)
 
@@ -128,7 +128,7 @@ def _unit_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) 
 def _group_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     shape = single(shapes, "GroupNormalization")
     axis = plain_axis(config["axis"], len(shape))
-    channels = count_of(shape[axis], "channels", shape)
+    channels = count_of(shape[axis], "the number of channels", shape)
     groups = channels if config["groups"] == -1 else int(config["groups"])
     if groups < 1 or channels % groups:
         raise ShapeError(
@@ -184,7 +184,7 @@ def _normalization(config: Config, shapes: tuple[Shape, ...], weights: WeightMak
     kept = () if axis is None else tuple(sorted(plain_axes(axis, len(shape))))
     if config["mean"] is not None or config["variance"] is not None:
         return keeping(_given_statistics(config, shape, kept))
-    held = tuple(count_of(shape[n], f"numbers on axis {n + 1}", shape) for n in kept)
+    held = tuple(count_of(shape[n], f"the size of axis {n + 1}", shape) for n in kept)
     spread = tuple(size if n in kept else 1 for n, size in enumerate(shape))
     canonical = tuple(1 if size is None else size for size in spread)
     words = ("channels",) if len(held) == 1 else tuple(f"axis {n + 1}" for n in kept)

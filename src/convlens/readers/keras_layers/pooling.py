@@ -12,7 +12,7 @@ from ...layers.base import Layer, Shape
 from ...layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
 from ...layers.spatial import check_rank
 from .convolution import padding, swapped
-from .entry import REQUIRED, Built, Config, KerasLayer, WeightMaker, channels_last, sizes
+from .entry import REQUIRED, Built, Config, KerasLayer, WeightMaker, channels_last, single, sizes
 
 _POOLS: dict[str, Any] = {"Max": MaxPool, "Average": AveragePool}
 _GLOBAL: dict[str, Any] = {"Max": GlobalMaxPool, "Average": GlobalAveragePool}
@@ -42,6 +42,7 @@ def _pool(
             sizes(config, "pool_size", rank), _strides(config, rank), strict=True
         )
     )
+    single(shapes, f"{kind}Pooling{rank}D")
     layer: Layer = _POOLS[kind](windows, last)
     try:
         layer.output_shapes(shapes)
@@ -54,8 +55,8 @@ def _pool(
 def _global(
     kind: str, rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 ) -> Built:
-    last = channels_last(config)
-    check_rank(shapes[0], rank, f"Global{kind}Pooling{rank}D", last)
+    last, what = channels_last(config), f"Global{kind}Pooling{rank}D"
+    check_rank(single(shapes, what), rank, what, last)
     keep = bool(config["keepdims"])
     layer: Layer = _GLOBAL[kind](last, keep)
     return Built(layer, channels_last=last if keep else None, reads_last=last)
@@ -69,8 +70,8 @@ def _check_adaptive(rank: int, config: Config) -> None:
 def _adaptive(
     kind: str, rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 ) -> Built:
-    last = channels_last(config)
-    check_rank(shapes[0], rank, f"Adaptive{kind}Pooling{rank}D", last)
+    last, what = channels_last(config), f"Adaptive{kind}Pooling{rank}D"
+    check_rank(single(shapes, what), rank, what, last)
     layer: Layer = _ADAPTIVE[kind](sizes(config, "output_size", rank), last)
     return Built(layer, channels_last=last, reads_last=last)
 

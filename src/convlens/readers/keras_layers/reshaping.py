@@ -12,7 +12,6 @@ from ...layers.pad import Crop, Pad
 from ...layers.rearrange import Flatten, Permute, RepeatVector, Reshape
 from ...layers.resize import Cubic, Linear, Nearest, Scale
 from ...layers.spatial import check_rank, join, split
-from .core import single
 from .entry import (
     REQUIRED,
     Built,
@@ -21,6 +20,7 @@ from .entry import (
     WeightMaker,
     channels_last,
     keeping,
+    single,
     sizes,
     whole,
 )
