@@ -1,0 +1,281 @@
+"""ONNX graphs as layers: batch, layouts, shapes that the graph computes, several inputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from convlens.api import Model
+from convlens.errors import ArgumentError, EngineError, InputError
+from convlens.readers.onnx import read_file, read_live
+
+from .made import explained, kinds, model_of, node, weight
+
+
+def test_a_small_network_is_read_with_its_shapes_weights_and_names() -> None:
+    proto = model_of(
+        [
+            node("Conv", "x w b", "c", pads=[1, 1, 1, 1], name="/conv1/Conv"),
+            node("Relu", "c", "r"),
+            node("MaxPool", "r", "p", kernel_shape=[2, 2], strides=[2, 2]),
+            node("Flatten", "p", "f"),
+            node("Gemm", "f w2 b2", "y", transB=1),
+        ],
+        {"x": ("N", 1, 8, 8)},
+        ["y"],
+        {"w": weight(4, 1, 3, 3), "b": weight(4), "w2": weight(10, 64), "b2": weight(10)},
+    )
+    graph = read_live(proto)
+    assert [call.name for call in graph.calls] == [
+        "/conv1/Conv", "Relu_1", "MaxPool_2", "Flatten_3", "Gemm_4",
+    ]  # fmt: skip
+    assert kinds(graph) == ["Conv", "Relu", "MaxPool", "Flatten", "Gemm"]
+    assert [w.name for w in graph.calls[0].weights] == ["w", "b"]
+    assert graph.declared["Gemm_4", 0] == (10,)
+    assert graph.inputs[0].shape == (1, 8, 8)
+    assert graph.channels_last["/conv1/Conv", 0] is False
+    assert explained(Model(graph)) == 25
+
+
+def test_initializers_that_are_also_inputs_are_weights() -> None:
+    proto = model_of(
+        [node("Conv", "x w", "y")],
+        {"x": (1, 1, 5, 5), "w": (2, 1, 3, 3)},
+        ["y"],
+        {"w": weight(2, 1, 3, 3)},
+    )
+    proto.ir_version = 3
+    graph = read_live(proto)
+    assert [i.name for i in graph.inputs] == ["x"]
+    assert explained(Model(graph)) == 5
+
+
+def test_weights_may_be_computed_in_the_file() -> None:
+    proto = model_of(
+        [
+            node("ConstantOfShape", "s", "w0", value=helper.make_tensor("v", 1, [1], [0.25])),
+            node("Identity", "w0", "w1"),
+            node("DequantizeLinear", "q scale zero", "d", axis=0),
+            node("Cast", "d", "w2", to=TensorProto.FLOAT),
+            node("Conv", "x w1", "c"),
+            node("Conv", "c w2", "y"),
+        ],
+        {"x": ("N", 1, 7, 7)},
+        ["y"],
+        {
+            "s": np.array([2, 1, 3, 3]),
+            "q": np.arange(-9, 9, dtype=np.int8).reshape(1, 2, 3, 3),
+            "scale": np.array([0.5], np.float32),
+            "zero": np.array([1], np.int8),
+        },
+    )
+    graph = read_live(proto)
+    assert kinds(graph) == ["Conv", "Conv"]
+    np.testing.assert_array_equal(
+        graph.calls[1].weights[0].array(), (np.arange(-9, 9).reshape(1, 2, 3, 3) - 1) * 0.5
+    )
+    assert explained(Model(graph)) == 10
+
+
+def test_a_shape_that_the_graph_computes_is_folded_into_the_layer_it_is_for() -> None:
+    proto = model_of(
+        [
+            node("GlobalAveragePool", "x", "g"),
+            node("Shape", "g", "s"),
+            node("Gather", "s zero", "n", axis=0),
+            node("Unsqueeze", "n zero1", "n1"),
+            node("Concat", "n1 minus", "target", axis=0),
+            node("Reshape", "g target", "y", name="flatten"),
+        ],
+        {"x": ("N", 6, "H", "W")},
+        ["y"],
+        {"zero": np.array(0), "zero1": np.array([0]), "minus": np.array([-1])},
+    )
+    graph = read_live(proto)
+    assert kinds(graph) == ["GlobalAveragePool", "Reshape"]
+    assert graph.declared["flatten", 0] == (6,)
+    assert set(graph.calls[1].origin) == {
+        "Shape_1", "Gather_2", "Unsqueeze_3", "Concat_4", "flatten",
+    }  # fmt: skip
+    x = np.random.default_rng(0).random((3, 6, 4, 5), dtype=np.float32)
+    assert Model(graph).run(x)["flatten"].shape == (3, 6)
+
+
+def test_open_sizes_are_null_until_a_run_binds_them() -> None:
+    proto = model_of(
+        [node("Conv", "x w", "c", strides=[2, 2]), node("Resize", "c - scales", "y")],
+        {"x": ("N", 3, "H", "W")},
+        ["y"],
+        {"w": weight(4, 3, 3, 3), "scales": np.array([1, 1, 2, 2], np.float32)},
+    )
+    graph = read_live(proto)
+    assert graph.declared["Resize_1", 0] == (4, None, None)
+    model = Model(graph)
+    for size in (9, 12):
+        x = np.random.default_rng(0).random((1, 3, size, size), dtype=np.float32)
+        assert explained(model, x) == 10
+    bound = read_live(proto, (3, 9, 9))
+    assert bound.declared["Resize_1", 0] == (4, 8, 8)
+    with pytest.raises(ArgumentError) as caught:
+        read_live(proto, (9, 9))
+    assert str(caught.value) == (
+        "made: the input shape does not fit the model\n"
+        "  given:  (9, 9)\n"
+        "  needed: (3, None, None)\n"
+        "  hint:   sizes shown as None may be chosen; leave the batch axis out"
+    )
+
+
+def test_channels_last_pictures_and_the_transposes_of_tf2onnx_are_followed() -> None:
+    proto = model_of(
+        [
+            node("Transpose", "x", "t", perm=[0, 3, 1, 2]),
+            node("Conv", "t w", "c"),
+            node("Transpose", "c", "y", perm=[0, 2, 3, 1]),
+        ],
+        {"x": ("N", 6, 6, 3)},
+        ["y"],
+        {"w": weight(2, 3, 3, 3)},
+    )
+    graph = read_live(proto)
+    assert graph.inputs[0].channels_last is True
+    assert [graph.channels_last[call.name, 0] for call in graph.calls] == [False, False, True]
+    assert explained(Model(graph)) == 15
+
+
+def test_what_has_no_layer_runs_and_is_named() -> None:
+    proto = model_of(
+        [node("Conv", "x w", "c"), node("Erf", "c", "e"), node("Einsum", "e", "y", equation="nchw->nc")],
+        {"x": ("N", 1, 5, 5)},
+        ["y"],
+        {"w": weight(2, 1, 3, 3)},
+    )
+    graph = read_live(proto)
+    last = graph.calls[-1]
+    assert (last.kind, last.layer.rule) == ("Einsum", "opaque")
+    assert last.layer.why == "convlens has no layer for this operator"  # type: ignore[attr-defined]
+    x = np.ones((2, 1, 5, 5), np.float32)
+    run = Model(graph).run(x)
+    np.testing.assert_allclose(run["Einsum_2"], run["Erf_1"].sum((2, 3)), rtol=1e-5)
+
+
+def test_an_if_is_opaque_and_its_branches_run() -> None:
+    branches = [
+        helper.make_graph([node(op, "c", "out")], op, [], [helper.make_empty_tensor_value_info("out")])
+        for op in ("Relu", "Neg")
+    ]
+    proto = model_of(
+        [
+            node("Conv", "x w", "c"),
+            helper.make_node("If", ["yes"], ["y"], then_branch=branches[0], else_branch=branches[1]),
+        ],
+        {"x": ("N", 1, 5, 5)},
+        ["y"],
+        {"w": weight(2, 1, 3, 3), "yes": np.array(True)},
+    )
+    graph = read_live(proto)
+    assert graph.calls[1].inputs == (("Conv_0", 0),)
+    run = Model(graph).run(np.ones((1, 1, 5, 5), np.float32))
+    np.testing.assert_array_equal(run["If_1"], np.maximum(run["Conv_0"], 0))
+
+
+def test_functions_of_the_file_are_written_out() -> None:
+    inner = helper.make_function(
+        "made", "Twice", ["a", "k"], ["b"],
+        [node("Conv", "a k", "m"), node("Relu", "m", "b")],
+        [helper.make_opsetid("", 17)],
+    )  # fmt: skip
+    proto = model_of(
+        [node("Twice", "x w", "h", domain="made"), node("Twice", "h w2", "y", domain="made")],
+        {"x": ("N", 1, 7, 7)},
+        ["y"],
+        {"w": weight(2, 1, 3, 3), "w2": weight(3, 2, 3, 3)},
+        functions=[inner],
+    )
+    graph = read_live(proto)
+    assert kinds(graph) == ["Conv", "Relu", "Conv", "Relu"]
+    assert graph.calls[0].name == "Twice_1/Conv"
+    assert explained(Model(graph)) == 20
+
+
+def test_states_start_at_zero_and_other_inputs_must_be_named() -> None:
+    proto = model_of(
+        [node("Add", "x m", "a"), node("Add", "a state", "y")],
+        {"x": ("N", 4), "m": ("N", 4), "state": (2, 1, 4)},
+        ["y"],
+    )
+    graph = read_live(proto)
+    assert [i.batched for i in graph.inputs] == [True, True, False]
+    x = np.ones((1, 4), np.float32)
+    run = Model(graph).run({"x": x, "m": x})
+    np.testing.assert_array_equal(run["Add_1"], np.full((2, 1, 4), 2.0))
+    with pytest.raises(InputError, match="no batch axis"):
+        Model(graph).run({"x": x, "m": x, "state": np.zeros((3, 1, 4), np.float32)})
+
+
+@pytest.mark.parametrize("type_", [TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16])
+def test_halves_and_doubles_run_as_float32_and_the_facts_say_so(type_: int) -> None:
+    w = weight(2, 1, 3, 3)
+    tensor = numpy_helper.from_array(w, "w")
+    tensor = helper.make_tensor("w", type_, w.shape, w.ravel().tolist())
+    proto = model_of(
+        [node("Conv", "x w", "c"), node("Cast", "c", "y", to=type_)],
+        {"x": ("N", 1, 5, 5)},
+        ["y"],
+        type_=type_,
+    )
+    proto.graph.initializer.append(tensor)
+    graph = read_live(proto)
+    assert len(graph.facts) == 1
+    assert graph.facts[0].endswith("are run as float32")
+    assert explained(Model(graph)) == 10
+    assert Model(graph).run().output.dtype == np.float32
+
+
+def test_wrong_declared_shapes_do_not_matter() -> None:
+    proto = model_of(
+        [node("Conv", "x w", "y")], {"x": ("N", 1, 5, 5)}, ["y"], {"w": weight(2, 1, 3, 3)}
+    )
+    proto.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, [7, 7]))
+    assert Model(read_live(proto)).run().output.shape == (1, 2, 3, 3)
+
+
+def test_external_data_are_mapped_and_run(tmp_path) -> None:
+    import onnx
+
+    w = weight(2, 1, 3, 3)
+    proto = model_of([node("Conv", "x w", "y")], {"x": ("N", 1, 5, 5)}, ["y"], {"w": w})
+    path = tmp_path / "m.onnx"
+    onnx.save(proto, path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    graph = read_file(path)
+    np.testing.assert_array_equal(graph.calls[0].weights[0].array(), w)
+    assert explained(Model(graph)) == 5
+
+
+def test_a_graph_the_engine_refuses_is_one_message_and_is_still_summarised() -> None:
+    proto = model_of(
+        [node("Conv", "x w", "c"), node("Mystery", "c", "y", domain="nowhere")],
+        {"x": ("N", 1, 5, 5)},
+        ["y"],
+        {"w": weight(2, 1, 3, 3)},
+    )
+    model = Model(read_live(proto))
+    assert kinds(model.graph) == ["Conv", "Mystery"]
+    with pytest.raises(EngineError, match="refused loading the graph"):
+        model.run()["Conv_0"]
+
+
+def test_budget_runs_the_graph_again_for_what_does_not_fit() -> None:
+    nodes = [node("Conv", "x w", "c0", pads=[1, 1, 1, 1])]
+    nodes += [node("Conv", f"c{n} v", f"c{n + 1}", pads=[1, 1, 1, 1]) for n in range(8)]
+    proto = model_of(
+        nodes, {"x": (1, 1, 32, 32)}, ["c8"], {"w": weight(8, 1, 3, 3), "v": weight(8, 8, 3, 3) / 9}
+    )
+    model = Model(read_live(proto))
+    x = np.ones((1, 1, 32, 32), np.float32)
+    small, large = model.run(x, budget=1 << 16), model.run(x)
+    assert len(small.execution._groups) > 1
+    assert len(large.execution._groups) == 1
+    for call in model.graph.calls:
+        np.testing.assert_allclose(small[call.name], large[call.name], rtol=1e-4, atol=1e-6)
