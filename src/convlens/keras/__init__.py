@@ -8,7 +8,7 @@ starts them, and drawn only when their numbers are looked at. Training is Keras'
 
 from __future__ import annotations
 
-from . import initializers, layers, models, utils
+from . import activations, initializers, layers, models, regularizers, utils
 from .base import Layer
 from .entry import Input, InputLayer
 from .layers import *  # noqa: F403
@@ -26,9 +26,11 @@ __all__ = [
     "Sequential",
     "Tensor",
     "Variable",
+    "activations",
     "initializers",
     "layers",
     "models",
+    "regularizers",
     "utils",
     *_layer_names,
 ]

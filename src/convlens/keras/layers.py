@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from inspect import Parameter, Signature
 
 from ..readers.keras_table import REQUIRED, TABLE, KerasLayer
 from .base import Layer
 from .entry import Input, InputLayer
 
 
-def _signature(row: KerasLayer) -> Any:
-    from inspect import Parameter, Signature
-
+def _signature(row: KerasLayer) -> Signature:
     kind = Parameter.POSITIONAL_OR_KEYWORD
     words = [
         Parameter(word, kind) if default is REQUIRED else Parameter(word, kind, default=default)
@@ -30,6 +28,7 @@ def _layer(row: KerasLayer) -> type[Layer]:
             "row": row,
             "kind": row.name,
             "__module__": __name__,
+            "__signature__": _signature(row),
             "__doc__": f"{row.name}({', '.join([*words, '**kwargs'])}), as in Keras.",
         },
     )

@@ -188,7 +188,7 @@ def _windows(config: Config, rank: int, causal: bool = False) -> tuple[Window, .
 def _channels(config: Config, shapes: tuple[Shape, ...], rank: int, what: str) -> int:
     """The number of input maps. Raises ShapeError for a wrong rank or an unknown number."""
     last = channels_last(config)
-    shape = single(shapes, what)
+    shape = single(shapes)
     try:
         check_rank(shape, rank, what, last)
     except ShapeError as error:

@@ -48,7 +48,7 @@ def _check_dense(config: Config) -> None:
 
 
 def _dense(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    shape = single(shapes, "Dense")
+    shape = single(shapes)
     if not shape:
         raise ShapeError("Dense needs an axis besides the batch", given="()", needed="(features,)")
     features = count_of(
@@ -74,17 +74,17 @@ def _dense(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> B
 
 
 def _activation(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    function, name = activation(config["activation"], single(shapes, "Activation"), weights)
+    function, name = activation(config["activation"], single(shapes), weights)
     return keeping(function or Identity(), activation_name=name)
 
 
 def _identity(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    single(shapes, "Identity")
+    single(shapes)
     return keeping(Identity())
 
 
 def _dropout(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    single(shapes, "Dropout")
+    single(shapes)
     return keeping(Identity("identity.dropout"))
 
 
@@ -119,7 +119,7 @@ def _elu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Bui
 
 
 def _prelu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    shape = single(shapes, "PReLU")
+    shape = single(shapes)
     shared = config["shared_axes"]
     one = () if shared is None else plain_axes(shared, len(shape))
     held = tuple(
@@ -136,7 +136,7 @@ def _prelu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> B
 
 
 def _softmax(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    shape = single(shapes, "Softmax")
+    shape = single(shapes)
     axis = config["axis"]
     if isinstance(axis, (list, tuple)):
         if len(axis) != 1:

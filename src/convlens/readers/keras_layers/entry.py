@@ -95,7 +95,7 @@ class KerasLayer:
         for word, default in self.arguments:
             if default is REQUIRED and full[word] is REQUIRED:
                 raise ArgumentError(
-                    f"`{self.name}` needs `{word}`",
+                    f"`{word}` is missing",
                     given=", ".join(f"{key}={value!r}" for key, value in config.items()),
                     needed=self.signature,
                 )
@@ -234,11 +234,11 @@ def plain_axes(axes: Any, rank: int) -> tuple[int, ...]:
     return tuple(plain_axis(axis, rank) for axis in given)
 
 
-def single(shapes: tuple[Shape, ...], what: str) -> Shape:
+def single(shapes: tuple[Shape, ...]) -> Shape:
     """The one input shape of a layer that takes one. Raises ShapeError."""
     if len(shapes) != 1:
         raise ShapeError(
-            f"{what} takes one input",
+            "the layer takes one input",
             given=f"{len(shapes)}: {', '.join(map(str, shapes))}",
             needed="one tensor",
             hint="join them first, with Concatenate or Add" if len(shapes) > 1 else "",

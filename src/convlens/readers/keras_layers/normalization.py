@@ -58,7 +58,7 @@ _MEASURED: Arguments = (
 
 
 def _batch_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    shape = single(shapes, "BatchNormalization")
+    shape = single(shapes)
     axis = plain_axis(config["axis"], len(shape))
     channels = count_of(shape[axis], "the number of channels", shape)
 
@@ -106,7 +106,7 @@ def _rows(config: Config, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...
 
 
 def _layer_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    axes, held, spread = _rows(config, single(shapes, "LayerNormalization"))
+    axes, held, spread = _rows(config, single(shapes))
     rms = bool(config.get("rms_scaling"))
     parts = {**config, "scale": config["scale"] or rms, "center": config["center"] and not rms}
     gamma, beta = _scale_and_shift(parts, held, weights, spread)
@@ -114,19 +114,19 @@ def _layer_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker)
 
 
 def _rms_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    axes, held, spread = _rows(config, single(shapes, "RMSNormalization"))
+    axes, held, spread = _rows(config, single(shapes))
     words = ("channels",) if len(held) == 1 else tuple(f"axis {n + 1}" for n in range(len(held)))
     scale = weights("scale", held, words, initializer="ones", canonical=spread)
     return keeping(RMSNorm(scale, axes, float(config["epsilon"])))
 
 
 def _unit_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    shape = single(shapes, "UnitNormalization")
+    shape = single(shapes)
     return keeping(UnitNorm(tuple(sorted(plain_axes(config["axis"], len(shape))))))
 
 
 def _group_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    shape = single(shapes, "GroupNormalization")
+    shape = single(shapes)
     axis = plain_axis(config["axis"], len(shape))
     channels = count_of(shape[axis], "the number of channels", shape)
     groups = channels if config["groups"] == -1 else int(config["groups"])
@@ -179,7 +179,7 @@ def _check_rescaling(config: Config) -> None:
 
 
 def _normalization(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    shape = single(shapes, "Normalization")
+    shape = single(shapes)
     axis = config["axis"]
     kept = () if axis is None else tuple(sorted(plain_axes(axis, len(shape))))
     if config["mean"] is not None or config["variance"] is not None:

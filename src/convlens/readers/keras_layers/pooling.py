@@ -42,7 +42,7 @@ def _pool(
             sizes(config, "pool_size", rank), _strides(config, rank), strict=True
         )
     )
-    single(shapes, f"{kind}Pooling{rank}D")
+    single(shapes)
     layer: Layer = _POOLS[kind](windows, last)
     try:
         layer.output_shapes(shapes)
@@ -56,7 +56,7 @@ def _global(
     kind: str, rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 ) -> Built:
     last, what = channels_last(config), f"Global{kind}Pooling{rank}D"
-    check_rank(single(shapes, what), rank, what, last)
+    check_rank(single(shapes), rank, what, last)
     keep = bool(config["keepdims"])
     layer: Layer = _GLOBAL[kind](last, keep)
     return Built(layer, channels_last=last if keep else None, reads_last=last)
@@ -71,7 +71,7 @@ def _adaptive(
     kind: str, rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 ) -> Built:
     last, what = channels_last(config), f"Adaptive{kind}Pooling{rank}D"
-    check_rank(single(shapes, what), rank, what, last)
+    check_rank(single(shapes), rank, what, last)
     layer: Layer = _ADAPTIVE[kind](sizes(config, "output_size", rank), last)
     return Built(layer, channels_last=last, reads_last=last)
 

@@ -30,7 +30,7 @@ _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
 
 
 def _flatten(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    shape = single(shapes, "Flatten")
+    shape = single(shapes)
     last = channels_last(config) or len(shape) < 2
     return Built(Flatten(turned=not last), reads_last=None if last else False)
 
@@ -61,7 +61,7 @@ def _target(config: Config) -> Shape:
 
 
 def _reshape(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    single(shapes, "Reshape")
+    single(shapes)
     target = _target(config)
     return Built(Reshape(target), channels_last=True if len(target) > 1 else None)
 
@@ -77,7 +77,7 @@ def _check_permute(config: Config) -> None:
 
 
 def _permute(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    shape = single(shapes, "Permute")
+    shape = single(shapes)
     return Built(
         Permute(tuple(n - 1 for n in config["dims"])),
         channels_last=True if len(shape) > 1 else None,
@@ -89,7 +89,7 @@ def _check_repeat(config: Config) -> None:
 
 
 def _repeat(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    single(shapes, "RepeatVector")
+    single(shapes)
     return Built(RepeatVector(whole(config, "n")), channels_last=True)
 
 
@@ -130,7 +130,7 @@ def _border(
 ) -> Built:
     what = f"{'ZeroPadding' if word == 'padding' else 'Cropping'}{rank}D"
     last = channels_last(config)
-    shape = single(shapes, what)
+    shape = single(shapes)
     check_rank(shape, rank, what, last)
     pairs = _pairs(config, word, rank)
     every = (*pairs, (0, 0)) if last else ((0, 0), *pairs)
@@ -184,7 +184,7 @@ def _upsampling(
 ) -> Built:
     last = channels_last(config)
     what = f"UpSampling{rank}D"
-    shape = single(shapes, what)
+    shape = single(shapes)
     check_rank(shape, rank, what, last)
     factors = sizes(config, "size", rank)
     scales = tuple(Scale(factor=float(factor)) for factor in factors)
@@ -226,7 +226,7 @@ def _check_size(config: Config) -> None:
 
 def _resizing(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     last = channels_last(config)
-    shape = single(shapes, "Resizing")
+    shape = single(shapes)
     check_rank(shape, 2, "Resizing", last)
     size = (whole(config, "height"), whole(config, "width"))
     spatial, channels = split(shape, last)
@@ -261,7 +261,7 @@ def _beyond(config: Config, spatial: Shape, size: tuple[int, int], word: str) ->
 
 def _center_crop(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     last = channels_last(config)
-    shape = single(shapes, "CenterCrop")
+    shape = single(shapes)
     check_rank(shape, 2, "CenterCrop", last)
     size = (whole(config, "height"), whole(config, "width"))
     spatial, channels = split(shape, last)
@@ -281,7 +281,7 @@ def _center_crop(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 def _augmentation(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     from ...layers.activate import Identity
 
-    single(shapes, "a random change of pictures")
+    single(shapes)
     return keeping(Identity("identity.augmentation"))
 
 
