@@ -204,9 +204,12 @@ def _activate(
     own bound to either side.
     """
     binding = binding_of(run, step)
+    row: NDArray[np.float64] | None = None if step.layer.pointwise else made.astype(np.float64)
 
     def at_sum(x: float) -> Reading:
-        row: NDArray[np.float64] = made.astype(np.float64)
+        if row is None:
+            # Only the number at `at` is looked at: all others may be it, too.
+            return step.layer.explain(binding, at, (np.broadcast_to(np.float64(x), made.shape),))
         row[at] = x
         return step.layer.explain(binding, at, (row,))  # type: ignore[arg-type]
 

@@ -123,6 +123,8 @@ class Layer(ABC):
 
     rule: ClassVar[Rule] = "opaque"
     picture: ClassVar[Picture] = "none"
+    # Whether each output number depends on the input number at the same position alone.
+    pointwise: ClassVar[bool] = False
 
     # -- what it is -----------------------------------------------------------------------------
 
@@ -246,10 +248,11 @@ def gather(
 def grid(*axes: IntArray | list[int] | range) -> IntArray:
     """Every combination of the positions, first axis slowest: (n, number of axes)."""
     arrays = [np.asarray(axis, dtype=np.int64) for axis in axes]
-    if not arrays:
-        return np.zeros((1, 0), dtype=np.int64)
-    mesh = np.meshgrid(*arrays, indexing="ij")
-    return np.stack([part.ravel() for part in mesh], axis=1)
+    shape = tuple(len(array) for array in arrays)
+    result = np.empty((*shape, len(arrays)), dtype=np.int64)
+    for place, array in enumerate(arrays):
+        result[..., place] = array.reshape(-1, *(1,) * (len(arrays) - place - 1))
+    return result.reshape(math.prod(shape), len(arrays))
 
 
 def product(sizes: tuple[int | None, ...]) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..axis import Axis, AxisReads, TransposedWindow, Window
+from ..axis import Axis, AxisReads, IntArray, TransposedWindow, Window
 from ..errors import ShapeError
 from .base import (
     Array,
@@ -24,11 +24,10 @@ from .base import (
     Shape,
     Sizes,
     Value,
-    gather,
     grid,
     one,
 )
-from .reading import Reading, Rule, Sum
+from .reading import Block, Reading, Rule, Sum
 from .spatial import (
     check_rank,
     join,
@@ -118,28 +117,31 @@ class _Convolution(Layer):
         }
 
     def _sum(
-        self, at: Index, array: Array, binding: Binding, maps: range, weight_maps: Any
+        self, at: Index, array: Array, binding: Binding, maps: range, kernel_maps: Any
     ) -> Reading:
-        """The sum over input channels `maps`; `weight_maps(channels)` gives canonical columns."""
+        """The sum over input channels `maps`, channel by channel.
+
+        `kernel_maps(channels, f)` gives the positions on the kernel's first two axes.
+        """
         position, f = split_index(at, self.channels_last)
         ks, places, padding = self._window(binding, position)
         channels = np.arange(maps.start, maps.stop, dtype=np.int64)
-        pairs = grid(channels, *(range(len(k)) for k in ks))
-        channel = pairs[:, 0]
-        k = np.stack([ks[n][pairs[:, n + 1]] for n in range(len(ks))], axis=1)
-        i = np.stack([places[n][pairs[:, n + 1]] for n in range(len(ks))], axis=1)
-        column = channel[:, None]
-        index = np.hstack([i, column] if self.channels_last else [column, i])
-        canonical = np.hstack([weight_maps(channel, f), k])
-        w = self.kernel.view()[tuple(canonical.T)].astype(np.float64)
-        block = gather(
+        index = grid(channels, *places)
+        axes = [channels, *places]
+        if self.channels_last:
+            index = np.hstack([index[:, 1:], index[:, :1]])
+            x = np.moveaxis(array[np.ix_(*places, channels)], -1, 0)
+        else:
+            x = array[np.ix_(*axes)]
+        kernel_axes = [*kernel_maps(channels, f), *ks]
+        block = Block(
             0,
-            array,
             index,
-            w,
+            x.astype(np.float64).reshape(-1),
+            self.kernel.view()[np.ix_(*kernel_axes)].astype(np.float64).reshape(-1),
             array=self.kernel.name,
-            weight_index=self.kernel.stored(canonical),
-            channel=channel,
+            weight_index=self.kernel.stored(grid(*kernel_axes)),
+            channel=np.repeat(channels, math.prod(len(k) for k in ks)),
         )
         return Sum((block,), padding_reads=padding * len(channels), **self._bias_at(f))
 
@@ -222,10 +224,10 @@ class Conv(_Convolution):
         per_group = self.kernel.canonical[1]
         first = f // (self.filters // self.groups) * per_group
 
-        def columns(channel: Any, f: int) -> Any:
-            return np.stack([np.full_like(channel, f), channel - first], axis=1)
+        def kernel_maps(channels: IntArray, f: int) -> list[Any]:
+            return [np.array([f]), channels - first]
 
-        return self._sum(at, inputs[0], binding, range(first, first + per_group), columns)
+        return self._sum(at, inputs[0], binding, range(first, first + per_group), kernel_maps)
 
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
@@ -308,11 +310,11 @@ class ConvTranspose(_Convolution):
         group = f // per_group
         width = self.channels // self.groups
 
-        def columns(channel: Any, f: int) -> Any:
-            return np.stack([channel, np.full_like(channel, f - group * per_group)], axis=1)
+        def kernel_maps(channels: IntArray, f: int) -> list[Any]:
+            return [channels, np.array([f - group * per_group])]
 
         maps = range(group * width, (group + 1) * width)
-        return self._sum(at, inputs[0], binding, maps, columns)
+        return self._sum(at, inputs[0], binding, maps, kernel_maps)
 
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -156,9 +156,12 @@ class Weight:
 
     def stored(self, index: IntArray) -> IntArray:
         """Storage positions (n, len(shape)) of canonical positions (n, len(canonical))."""
-        flat = np.ravel_multi_index(tuple(index.T), self.canonical)
-        permuted = np.unravel_index(flat, tuple(self.shape[axis] for axis in self.order))
         result = np.empty((len(index), len(self.shape)), dtype=np.int64)
+        permuted_shape = tuple(self.shape[axis] for axis in self.order)
+        permuted: Sequence[IntArray] = index.T
+        if self.canonical != permuted_shape:
+            flat = np.ravel_multi_index(tuple(index.T), self.canonical)
+            permuted = np.unravel_index(flat, permuted_shape)
         for place, axis in enumerate(self.order):
             result[:, axis] = permuted[place]
         return result
