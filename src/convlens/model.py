@@ -109,15 +109,13 @@ class Original:
     """The graph that a file holds, where it and not our lowering is what runs.
 
     `load` gives the serialised ONNX model; `names` maps tensor ids to names in it. `bound` gives
-    the graph for known input shapes (batch axes included), where it depends on them. `runner`
-    gives what runs the names instead of a worker (a live module, in PyTorch itself).
+    the graph for known input shapes (batch axes included), where it depends on them.
     """
 
     load: Callable[[], bytes]
     names: Mapping[TensorId, str]
     folder: str | None = None
     bound: Callable[[Mapping[str, tuple[int, ...]]], Graph] | None = None
-    runner: Callable[[], Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -127,7 +125,8 @@ class Graph:
 
     `recorded` holds shapes that a file or a run gives for tensors of opaque layers. `facts` are
     remarks on the whole model (random weights, converted number types). `nested` gives the kind of
-    each model inside it, by the name that its calls start with (`inner/conv`).
+    each model inside it, by the name that its calls start with (`inner/conv`). `described` is the
+    architecture in its framework's own words, for whoever writes it in that format again.
     """
 
     name: str
@@ -141,6 +140,7 @@ class Graph:
     kind: str = "Functional"
     path: str | None = None
     nested: Mapping[str, str] = field(default_factory=dict)
+    described: Any = None
 
     @cached_property
     def by_name(self) -> dict[str, Call]:

@@ -71,7 +71,7 @@ class LayerSpec:
     inside a wrapper (TimeDistributed, Bidirectional), by argument name. `custom` is true for a
     class that does not come from Keras, `operation` for a tensor operation such as `x + y`.
     `store` is its folder in a `.keras` weights file, `build_shape` the input shape it was built for
-    (recorded by Keras 3).
+    (recorded by Keras 3), `module` the Python module of the class, as text.
     """
 
     name: str
@@ -85,6 +85,7 @@ class LayerSpec:
     registered: str | None = None
     build_shape: Any = None
     store: tuple[str, ...] = ()
+    module: str | None = None
 
     @property
     def trainable(self) -> bool:
@@ -305,6 +306,7 @@ class _Reader:
         return LayerSpec(
             str(name), words[0], words[1], graph=graph, wrapped=wrapped, custom=custom,
             operation=operation, registered=data.get("registered_name"), build_shape=built,
+            module=module if isinstance(module, str) else None,
         )  # fmt: skip
 
     def _setting(self, key: str, value: Any, depth: int) -> Any:

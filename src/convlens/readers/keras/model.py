@@ -88,7 +88,7 @@ class _Builder:
         return Graph(
             architecture.name, "keras", inputs, calls, outputs, recorded, self.weights.facts(),
             kind="Sequential" if architecture.sequential else "Functional", path=path,
-            nested=self.nested,
+            nested=self.nested, described=architecture,
         )  # fmt: skip
 
     # -- inputs ---------------------------------------------------------------------------------
