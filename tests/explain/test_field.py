@@ -9,7 +9,7 @@ import pytest
 
 from convlens.axis import Table, nearest_table
 from convlens.engine import Engine
-from convlens.explain.field import _fitted, fields, seen
+from convlens.explain.field import _fitted, bindings, fields, seen
 from convlens.explain.summary import summarise
 from convlens.layers.base import Sizes
 from convlens.model import Graph, TensorId
@@ -171,7 +171,7 @@ def test_the_field_is_the_mask_of_inputs_that_change_the_number(
     graph = make.graph()
     tensor = (make.at, 0)
     sizes = sizes_of(graph)
-    found = fields(graph, sizes)[tensor]
+    found = fields(graph, bindings(graph, sizes))[tensor]
     assert found is not None
     box = seen(graph, sizes, tensor, at)["x"]
     touched = mask(graph, tensor, at)
@@ -199,7 +199,7 @@ def test_ten_thousand_layers_take_linear_time() -> None:
         graph = make.graph()
         sizes = graph.shapes({"x": (64, 64, 2)})
         begin = time.perf_counter()
-        fields(graph, sizes)
+        fields(graph, bindings(graph, sizes))
         return time.perf_counter() - begin
 
     seconds(400)

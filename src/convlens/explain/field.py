@@ -19,10 +19,11 @@ from fractions import Fraction
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..axis import Axis, AxisReads
+from ..axis import Axis, AxisReads, Table
 from ..errors import ConvlensError
-from ..layers.base import Index, Link, Shape, Sizes
+from ..layers.base import Binding, Index, Link, Shape, Sizes
 from ..model import Graph, Input, Step, TensorId
 
 Number: TypeAlias = int | Fraction
@@ -90,12 +91,23 @@ class _Reach:
 _Reaches = tuple[_Reach, ...]
 
 
+def bindings(graph: Graph, sizes: Mapping[TensorId, Shape]) -> dict[Step, Binding | None]:
+    """Every step's layer bound to these sizes; None where one is open or does not fit."""
+    found: dict[Step, Binding | None] = {}
+    for step in graph.steps:
+        try:
+            found[step] = step.layer.bind(tuple(sizes[tensor] for tensor in step.inputs))
+        except (ConvlensError, KeyError):
+            found[step] = None
+    return found
+
+
 def fields(
-    graph: Graph, sizes: Mapping[TensorId, Shape]
+    graph: Graph, bound: Mapping[Step, Binding | None]
 ) -> dict[TensorId, dict[str, tuple[Field, ...]] | None]:
     """The receptive field of every tensor, by input name, one entry per spatial axis.
 
-    `sizes` without batch axes; None for tensors whose sizes or reads are not known. Inputs that
+    `bound` is from `bindings`; None for tensors whose sizes or reads are not known. Inputs that
     are no maps have no spatial axes and are left out. Linear in the number of steps.
     """
     spatial = {spec.name: spatial_axes(spec) for spec in graph.inputs}
@@ -105,7 +117,7 @@ def fields(
         reaches[spec.tensor] = {spec.name: start} if spatial[spec.name] else {}
     for step in graph.steps:
         for number, tensor in enumerate(step.outputs):
-            reaches[tensor] = _through(step, number, sizes, reaches)
+            reaches[tensor] = _through(step, number, bound[step], reaches)
     return {
         tensor: None
         if by_name is None
@@ -138,17 +150,16 @@ def _shown(reach: _Reach) -> Field:
 def _through(
     step: Step,
     output: int,
-    sizes: Mapping[TensorId, Shape],
+    binding: Binding | None,
     reaches: Mapping[TensorId, dict[str, _Reaches] | None],
 ) -> dict[str, _Reaches] | None:
     """The reaches of one output of a step; None where a size or a read is unknown."""
     arriving = [reaches.get(tensor) for tensor in step.inputs]
-    if any(part is None for part in arriving):
+    if binding is None or any(part is None for part in arriving):
         return None
     try:
-        binding = step.layer.bind(tuple(sizes[tensor] for tensor in step.inputs))
         links = step.layer.links(binding, output)
-    except (ConvlensError, NotImplementedError, KeyError):
+    except (ConvlensError, NotImplementedError):
         return None
     joined: dict[str, list[_Reach]] = {}
     out = binding.output_shapes[output] if output < len(binding.output_shapes) else ()
@@ -236,20 +247,33 @@ def _affine(reads: AxisReads) -> tuple[Number, Number, Number, bool]:
     return _fitted(reads)
 
 
+def _ends(reads: AxisReads) -> NDArray[np.int64]:
+    """(first, last) input of every output."""
+    if isinstance(reads, Table):
+        low = np.where(reads.used, reads.i, reads.n_in).min(axis=1, initial=reads.n_in)
+        high = np.where(reads.used, reads.i, -1).max(axis=1, initial=-1)
+        return np.stack([low, high], axis=1).astype(np.int64)
+    return np.array([reads.field(o, o) for o in range(reads.n_out)], dtype=np.int64)
+
+
 def _fitted(reads: AxisReads) -> tuple[Number, Number, Number, bool]:
     """The line under a table of reads, away from its borders where it is long enough."""
-    ends = np.array([reads.field(o, o) for o in range(reads.n_out)], dtype=np.int64)
-    first, last = (reads.n_out // 4, reads.n_out - reads.n_out // 4)
-    places = range(first, max(last, first + 1))
+    ends = _ends(reads)
+    first, last = reads.n_out // 4, max(reads.n_out - reads.n_out // 4, reads.n_out // 4 + 1)
+    o = np.arange(first, last, dtype=np.int64)
+    lows, highs = ends[first:last, 0], ends[first:last, 1]
     lines: list[tuple[Fraction, Fraction, Fraction]] = []
     for slope in (Fraction(1), Fraction(reads.n_in, reads.n_out)):
-        under = min(int(ends[o, 0]) - slope * o for o in places)
-        over = max(int(ends[o, 1]) - slope * o for o in places)
+        top, bottom = slope.numerator, slope.denominator
+        under = Fraction(int((lows * bottom - o * top).min()), bottom)
+        over = Fraction(int((highs * bottom - o * top).max()), bottom)
         lines.append((under, slope, over - under))
     low, step, extent = min(lines, key=lambda line: line[2])
-    exact = all(
-        math.ceil(low + step * o) == ends[o, 0] and math.floor(low + step * o + extent) == ends[o, 1]
-        for o in places
+    bottom = step.denominator * low.denominator * extent.denominator
+    start, slope_by, wide = (int(part * bottom) for part in (low, step, extent))
+    exact = bool(
+        (-(-(start + slope_by * o) // bottom) == lows).all()
+        and ((start + slope_by * o + wide) // bottom == highs).all()
     )
     return low, step, extent, exact
 

@@ -7,18 +7,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ..errors import ConvlensError, NotExplained, UnknownLayer
-from ..layers.base import Derivation, Note, Shape
+from ..layers.base import Derivation, Note, Shape, Sizes
 from ..model import Call, Graph, TensorId
 from .apart import ApartFact, keep_apart
 from .facts import SCHEMA, InputFact, NumberFact
 from .field import Box, seen_from, spatial_axes
 from .names import axis_words
 from .number import Tensors, explain_number
-from .summary import RowFact, summarise
+from .summary import RowFact, SummaryFact, summarise
 from .wording import note_text
 
 
@@ -107,7 +108,7 @@ def explain_layer(run: Tensors, name: str, origin: InputFact, sample: int = 0) -
     """The facts of the call `name` on this run. Raises UnknownLayer."""
     graph = run.graph
     call = graph.call(name)
-    row = summarise(graph, {spec.name: run.sizes[spec.tensor] for spec in graph.inputs}).row(name)
+    row = _summary(graph, tuple(run.sizes[spec.tensor] for spec in graph.inputs)).row(name)
     shapes: tuple[Shape, ...] = tuple(run.sizes[tensor] for tensor in call.inputs)
     made = run.sizes[(name, 0)]
     number = _strongest(run, call, origin, sample)
@@ -125,6 +126,21 @@ def explain_layer(run: Tensors, name: str, origin: InputFact, sample: int = 0) -
         input=origin,
         remarks=graph.facts,
     )
+
+
+_SUMMARIES: WeakKeyDictionary[Graph, dict[tuple[Sizes, ...], SummaryFact]] = WeakKeyDictionary()
+
+
+def _summary(graph: Graph, sizes: tuple[Sizes, ...]) -> SummaryFact:
+    """The summary for the sizes of a run, kept as long as the model: one layer after the other is
+    asked for."""
+    kept = _SUMMARIES.setdefault(graph, {})
+    if sizes not in kept:
+        kept.clear()
+        kept[sizes] = summarise(
+            graph, {spec.name: shape for spec, shape in zip(graph.inputs, sizes, strict=True)}
+        )
+    return kept[sizes]
 
 
 def _strongest(run: Tensors, call: Call, origin: InputFact, sample: int) -> NumberFact | None:

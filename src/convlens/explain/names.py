@@ -22,3 +22,8 @@ def place_text(words: Sequence[str], at: Sequence[int]) -> str:
     if not at:
         return "the only number"
     return ", ".join(f"{word} {n}" for word, n in zip(words, at, strict=True))
+
+
+def short(name: str, most: int) -> str:
+    """The name, or its end behind three dots where it is longer than `most`."""
+    return name if len(name) <= most else "..." + name[-max(most - 3, 1) :]

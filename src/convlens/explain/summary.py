@@ -13,11 +13,11 @@ from dataclasses import field as field_of
 from typing import Any, TypeVar
 
 from ..errors import ConvlensError
-from ..layers.base import Cost, Shape, product
+from ..layers.base import Binding, Cost, Shape, product
 from ..layers.weight import Weight
-from ..model import Call, Graph, TensorId
+from ..model import Call, Graph, Step, TensorId
 from .facts import SCHEMA
-from .field import Field, fields
+from .field import Field, bindings, fields
 
 # Sizes tried for an open axis: two that halve five times, then an odd and an even one that do not.
 PROBES = (256, 320, 257, 334)
@@ -213,8 +213,9 @@ def summarise(graph: Graph, input_shapes: Mapping[str, Shape]) -> SummaryFact:
     """
     shapes = graph.shapes(dict(input_shapes))
     trials = _trials(graph, input_shapes, shapes)
-    costs = [_costs(graph, sizes) for sizes in trials]
-    reached = [fields(graph, sizes) for sizes in trials]
+    bound = [bindings(graph, sizes) for sizes in trials]
+    costs = [_costs(graph, found) for found in bound]
+    reached = [fields(graph, found) for found in bound]
     counted: set[int] = set()
     rows = tuple(
         _row(
@@ -307,18 +308,14 @@ def _agreed_field(
     return result
 
 
-def _costs(graph: Graph, sizes: Mapping[TensorId, Shape]) -> dict[str, Cost | None]:
+def _costs(graph: Graph, bound: Mapping[Step, Binding | None]) -> dict[str, Cost | None]:
     """The cost of every call: the sum over its steps, None where one is not known."""
     found: dict[str, Cost | None] = {}
     for call in graph.calls:
         whole: Cost | None = Cost(0, 0)
         for step in call.steps:
-            try:
-                part = step.layer.cost(
-                    step.layer.bind(tuple(sizes[tensor] for tensor in step.inputs))
-                )
-            except ConvlensError:
-                part = None
+            binding = bound[step]
+            part = None if binding is None else step.layer.cost(binding)
             if part is None or whole is None:
                 whole = None
             elif part.textbook or part.exact:

@@ -6,19 +6,19 @@ from ..explain.apart import ApartFact
 from ..explain.facts import NumberFact
 from ..explain.field import Field
 from ..explain.layer import LayerFact
-from ..explain.names import place_text
+from ..explain.names import place_text, short
 from ..explain.summary import RowFact
 from ..explain.wording import by, count, note_text, number_text, say, shape_text
 from ..layers.reading import Sum
-from .number import SHOWN_TERMS, adding_up, kind_text, reading_parts, sum_addends, wrapped
-from .numbers import small
+from .number import SHOWN_TERMS, adding_up, kind_text, reading_parts, sum_addends
+from .numbers import small, wrapped
 
 SHOWN_PARTS = 5
 
 
 def layer_text(fact: LayerFact) -> str:
     """The whole explanation of a layer, without a newline at its end."""
-    lines = [_title(fact), ""]
+    lines = [*wrapped(_title(fact)), ""]
     notes = [wrapped(note_text(note)) for note in fact.notes]
     if fact.row.shared_with:
         lines += wrapped(say("layer.shared", first=fact.row.shared_with))
@@ -50,10 +50,10 @@ def _table(row: RowFact) -> list[str]:
     lines = []
     for place, (source, shape) in enumerate(zip(row.sources, row.input_shapes, strict=True)):
         word = "reads" if place == 0 else ""
-        lines.append(f"  {word:<9}{shape_text(shape):<22} {source[0]}")
+        lines.append(f"  {word:<9}{shape_text(shape):<22} {short(source[0], 42)}")
     for place, weight in enumerate(row.weights):
         word = "weights" if place == 0 else ""
-        lines.append(f"  {word:<9}{shape_text(weight.shape):<22} {weight.name}")
+        lines.append(f"  {word:<9}{shape_text(weight.shape):<22} {short(weight.name, 42)}")
     layout = f" {row.layout.replace('_', ' ')}" if row.layout else ""
     for place, shape in enumerate(row.output_shapes):
         lines.append(f"  {'makes' if place == 0 else '':<9}{shape_text(shape):<22}{layout}")

@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import itertools
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..explain.facts import NumberFact, WindowAxis
-from ..explain.names import place_text
+from ..explain.names import place_text, short
 from ..explain.wording import number_text, plural, say
 from ..layers.reading import Block, Choice, Formula, Reading, Sum
 from ..model import ordinal
-from .numbers import Column, small
+from .numbers import WIDTH, Column, small, wrapped
 
-WIDTH = 80
 SHOWN_MAPS = 8
 SHOWN_TERMS = 12
 MOST_TAPS = 30
 GRID_WIDTH = 8
+LABEL = 34
+WEIGHT = 24
 GRID_HEIGHT = 12
 
 
@@ -39,13 +39,6 @@ def number_text_of(fact: NumberFact) -> str:
             lines += _trail(back, 1)
     lines += _remarks(fact)
     return "\n".join(line.rstrip() for line in lines)
-
-
-def wrapped(text: str, indent: str = "") -> list[str]:
-    """A sentence in lines of at most 79 characters."""
-    return textwrap.wrap(
-        text, WIDTH - 1, initial_indent=indent, subsequent_indent=indent, break_long_words=True
-    )
 
 
 def where_text(fact: NumberFact) -> str:
@@ -162,7 +155,7 @@ def adding_up(
     if gap:
         rows.append(("rounding", "", column.plain(gap)))
     last = (total_label, "", column.text(total))
-    labels = min(max(len(row[0]) for row in [*rows, last]), 34)
+    labels = min(max(len(row[0]) for row in [*rows, last]), LABEL)
     numbers = max(len(row[2]) for row in [*rows, last])
     room = WIDTH - 1 - len(indent) - labels - numbers - 6
     workings = min(max([0, *(len(row[1]) for row in rows)]), max(room, 0))
@@ -173,7 +166,8 @@ def adding_up(
             lines.append(f"{indent}{'-' * (labels + workings + numbers + 6)}")
             continue
         if len(label) > labels or len(working) > workings:
-            lines.append(f"{indent}{label}   {working}")
+            whole = f"{indent}{label}   {working}"
+            lines += [whole] if len(whole) < WIDTH else [f"{indent}{label}", f"{indent}   {working}"]
             label, working = "", ""
         lines.append(f"{indent}{label:<{labels}}   {working:<{workings}}   {number:>{numbers}}")
     return lines
@@ -227,7 +221,8 @@ def sum_addends(fact: NumberFact, reading: Sum, most: int | None = None) -> list
     if reading.bias_array is not None:
         at = "" if reading.bias_index is None else str(list(reading.bias_index))
         name = reading.bias_array
-        addends.append(Addend(f"{name}{at}" if "bias" in name else f"{name}{at} (shift)", "", reading.bias))
+        what = "" if "bias" in name else "the bias" if not reading.quantities else "the shift"
+        addends.append(Addend(short(name, LABEL - len(at)) + at, what, reading.bias))
     elif reading.bias:
         addends.append(Addend("constant", "", reading.bias))
     return addends
@@ -324,11 +319,11 @@ def _term(fact: NumberFact, reading: Sum, block: Block, row: int) -> Addend:
     x, w = (f"{number_text(float(part[row]), 5):>8}" for part in (block.x, block.w))
     product = float(block.products[row])
     if block.source is None:
-        return Addend(f"{block.array}{_weight_at(block, row)}", f"{x} * {w}", product)
+        return Addend(_weight_name(block, row), f"{x} * {w}", product)
     label = _index_name(fact, block, tuple(block.index[row].tolist()))
     working = f"{x} * {w}"
     if block.array is not None:
-        return Addend(label, working, product, f"{block.array}{_weight_at(block, row)}")
+        return Addend(label, working, product, _weight_name(block, row))
     if reading.divisor is not None:
         working = f"{x} / {reading.divisor}"
     elif block.w[row] == 1:
@@ -337,12 +332,14 @@ def _term(fact: NumberFact, reading: Sum, block: Block, row: int) -> Addend:
 
 
 def _index_name(fact: NumberFact, block: Block, index: tuple[int, ...]) -> str:
-    source = fact.sources[block.source or 0]
-    return f"{source}{list(index)}"
+    place = str(list(index))
+    return short(fact.sources[block.source or 0], LABEL - len(place)) + place
 
 
-def _weight_at(block: Block, row: int) -> str:
-    return "" if block.weight_index is None else str(block.weight_index[row].tolist())
+def _weight_name(block: Block, row: int) -> str:
+    """Which weight: the array's name and the position in it."""
+    place = "" if block.weight_index is None else str(block.weight_index[row].tolist())
+    return short(block.array or "stored", max(WEIGHT - len(place), 6)) + place
 
 
 # -- choices and formulas ------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 
@@ -17,10 +18,17 @@ __all__ = [
     "plural",
     "shape_text",
     "small",
+    "wrapped",
 ]
 
+WIDTH = 80
 DIGITS = 5
 MOST_PLACES = 12
+
+
+def wrapped(text: str, indent: str = "") -> list[str]:
+    """A sentence in lines of at most 79 characters."""
+    return textwrap.wrap(text, WIDTH - 1, initial_indent=indent, subsequent_indent=indent)
 
 
 def memory_text(count_bytes: float) -> str:

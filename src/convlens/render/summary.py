@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from ..errors import ArgumentError, near_miss
 from ..explain.field import Field
+from ..explain.names import short
 from ..explain.summary import RowFact, SummaryFact
 from ..model import TensorId
-from .numbers import by, memory_text, plural, shape_text
+from .numbers import WIDTH, by, memory_text, plural, shape_text, wrapped
 
-WIDTH = 80
 
 
 def summary_text(fact: SummaryFact, style: str = "convlens", width: int | None = None) -> str:
@@ -43,10 +43,11 @@ def summary_text(fact: SummaryFact, style: str = "convlens", width: int | None =
 
 def own(fact: SummaryFact) -> str:
     """Per layer: its output, its weights, where its parameters and its cost come from."""
-    lines = [f"{fact.model}: {plural(len(fact.rows), 'layer')}, {fact.params:,} parameters"]
+    title = f"{fact.model}: {plural(len(fact.rows), 'layer')}, {fact.params:,} parameters"
+    lines = wrapped(title)
     for entry in fact.inputs:
         layout = f", {entry.layout.replace('_', ' ')}" if entry.layout else ""
-        lines.append(f"input {entry.name} {shape_text(entry.shape)}{layout}")
+        lines += wrapped(f"input {entry.name} {shape_text(entry.shape)}{layout}")
     rows = [_own_row(row, fact) for row in fact.rows]
     left = _width([cell for row in rows for cell in row[0]], 22, 29)
     middle = _width([cell for row in rows for cell in row[1]], 18, 24)
@@ -88,14 +89,15 @@ def _side_by_side(row: tuple[list[str], list[str], list[str]], left: int, middle
 
 def _own_row(row: RowFact, fact: SummaryFact) -> tuple[list[str], list[str], list[str]]:
     """The three columns of one layer, as lists of lines."""
-    first = [f"{row.position} {row.name}", "  " + row.kind]
+    first = [f"{row.position} {short(row.name, 70)}", "  " + short(row.kind, 70)]
     if row.activation:
         both = f"{first[1]}, {row.activation}"
         first[1:] = [both] if len(both) < 29 else [first[1] + ",", "  " + row.activation]
     if row.sources != _previous(row, fact):
         for place, source in enumerate(row.sources):
             comma = "," if place < len(row.sources) - 1 else ""
-            first.append(("  reads " if place == 0 else "  ") + tensor_text(source) + comma)
+            name = short(tensor_text(source), 68)
+            first.append(("  reads " if place == 0 else "  ") + name + comma)
     if not row.explained:
         first.append("  not explained")
     shapes = [shape_text(shape) for shape in row.output_shapes] or [shape_text(row.output_shape)]
@@ -109,7 +111,8 @@ def _weight_lines(row: RowFact) -> list[str]:
     """Names and shapes of the weights, as many to a line as fit."""
     lines: list[str] = []
     for weight in row.weights:
-        text = f"{weight.name} {shape_text(weight.shape)}"
+        shape = shape_text(weight.shape)
+        text = f"{short(weight.name, max(32 - len(shape), 8))} {shape}"
         if lines and len(lines[-1]) + 2 + len(text) <= 36:
             lines[-1] += f", {text}"
         else:
@@ -133,7 +136,7 @@ def tensor_text(tensor: TensorId) -> str:
 def params_text(row: RowFact) -> str:
     """`3*3*32*64 + 64 = 18,496 params`."""
     if row.shared_with:
-        return f"0 params, shared with {row.shared_with}"
+        return f"0 params, shared with {short(row.shared_with, 50)}"
     plain = row.params_working in ("", str(row.params))
     return f"{row.params:,} params" if plain else f"{row.params_working} = {row.params:,} params"
 
@@ -187,7 +190,7 @@ def _own_totals(fact: SummaryFact) -> list[str]:
     lines.append(macs)
     whole = "" if "memory" not in fact.partial else " where the sizes are known"
     lines.append(f"outputs of all layers {memory_text(fact.memory)} for one sample{whole}")
-    lines += [f"note: {remark}" for remark in fact.remarks]
+    lines += [line for remark in fact.remarks for line in wrapped(f"note: {remark}")]
     lines += [
         "",
         "None: the batch, or a size left open. MAC: one multiply-add of a learnt weight",
