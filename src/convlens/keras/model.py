@@ -299,12 +299,13 @@ def run_layer(layer: Layer, inputs: Any) -> Any:
     many = isinstance(inputs, list | tuple) and all(hasattr(one, "shape") for one in inputs)
     arrays = [np.asarray(one, dtype=np.float32) for one in (inputs if many else [inputs])]
     entries = [InputLayer(array.shape[1:]).output for array in arrays]
-    made = layer.connect(tuple(entries), f"`{layer.name}` ({layer.kind})")
-    layer.nodes.pop()
     assigned, owner = layer.assigned, layer.owner
+    made = layer.connect(tuple(entries), f"`{layer.name}` ({layer.kind})")
     try:
         return Model(entries, made).predict(arrays if many else arrays[0])
     finally:
+        # What was called on numbers is no part of a model.
+        layer.nodes.pop()
         layer.assigned, layer.owner = assigned, owner
 
 

@@ -250,5 +250,5 @@ class Sequential(Model):
     def predict(self, x: Any, batch_size: int | None = None, **options: Any) -> Any:
         """The model's outputs for a batch of inputs."""
         if not self.built and self._stack and np.ndim(x) > 1:
-            self.build(np.shape(x))
+            self.build((None, *np.shape(x)[1:]))
         return super().predict(x, batch_size, **options)
