@@ -1,6 +1,6 @@
 """Mutated Keras files: each must open, or be refused with one message. Nothing else may happen.
 
-    python -m tests.readers.keras.fuzz [--count 20000] [--seed 0] [FILE ...]
+    python -m tests.readers.keras.fuzz [--count 20000] [--seed 0] [--start 0] [FILE ...]
 
 FILEs (real models) are mutated too. A crash is any exception that is not a ConvlensError, a hang
 is more than `SECONDS` of work for one input, and memory is bounded by the process's own limit.
@@ -225,7 +225,9 @@ def judge(path: Path) -> str:
     return "opened"
 
 
-def run(files: list[Path], count: int, seed: int, report: Any = print) -> Counter[str]:
+def run(
+    files: list[Path], count: int, seed: int, report: Any = print, start: int = 0
+) -> Counter[str]:
     """`count` mutated inputs. Raises AssertionError with the input's number on the first fault."""
     material = seeds(files)
     names = sorted(material)
@@ -239,7 +241,7 @@ def run(files: list[Path], count: int, seed: int, report: Any = print) -> Counte
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "input"
-            for number in range(count):
+            for number in range(start, start + count):
                 rng = random.Random(f"{seed}:{number}")
                 name = names[number % len(names)]
                 path.write_bytes(mutated(rng, name, material[name]))
@@ -269,6 +271,7 @@ def main() -> int:
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=int, default=0, help="number of the first input")
     options = parser.parse_args()
     convlens.load("digits").describe()
     import pyfive  # noqa: F401  (loaded before memory is limited)
@@ -276,7 +279,7 @@ def main() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = pages + GROWTH + 3 * sum(one.stat().st_size for one in options.files)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    outcomes = run(options.files, options.count, options.seed)
+    outcomes = run(options.files, options.count, options.seed, start=options.start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"{options.count} inputs: no crash, no hang; {dict(outcomes)}; peak memory {peak} MB")
     return 0
