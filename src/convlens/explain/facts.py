@@ -65,7 +65,7 @@ class NumberFact:
 
     `value` is activation(pre_activation) where there is an activation, else the reading's own
     value; `difference` is value - engine_value, and |difference| <= tolerance is the invariant.
-    `model` is what opens the model again; `axes` and `source_axes` name the axes of its output and
+    `model` is what opens the model again (`opened` false: it is only a name); `axes` and `source_axes` name the axes of its output and
     of its inputs; `windows` is, input by input, what the number reads of it.
     """
 
@@ -93,6 +93,7 @@ class NumberFact:
     back: tuple[NumberFact, ...] = ()
     remarks: tuple[str, ...] = ()
     model: str = ""
+    opened: bool = True
     sizes: tuple[int, ...] = ()
     axes: tuple[str, ...] = ()
     source_axes: tuple[tuple[str, ...], ...] = ()

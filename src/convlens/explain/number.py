@@ -166,27 +166,43 @@ def _explain(
         seed=next((w.values.seed for w in weights if w.values.seed is not None), None),
         layout=layout_word(graph.channels_last.get(step.outputs[0])),
         model=graph.path or graph.name,
+        opened=graph.path is not None or model_origin(graph) == "trained",
         sizes=binding.output_shapes[output if output < len(binding.output_shapes) else 0],
         axes=axis_words(made.ndim, graph.channels_last.get(step.outputs[0])),
         source_axes=words,
-        windows=_windows(step, binding, at, output, words),
+        windows=_windows(step, binding, at, output, words, reading),
     )
 
 
 def _windows(
-    step: Step, binding: Binding, at: Index, output: int, words: tuple[tuple[str, ...], ...]
+    step: Step,
+    binding: Binding,
+    at: Index,
+    output: int,
+    words: tuple[tuple[str, ...], ...],
+    reading: Reading,
 ) -> tuple[tuple[WindowAxis, ...], ...]:
-    """What the number at `at` reads of each input, axis by axis; () where that is not known."""
+    """What the number at `at` reads of each input, axis by axis; () where that is not known.
+
+    Of an axis that the layer reads whole, a number may read a part (a group's maps).
+    """
     try:
         links = step.layer.links(binding, output)
     except NotImplementedError:
         return ()
     found = []
-    for per_axis, names, shape in zip(links, words, binding.input_shapes, strict=False):
+    for source, (per_axis, names, shape) in enumerate(
+        zip(links, words, binding.input_shapes, strict=False)
+    ):
+        blocks = [block.index for block in reading.blocks if block.source == source and len(block)]
+        index = np.concatenate(blocks) if blocks else np.zeros((0, len(shape)), np.int64)
         axes = []
-        for link, name, size in zip(per_axis, names, shape, strict=True):
+        for place, (link, name, size) in enumerate(zip(per_axis, names, shape, strict=True)):
             if link.out is None or link.out >= len(at):
-                axes.append(WindowAxis(name, size, None))
+                part = np.unique(index[:, place]).tolist()
+                whole = not part or len(part) == size
+                positions = None if whole else tuple(part)
+                axes.append(WindowAxis(name, size, positions, () if whole else (True,) * len(part)))
                 continue
             reads = link.reads.reads(at[link.out] if link.reads.n_out > 1 else 0)
             positions = tuple(int(i) for i in reads.i)

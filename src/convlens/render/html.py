@@ -79,7 +79,7 @@ def sum_html(addends: Sequence[Addend], total: float) -> str:
     rows = [
         (
             addend.label,
-            f"{addend.working}  {addend.weight}".strip(),
+            addend.worked(0),
             "" if addend.value is None else column.text(addend.value),
         )
         for addend in addends

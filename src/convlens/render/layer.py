@@ -129,7 +129,17 @@ def _apart_lines(fact: LayerFact) -> list[str]:
     apart = fact.apart
     if apart is None:
         return []
-    return ["", *wrapped(apart_text(apart))]
+    lines = []
+    if not any("partial" in note.slots for note in fact.notes):
+        slots = {
+            "maps": apart.input_maps,
+            "filters": apart.filters,
+            "partial": apart.maps,
+            "weights": apart.weights,
+            "bias": apart.bias,
+        }
+        lines = ["", *wrapped(say("conv.not_product", slots))]
+    return [*lines, "", *wrapped(apart_text(apart))]
 
 
 def apart_text(apart: ApartFact) -> str:
@@ -192,12 +202,12 @@ def _sees(name: str, axes: tuple[Field, ...]) -> str:
 def _remarks(fact: LayerFact) -> list[str]:
     said = list(fact.remarks)
     number = fact.number
-    if number is not None and number.weights == "random":
+    random = any("random" in remark for remark in said)
+    if number is not None and number.weights == "random" and not random:
         seed = number.seed
         said.append(say("number.random" if seed is not None else "number.random_plain", seed=seed))
     if fact.input.source == "noise":
         said.append(say("number.noise", seed=fact.input.seed))
     said += fact.input.remarks
     said.append(say("number.from_zero"))
-    return ["", *(line for remark in said for line in wrapped(remark))]
-
+    return ["", *(line for remark in said for line in wrapped(remark[:1].upper() + remark[1:]))]

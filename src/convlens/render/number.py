@@ -125,13 +125,19 @@ def _then(fact: NumberFact) -> str:
 class Addend:
     """One line of a sum: what it is, its working, and its number (None: adds nothing).
 
-    `weight` names the weight in the working, for those lines that have room for it.
+    `array` and `place` name the weight in the working, as far as there is room for them.
     """
 
     label: str
     working: str
     value: float | None
-    weight: str = ""
+    array: str = ""
+    place: str = ""
+
+    def worked(self, level: int) -> str:
+        """The working with the weight's name and place (0), its place (1), or without (2)."""
+        named = (self.array + self.place, self.place, "")[level]
+        return f"{self.working}  {named}".rstrip()
 
 
 def adding_up(
@@ -144,21 +150,24 @@ def adding_up(
     values = [addend.value for addend in addends if addend.value is not None]
     column = Column(values, total)
     gap = column.gap(values, total)
-    rows = [
-        (
-            addend.label,
-            f"{addend.working}  {addend.weight}".rstrip(),
-            "" if addend.value is None else column.text(addend.value),
-        )
-        for addend in addends
-    ]
-    if gap:
-        rows.append(("rounding", "", column.plain(gap)))
     last = (total_label, "", column.text(total))
-    labels = min(max(len(row[0]) for row in [*rows, last]), LABEL)
-    numbers = max(len(row[2]) for row in [*rows, last])
-    room = WIDTH - 1 - len(indent) - labels - numbers - 6
-    workings = min(max([0, *(len(row[1]) for row in rows)]), max(room, 0))
+    for level in range(3):
+        rows = [
+            (
+                addend.label,
+                addend.worked(level),
+                "" if addend.value is None else column.text(addend.value),
+            )
+            for addend in addends
+        ]
+        rows += [("rounding", "", column.plain(gap))] if gap else []
+        labels = min(max(len(row[0]) for row in [*rows, last]), LABEL)
+        numbers = max(len(row[2]) for row in [*rows, last])
+        room = max(WIDTH - 1 - len(indent) - labels - numbers - 6, 0)
+        widest = max([0, *(len(row[1]) for row in rows)])
+        if widest <= room:
+            break
+    workings = min(widest, room)
     unit = say("number.unit", unit=column.unit) if column.unit else ""
     lines = wrapped(f"{heading} {unit}".strip(), indent[2:])
     for label, working, number in [*rows, ("-", "", ""), last]:
@@ -278,8 +287,12 @@ def _placed(
 ) -> list[Addend]:
     """The places of the window in order; `channel` is the position on the axes read whole."""
     rows = {tuple(index): row for row, index in enumerate(block.index.tolist())}
+    own = _channel_axis(block)
     places = [
-        list(axis.positions) if axis.positions is not None else [channel or 0] for axis in axes
+        [channel or 0]
+        if axis.positions is None or (channel is not None and place == own)
+        else list(axis.positions)
+        for place, axis in enumerate(axes)
     ]
     addends = []
     for place in np.ndindex(*(len(part) for part in places)):
@@ -292,6 +305,16 @@ def _placed(
     return addends
 
 
+def _channel_axis(block: Block) -> int | None:
+    """Which axis of what is read counts the input maps; None where none does."""
+    if block.channel is None:
+        return None
+    for place in range(block.index.shape[1]):
+        if np.array_equal(block.index[:, place], block.channel):
+            return place
+    return None
+
+
 def _channel_lines(
     fact: NumberFact, reading: Sum, channel: int, value: float, count: int
 ) -> list[str]:
@@ -300,8 +323,10 @@ def _channel_lines(
     assert block.channel is not None
     rows = np.flatnonzero(block.channel == channel)
     axes = fact.windows[block.source] if fact.windows and block.source is not None else ()
-    taps = math.prod(len(axis.positions) for axis in axes if axis.positions is not None)
-    if axes and taps <= MOST_TAPS and sum(a.positions is None and a.size > 1 for a in axes) == 1:
+    own = _channel_axis(block)
+    window = [axis.positions for place, axis in enumerate(axes) if place != own]
+    known = own is not None and all(positions is not None for positions in window)
+    if known and math.prod(len(positions or ()) for positions in window) <= MOST_TAPS:
         addends = _placed(fact, reading, block, axes, channel)
     elif count <= MOST_TAPS:
         addends = [_term(fact, reading, block, int(row)) for row in rows]
@@ -319,11 +344,12 @@ def _term(fact: NumberFact, reading: Sum, block: Block, row: int) -> Addend:
     x, w = (f"{number_text(float(part[row]), 5):>8}" for part in (block.x, block.w))
     product = float(block.products[row])
     if block.source is None:
-        return Addend(_weight_name(block, row), f"{x} * {w}", product)
+        return Addend("".join(_weight_name(block, row)), f"{x} * {w}", product)
     label = _index_name(fact, block, tuple(block.index[row].tolist()))
     working = f"{x} * {w}"
     if block.array is not None:
-        return Addend(label, working, product, _weight_name(block, row))
+        array, at = _weight_name(block, row)
+        return Addend(label, working, product, array, at)
     if reading.divisor is not None:
         working = f"{x} / {reading.divisor}"
     elif block.w[row] == 1:
@@ -336,10 +362,10 @@ def _index_name(fact: NumberFact, block: Block, index: tuple[int, ...]) -> str:
     return short(fact.sources[block.source or 0], LABEL - len(place)) + place
 
 
-def _weight_name(block: Block, row: int) -> str:
-    """Which weight: the array's name and the position in it."""
+def _weight_name(block: Block, row: int) -> tuple[str, str]:
+    """Which weight: the array's name, and the position in it."""
     place = "" if block.weight_index is None else str(block.weight_index[row].tolist())
-    return short(block.array or "stored", max(WEIGHT - len(place), 6)) + place
+    return short(block.array or "stored", max(WEIGHT - len(place), 6)), place
 
 
 # -- choices and formulas ------------------------------------------------------------------------
@@ -482,7 +508,7 @@ def _trail(fact: NumberFact, depth: int) -> list[str]:
     reading = fact.reading
     lines = wrapped(f"{fact.layer}, {place} = {number_text(fact.value)}. {kind_text(fact)}", indent)
     if isinstance(reading, Sum):
-        addends = [replace(addend, weight="") for addend in sum_addends(fact, reading, 3)]
+        addends = [replace(addend, array="", place="") for addend in sum_addends(fact, reading, 3)]
         lines += adding_up("", addends, "total", reading.value, indent + "  ")
     for back in fact.back:
         lines += _trail(back, depth + 1)
@@ -492,7 +518,7 @@ def _trail(fact: NumberFact, depth: int) -> list[str]:
 def _remarks(fact: NumberFact) -> list[str]:
     """What a reader must know of the numbers: random weights, noise, converted types."""
     said = list(fact.remarks)
-    if fact.weights == "random":
+    if fact.weights == "random" and not any("random" in remark for remark in said):
         seed = fact.seed
         name = "number.random_plain" if seed is None else "number.random"
         said.append(say(name, seed=seed))
@@ -500,4 +526,4 @@ def _remarks(fact: NumberFact) -> list[str]:
         said.append(say("number.noise", seed=fact.input.seed))
     said += fact.input.remarks
     said.append(say("number.from_zero"))
-    return ["", *(line for remark in said for line in wrapped(remark))]
+    return ["", *(line for remark in said for line in wrapped(remark[:1].upper() + remark[1:]))]

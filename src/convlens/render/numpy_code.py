@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import json
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,7 +23,8 @@ def numpy_text(fact: NumberFact) -> str:
     works on plain arrays.
     """
     lines = ["import numpy as np", "import convlens", ""]
-    lines.append(f"model = convlens.load({json.dumps(fact.model)})")
+    held = "" if fact.opened else "  # or the model that you hold"
+    lines.append(f"model = convlens.load({json.dumps(fact.model)}){held}")
     if fact.input.source in ("sample", "noise", "none"):
         lines.append("run = model.run()")
     else:
@@ -38,6 +40,8 @@ def numpy_text(fact: NumberFact) -> str:
     if fact.activation is not None:
         _activation(fact, lines)
     lines.append(f"print(value)  # {number_text(fact.value, 9)}")
+    if any("math." in line for line in lines):
+        lines.insert(0, "import math")
     return "\n".join(lines)
 
 
@@ -205,7 +209,7 @@ def _steps(reading: Formula, x: str | None) -> list[str]:
         at = float(next(iter(reading.blocks)).x[0])
         try:
             with np.errstate(all="ignore"):
-                found = float(eval(code, {"__builtins__": {}, "np": np, "x": at}))
+                found = float(eval(code, {"__builtins__": {}, "np": np, "math": math, "x": at}))
         except (ArithmeticError, ValueError, TypeError):
             found = float("nan")
         if abs(found - reading.value) <= 1e-6 * max(1.0, abs(reading.value)):
@@ -215,7 +219,7 @@ def _steps(reading: Formula, x: str | None) -> list[str]:
 
 
 FUNCTIONS = {"exp": "np.exp", "log": "np.log", "tanh": "np.tanh", "sqrt": "np.sqrt"}
-FUNCTIONS |= {"max": "np.maximum", "min": "np.minimum", "abs": "np.abs"}
+FUNCTIONS |= {"max": "np.maximum", "min": "np.minimum", "abs": "np.abs", "erf": "math.erf"}
 
 
 def _code(expression: str) -> str | None:

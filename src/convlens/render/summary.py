@@ -16,7 +16,6 @@ from ..model import TensorId
 from .numbers import WIDTH, by, memory_text, plural, shape_text, wrapped
 
 
-
 def summary_text(fact: SummaryFact, style: str = "convlens", width: int | None = None) -> str:
     """The table in one of three styles, without a newline at its end.
 
