@@ -1,0 +1,84 @@
+"""Timing, and rows of a table with a goal."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+CACHE = Path(tempfile.gettempdir()) / "convlens-benchmarks"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One result: `value` against `goal`. `least` says that more is better."""
+
+    what: str
+    value: float
+    goal: float | None
+    unit: str
+    detail: str = ""
+    least: bool = False
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is met; None for a row that only informs."""
+        if self.goal is None:
+            return None
+        return self.value >= self.goal if self.least else self.value <= self.goal
+
+    def cells(self) -> tuple[str, str, str, str]:
+        """what, value, goal, detail."""
+        goal = "" if self.goal is None else f"{'>=' if self.least else '<='} {self.goal:g}"
+        verdict = {True: "met", False: "MISSED", None: ""}[self.met]
+        return self.what, f"{self.value:.3g} {self.unit}", f"{goal} {verdict}".strip(), self.detail
+
+
+def median_seconds(work: Callable[[], object], runs: int) -> float:
+    """The median time of `runs` calls, after one that warms up."""
+    work()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def in_turn(works: list[Callable[[], object]], runs: int) -> list[float]:
+    """Median times of several works, called in turn so that a busy machine is busy for all."""
+    for work in works:
+        work()
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(runs):
+        for work, into in zip(works, times, strict=True):
+            start = time.perf_counter()
+            work()
+            into.append(time.perf_counter() - start)
+    return [statistics.median(into) for into in times]
+
+
+def python(*words: str) -> Callable[[], object]:
+    """A fresh Python process with these arguments; its output is thrown away.
+
+    Modules are compiled once, as `pip install` does, whatever this process was told.
+    """
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(CACHE)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    def run() -> None:
+        subprocess.run(
+            [sys.executable, *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            check=True,
+        )
+
+    return run
