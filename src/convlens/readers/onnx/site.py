@@ -126,7 +126,7 @@ class Site:
         name = self.name(place)
         if self.info(place).shape is None:
             raise NotOurs("the shape of its input is known only when it runs")
-        if self.constant(place) is not None:
+        if self.constant(place) is not None or name in self.state.graph.initializers:
             raise NotOurs("it works on a constant")
         return name
 
