@@ -15,8 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,11 @@ from ..errors import ConvlensError
 from ..layers.base import Binding, Index, Link, Shape, Sizes
 from ..model import Graph, Input, Step, TensorId
 
-Number: TypeAlias = int | Fraction
+if TYPE_CHECKING:
+    # Imported where a transposed layer or a table needs it: a summary must start quickly.
+    from fractions import Fraction
+
+Number: TypeAlias = "int | Fraction"
 Box = tuple[tuple[int, int] | None, ...]
 
 
@@ -139,7 +142,7 @@ def spatial_axes(spec: Input) -> tuple[int, ...]:
 
 def _shown(reach: _Reach) -> Field:
     """Whole positions: the largest count over all phases of a fractional stride."""
-    phases = Fraction(reach.stride).denominator
+    phases = reach.stride.denominator
     size = 1
     for o in range(min(phases, 4096)):
         low = reach.low(o)
@@ -240,6 +243,8 @@ def _affine(reads: AxisReads) -> tuple[Number, Number, Number, bool]:
         low, step = -reads.pad + min(0, reach), reads.stride
         if reads.up == 1:
             return low, step, abs(reach), True
+        from fractions import Fraction
+
         even = abs(reads.dilation) == 1 and reads.kernel % reads.up == 0
         parts = (Fraction(n, reads.up) for n in (low, step, abs(reach)))
         low_part, step_part, reach_part = parts
@@ -258,6 +263,8 @@ def _ends(reads: AxisReads) -> NDArray[np.int64]:
 
 def _fitted(reads: AxisReads) -> tuple[Number, Number, Number, bool]:
     """The line under a table of reads, away from its borders where it is long enough."""
+    from fractions import Fraction
+
     ends = _ends(reads)
     first, last = reads.n_out // 4, max(reads.n_out - reads.n_out // 4, reads.n_out // 4 + 1)
     o = np.arange(first, last, dtype=np.int64)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
-from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING
 
 from ..explain.wording import by, count, number_text, plural, shape_text
+
+if TYPE_CHECKING:
+    # Imported where a sum is printed: a summary must start quickly.
+    from decimal import Decimal
 
 __all__ = [
     "Column",
@@ -73,6 +77,8 @@ class Column:
 
     def rounded(self, number: float) -> Decimal:
         """The number as it is printed, exactly."""
+        from decimal import Decimal, localcontext
+
         with localcontext() as context:
             context.prec = 1200
             scaled = Decimal(number).scaleb(-self.power)
@@ -89,6 +95,8 @@ class Column:
 
     def gap(self, numbers: Sequence[float], total: float) -> Decimal:
         """Printed total minus the sum of the printed numbers; 0 where one is not finite."""
+        from decimal import Decimal, localcontext
+
         if not all(math.isfinite(x) for x in (*numbers, total)):
             return Decimal(0)
         with localcontext() as context:
