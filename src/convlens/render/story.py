@@ -99,13 +99,13 @@ def _sum_lines(fact: StoryFact) -> list[str]:
         for label, count, value in rows
     ]
     if bias is not None:
-        lines.append(f"  {f'bias of filter {number.at[-1]}':<32} {_fixed(bias, places):>{width}}")
+        lines.append(f"  {f'bias of filter {number.at[-1]}':<31} {_fixed(bias, places):>{width}}")
     terms = sum(count for _, count, _ in rows)
     kept = "ReLU keeps it: above 0" if total > 0 else "ReLU makes it 0: not above 0"
     lines.append(f"  {'total':<16}{terms:>4} products   {_fixed(total, places):>{width}}   {kept}")
     checked = "checked: ONNX Runtime computes"
     engine = _fixed(number.engine_value, places)
-    lines.append(f"  {checked:<32} {engine:>{width}}   ({_apart_by(number.difference)})")
+    lines.append(f"  {checked:<31} {engine:>{width}}   ({_apart_by(number.difference)})")
     return lines
 
 
