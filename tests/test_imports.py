@@ -19,8 +19,8 @@ ORDER = (
     {"readers", "writers", "engine", "session", "worker", "original"},
     {"explain", "inputs"},
     {"render"},
-    {"page", "page_schema", "page_recipe"},
     {"samples"},
+    {"page", "page_schema", "page_recipe", "page_build", "page_words"},
     {"api"},
     {"keras", "cli", "server", "notebook", "__main__"},
 )

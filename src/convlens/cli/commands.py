@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -116,6 +115,8 @@ def _run(model: Model, inputs: tuple[str, ...], resize: bool, crop: bool) -> Run
 
 
 def _print_json(facts: dict[str, Any]) -> None:
+    import json
+
     emit(json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False))
 
 

@@ -26,7 +26,6 @@ from .base import (
     gather,
     one,
 )
-from .functions import sigmoid
 from .lowering import integers, place
 from .reading import UNIT, Block, Formula, FormulaStep, Reading, Rule
 
@@ -309,6 +308,8 @@ class Glu(_Row):
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
     ) -> Reading:
+        from .functions import sigmoid  # here: a softmax alone needs no other activation
+
         axis = self.axis % len(at)
         half = binding.output_shapes[0][axis]
         index = np.tile(np.array(at, dtype=np.int64), (2, 1))

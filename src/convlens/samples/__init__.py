@@ -8,7 +8,6 @@ network before training.
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +60,8 @@ def digit_path(name: str = DEFAULT_DIGIT) -> Path:
 
 def label(name: str = DEFAULT_DIGIT) -> int:
     """Which digit a shipped picture shows."""
+    import json
+
     labels: dict[str, Any] = json.loads((DATA / "digits" / "labels.json").read_text("utf-8"))
     return int(labels[digit_path(name).name]["label"])
 
@@ -87,5 +88,7 @@ def coloured_digit(name: str = DEFAULT_DIGIT) -> NDArray[np.float32]:
 
 def trained() -> dict[str, Any]:
     """What is known of the training of `digits`: seed, data, accuracy on digits it never saw."""
+    import json
+
     facts: dict[str, Any] = json.loads((DATA / "digits.json").read_text("utf-8"))
     return facts
