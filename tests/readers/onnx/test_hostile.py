@@ -119,9 +119,7 @@ def test_a_function_that_calls_itself_is_refused() -> None:
         "made", "Loop", ["a"], ["b"], [node("Loop", "a", "b", domain="made")],
         [helper.make_opsetid("made", 1)],
     )  # fmt: skip
-    model = model_of(
-        [node("Loop", "x", "y", domain="made")], {"x": (1, 4)}, ["y"], functions=[own]
-    )
+    model = model_of([node("Loop", "x", "y", domain="made")], {"x": (1, 4)}, ["y"], functions=[own])
     assert "functions call each other more than 32 deep" in refusal(model)
 
 
@@ -136,7 +134,11 @@ def test_functions_that_double_at_each_step_are_refused_in_bounded_time() -> Non
         ]
         functions.append(
             helper.make_function(
-                domain, f"F{n}", ["a"], ["b"], parts,
+                domain,
+                f"F{n}",
+                ["a"],
+                ["b"],
+                parts,
                 [helper.make_opsetid("made", 1), helper.make_opsetid("", 17)],
             )  # fmt: skip
         )
@@ -216,9 +218,7 @@ def test_impossible_shapes_do_not_stop_the_summary(dims) -> None:
 
 
 def test_names_with_markup_and_control_characters_stay_one_line() -> None:
-    model = model_of(
-        [node("Relu", "x", "y", name="<script>\x1b[31m\nalert")], {"x": (1, 4)}, ["y"]
-    )
+    model = model_of([node("Relu", "x", "y", name="<script>\x1b[31m\nalert")], {"x": (1, 4)}, ["y"])
     assert read_live(model).calls[0].name == "<script>\\x1b[31m\\nalert"
 
 

@@ -146,7 +146,11 @@ def test_channels_last_pictures_and_the_transposes_of_tf2onnx_are_followed() -> 
 
 def test_what_has_no_layer_runs_and_is_named() -> None:
     proto = model_of(
-        [node("Conv", "x w", "c"), node("Erf", "c", "e"), node("Einsum", "e", "y", equation="nchw->nc")],
+        [
+            node("Conv", "x w", "c"),
+            node("Erf", "c", "e"),
+            node("Einsum", "e", "y", equation="nchw->nc"),
+        ],
         {"x": ("N", 1, 5, 5)},
         ["y"],
         {"w": weight(2, 1, 3, 3)},
@@ -162,13 +166,17 @@ def test_what_has_no_layer_runs_and_is_named() -> None:
 
 def test_an_if_is_opaque_and_its_branches_run() -> None:
     branches = [
-        helper.make_graph([node(op, "c", "out")], op, [], [helper.make_empty_tensor_value_info("out")])
+        helper.make_graph(
+            [node(op, "c", "out")], op, [], [helper.make_empty_tensor_value_info("out")]
+        )
         for op in ("Relu", "Neg")
     ]
     proto = model_of(
         [
             node("Conv", "x w", "c"),
-            helper.make_node("If", ["yes"], ["y"], then_branch=branches[0], else_branch=branches[1]),
+            helper.make_node(
+                "If", ["yes"], ["y"], then_branch=branches[0], else_branch=branches[1]
+            ),
         ],
         {"x": ("N", 1, 5, 5)},
         ["y"],

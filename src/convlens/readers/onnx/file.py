@@ -50,8 +50,13 @@ WIDE = {10: "float16", 11: "float64", 16: "bfloat16"}
 FLOAT = 1
 
 
-def printable(name: str, limit: int = 200) -> str:
-    """A name from a file as it may stand in a message: one line, no control characters."""
+def printable(name: Any, limit: int = 200) -> str:
+    """A name from a file as it may stand in a message: one line, no control characters.
+
+    Bytes that are no text come from protobuf as bytes.
+    """
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "replace")
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
     return shown if len(shown) <= limit else shown[:limit] + "..."
 

@@ -7,7 +7,7 @@ bounded: the depth of subgraphs and of functions, the number of nodes after writ
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,10 +128,13 @@ def read_graph(source: bytes | str | Path | Any, label: str = "") -> Graph:
     if model.functions:
         model = _written_out(model, label)
     graph = model.graph
+    _check_text((value.name for value in (*graph.input, *graph.output)), label)
+    _check_text((tensor.name for tensor in graph.initializer), label)
+    _check_text((t.values.name for t in graph.sparse_initializer), label)
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     initializers.update((sparse.values.name, sparse) for sparse in graph.sparse_initializer)
     inputs = [_input(value) for value in graph.input if value.name not in initializers]
-    nodes = _sorted(_nodes(graph), {i.name for i in inputs} | initializers.keys(), label)
+    nodes = _sorted(_nodes(graph, label), {i.name for i in inputs} | initializers.keys(), label)
     opsets = {("" if o.domain in STANDARD else o.domain): o.version for o in model.opset_import}
     makers = {name: node for node in nodes for name in node.outputs if name}
     outputs = [value.name for value in graph.output]
@@ -151,6 +154,9 @@ def _input(value: Any) -> Input:
         if axis.HasField("dim_value") and axis.dim_value > 0:
             sizes.append(axis.dim_value)
         else:
+            if not isinstance(axis.dim_param, str):
+                sizes.append(f"{value.name}.{place}")
+                continue
             # "?" and the like say only that the size is not known, not that it is one size.
             named = any(c.isalpha() for c in axis.dim_param) and axis.dim_param != "None"
             sizes.append(axis.dim_param if named else f"{value.name}.{place}")
@@ -174,11 +180,26 @@ def _check_outputs(
             )
 
 
-def _nodes(graph: Any) -> list[Node]:
+def _check_text(names: Iterable[Any], label: str) -> None:
+    """Raise ModelError where a name is not text: protobuf hands such bytes on as they are."""
+    for name in names:
+        if not isinstance(name, str):
+            raise ModelError(
+                "a name in the file is not text",
+                where=label,
+                given=repr(name)[:80],
+                needed="UTF-8",
+                hint="the file is damaged; export or download it again",
+            )
+
+
+def _nodes(graph: Any, label: str) -> list[Node]:
     """The nodes with names of their own: what the file calls them, or `Conv_7` where nothing."""
     taken: set[str] = set()
     nodes = []
     for place, proto in enumerate(graph.node):
+        _check_text((proto.name, proto.op_type, proto.domain, *proto.input, *proto.output), label)
+        _check_text((a.name for a in proto.attribute), label)
         name = printable(proto.name) or f"{printable(proto.op_type)}_{place}"
         while name in taken:
             name = f"{name}_{place}"
