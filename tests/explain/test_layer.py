@@ -145,3 +145,26 @@ def test_html_is_one_box_that_needs_nothing_and_escapes_names(digits: Run) -> No
         explanation_html(run.explain("<b>x", at=(0, 0, 0)).facts),
     ):
         assert "<script>" not in text and "<b>x" not in text and "<i>" not in text
+
+
+def test_window_starts_are_listed_and_the_first_is_minus_the_padding() -> None:
+    make = Maker((28, 28, 1))
+    make.conv(1, 2, 4, padding="valid")
+    make.conv(2, 2, 7, stride=2)
+    run = Model(make.graph()).run(np.ones((28, 28, 1), np.float32))
+    assert "Windows start at rows 0, 1, 2, ... 24: 25 places." in str(run.explain("conv2d"))
+    assert "Windows start at rows -3, -1, 1, ... 21: 13 places." in str(run.explain("conv2d_1"))
+
+
+def test_what_a_number_sees_stands_beside_that_of_the_layer_before(digits: Run) -> None:
+    text = " ".join(str(digits.explain("max_pooling2d")).split())
+    assert "One number sees 8x8 of the input input_layer, 4x4 apart. (A number of conv2d_1: 5x5.)" in text
+
+
+def test_a_filter_along_one_axis_is_spoken_of_in_steps() -> None:
+    make = Maker((10, 128))
+    make.conv(128, 32, (3,), padding="valid")
+    run = Model(make.graph()).run(np.ones((10, 128), np.float32))
+    text = " ".join(str(run.explain("conv2d")).split())
+    assert "slides along the steps only, never along the 128" in text
+    assert "384 products" in text and "Windows start at steps 0, 1, 2, ... 7: 8 places." in text

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from ..axis import Axis
 from ..errors import ConvlensError, NotExplained, UnknownLayer
 from ..layers.base import Derivation, Note, Shape, Sizes
 from ..model import Call, Graph, TensorId
@@ -18,7 +19,7 @@ from .apart import ApartFact, keep_apart
 from .facts import SCHEMA, InputFact, NumberFact
 from .field import Box, seen_from, spatial_axes
 from .names import axis_words
-from .number import Tensors, explain_number
+from .number import Tensors, binding_of, explain_number
 from .summary import RowFact, SummaryFact, summarise
 from .wording import note_text
 
@@ -30,6 +31,8 @@ class LayerFact:
     `row` is its line of the summary at the sizes of this run. `number` is its strongest output,
     explained (None for an opaque layer); `apart` shows a convolution beside its maps kept apart;
     `seen` is what that number sees of each input that is a map: (axis, first, last), clipped.
+    `before` is the row of the layer it reads first; `starts` says for each axis that a window slides
+    along where the first three windows and the last start, and how many there are.
     """
 
     model: str
@@ -43,6 +46,8 @@ class LayerFact:
     apart: ApartFact | None
     seen: Mapping[str, tuple[tuple[str, int, int], ...]]
     input: InputFact
+    before: RowFact | None = None
+    starts: tuple[tuple[str, tuple[int, ...], int], ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
@@ -64,6 +69,10 @@ class LayerFact:
                 for d in self.derivations
             ],
             "axes": list(self.axes),
+            "window_starts": [
+                {"axis": axis, "starts": list(starts), "count": places}
+                for axis, starts, places in self.starts
+            ],
             "notes": [
                 {"id": note.id, "text": note_text(note), "slots": _plain(note.slots)}
                 for note in self.notes
@@ -108,7 +117,9 @@ def explain_layer(run: Tensors, name: str, origin: InputFact, sample: int = 0) -
     """The facts of the call `name` on this run. Raises UnknownLayer."""
     graph = run.graph
     call = graph.call(name)
-    row = _summary(graph, tuple(run.sizes[spec.tensor] for spec in graph.inputs)).row(name)
+    summary = _summary(graph, tuple(run.sizes[spec.tensor] for spec in graph.inputs))
+    row = summary.row(name)
+    first = next((n for n, _ in call.inputs if n in graph.by_name), None)
     shapes: tuple[Shape, ...] = tuple(run.sizes[tensor] for tensor in call.inputs)
     made = run.sizes[(name, 0)]
     number = _strongest(run, call, origin, sample)
@@ -124,8 +135,32 @@ def explain_layer(run: Tensors, name: str, origin: InputFact, sample: int = 0) -
         apart=keep_apart(run, name, sample) if number is not None else None,
         seen=_seen(run, call, number),
         input=origin,
+        before=None if first is None else summary.row(first),
+        starts=_starts(run, call),
         remarks=graph.facts,
     )
+
+
+def _starts(run: Tensors, call: Call) -> tuple[tuple[str, tuple[int, ...], int], ...]:
+    """(axis, starts of the first three windows and the last, how many) where a window slides."""
+    step = call.steps[0]
+    if not step.inputs:
+        return ()
+    try:
+        binding = binding_of(run, step)
+        links = step.layer.links(binding)[0]
+    except (ConvlensError, NotImplementedError, IndexError):
+        return ()
+    names = axis_words(len(links), run.graph.channels_last.get(step.inputs[0]))
+    found = []
+    for name, link in zip(names, links, strict=True):
+        axis = link.reads
+        if link.out is None or axis.kernel < 2 or not isinstance(axis, Axis) or axis.up != 1:
+            continue
+        shown = sorted({0, min(1, axis.n_out - 1), min(2, axis.n_out - 1), axis.n_out - 1})
+        starts = tuple(int(axis.reads(o).i.min()) for o in shown)
+        found.append((name, starts, axis.n_out))
+    return tuple(found)
 
 
 _SUMMARIES: WeakKeyDictionary[Graph, dict[tuple[Sizes, ...], SummaryFact]] = WeakKeyDictionary()

@@ -16,6 +16,18 @@ TEXTS: dict[str, str] = {
         "all of them at once and gives ONE number: the sum of {products:n product}. "
         "{filters:n filter}, so {filters:n map}."
     ),
+    "conv.filter.line": (
+        "A filter is not {kernel:by} weights in a line: it is {kernel:by} for each of the "
+        "{maps:n map} it reads (the numbers of one step), {products:n weight} in all. The window "
+        "slides along the steps only, never along the {maps:n}; at each place it gives ONE number, "
+        "the sum of {products:n product}. {filters:n filter}, so {filters:n map}."
+    ),
+    "conv.filter.cube": (
+        "A filter is not a {kernel:by} cube of weights: it is such a cube for each of the "
+        "{maps:n map} it reads, {products:n weight} in all. Laid on a place it covers all of them "
+        "at once and gives ONE number: the sum of {products:n product}. {filters:n filter}, so "
+        "{filters:n map}."
+    ),
     "conv.filter.one": (
         "A filter reads one map here: it is a {kernel:by} block of weights. Laid on a place it "
         "gives ONE number: the sum of {products:n product}. {filters:n filter}, so "
@@ -262,6 +274,8 @@ TEXTS: dict[str, str] = {
     "layer.cost": "Work: {working} = {macs:n} MACs (one MAC is one multiply-add; 2 FLOPs).",
     "layer.cost_real": "Of these, {real:n} meet a real number; the others fall on padding.",
     "layer.sees": "One number sees {sizes} of the input {input}{step}.",
+    "layer.starts": "Windows start at {word} {starts}: {count:n place}.",
+    "layer.before": " (A number of {name}: {sizes}{step}.)",
     "layer.box": "The strongest number sees {box} of {input}.",
     "layer.strongest": "Its strongest output on this run stands at {place}. {kind}",
     "apart.shown": (

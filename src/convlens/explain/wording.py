@@ -96,10 +96,14 @@ def say(name: str, slots: Mapping[str, Any] | None = None, /, **more: Any) -> st
 def note_text(note: Note) -> str:
     """The sentence of a note, filled with the layer's own numbers.
 
-    A note on one map has a sentence of its own where the catalogue has `<id>.one`.
+    A note has sentences of its own for one map (`<id>.one`), for a window along one axis (`.line`)
+    and along three (`.cube`), where the catalogue has them.
     """
-    single = f"{note.id}.one"
-    return say(single if note.slots.get("maps") == 1 and single in TEXTS else note.id, note.slots)
+    kernel = note.slots.get("kernel")
+    rank = len(kernel) if isinstance(kernel, tuple) else 0
+    variants = [f"{note.id}.one"] if note.slots.get("maps") == 1 else []
+    variants += [f"{note.id}.{word}" for n, word in ((1, "line"), (3, "cube")) if n == rank]
+    return say(next((name for name in variants if name in TEXTS), note.id), note.slots)
 
 
 def slots_of(name: str) -> set[str]:

@@ -72,6 +72,12 @@ def _shape_lines(fact: LayerFact) -> list[str]:
             value = "" if line.numbers == str(line.value) else f"{line.numbers} = "
             lines.append(f"  {line.name:<8} {value}{count(line.value)}")
         lines.append(f"  {'':<8} ({formula})")
+    for axis, starts, places in fact.starts:
+        listed = ", ".join(map(str, starts[:3]))
+        if places > 3:
+            listed += f", ... {starts[-1]}" if places > 4 else f", {starts[-1]}"
+        text = say("layer.starts", word=axis + "s" * (places > 1), starts=listed, count=places)
+        lines += wrapped(text, "  ")
     return lines
 
 
@@ -184,7 +190,7 @@ def _cost_lines(fact: LayerFact) -> list[str]:
         if row.macs != row.macs_textbook:
             lines += wrapped(say("layer.cost_real", real=row.macs))
     for name, axes in (row.field or {}).items():
-        lines += wrapped(_sees(name, axes))
+        lines += wrapped(_sees(name, axes) + _before(fact, name))
         if fact.seen.get(name):
             spans = ", ".join(f"{word}s {low}..{high}" for word, low, high in fact.seen[name])
             lines += wrapped(say("layer.box", box=spans, input=name))
@@ -194,9 +200,24 @@ def _cost_lines(fact: LayerFact) -> list[str]:
 def _sees(name: str, axes: tuple[Field, ...]) -> str:
     about = "" if all(axis.exact for axis in axes) else "at most "
     sizes = about + by([axis.size for axis in axes])
-    strides = {axis.stride for axis in axes}
-    step = "" if strides <= {0, 1} else f", {'x'.join(f'{axis.stride:g}' for axis in axes)} apart"
-    return say("layer.sees", sizes=sizes, input=name, step=step)
+    return say("layer.sees", sizes=sizes, input=name, step=_apart(axes))
+
+
+def _apart(axes: tuple[Field, ...]) -> str:
+    """How far the view moves from one number to the next, where that is not one cell."""
+    if {axis.stride for axis in axes} <= {0, 1}:
+        return ""
+    return f", {'x'.join(f'{axis.stride:g}' for axis in axes)} apart"
+
+
+def _before(fact: LayerFact, name: str) -> str:
+    """What a number of the layer before sees, to compare."""
+    row = fact.before
+    axes = (row.field or {}).get(name) if row is not None else None
+    if row is None or not axes:
+        return ""
+    sizes = by([axis.size for axis in axes])
+    return say("layer.before", name=short(row.name, 40), sizes=sizes, step=_apart(axes))
 
 
 def _remarks(fact: LayerFact) -> list[str]:
