@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -390,3 +391,20 @@ def test_an_activation_may_be_a_layer_or_a_function() -> None:
     kinds = [call.activation and call.activation.rule for call in model.graph.calls]
     assert kinds[:2] == ["formula", "formula"]
     assert kinds[2] == "opaque"
+
+
+@pytest.mark.parametrize("ending", ["keras", "onnx"])
+def test_a_saved_model_has_the_same_numbers(ending: str, tmp_path: Path) -> None:
+    x = k.Input((8, 8, 3), name="picture")
+    eye = k.Conv2D(
+        3, 3, padding="same", activation="relu", kernel_regularizer=keras.regularizers.l2()
+    )
+    inner = k.Sequential([k.Conv2D(3, 1, kernel_initializer="he_normal"), k.PReLU(shared_axes=[1])])
+    model = k.Model(x, k.Add()([eye(eye(x)), inner(x) * 2.0]))
+    target = model.save(tmp_path / f"model.{ending}")
+    again = convlens.load(str(target))
+    picture = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    assert np.allclose(again.predict(picture), model.predict(picture), atol=1e-5)
+    if ending == "keras":
+        assert {call.name for call in again.graph.calls} == {c.name for c in model.graph.calls}
+        assert again.describe().to_dict()["totals"] == model.describe().to_dict()["totals"]

@@ -26,6 +26,8 @@ class _Assembly:
 
 def assemble(model: Model) -> Graph:
     """The model as frozen data: nested models inlined, shared layers as several calls."""
+    from .described import describe
+
     work = _Assembly()
     inputs = []
     ids: dict[Tensor, TensorId] = {}
@@ -45,6 +47,7 @@ def assemble(model: Model) -> Graph:
         kind=model.kind,
         facts=tuple(_remarks(model)),
         nested=work.nested,
+        described=describe(model),
     )
     return graph
 

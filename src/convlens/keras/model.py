@@ -273,9 +273,9 @@ class Model(Part):
 
     def to_keras(self) -> Any:
         """A live Keras model with the same layers and weights. Raises MissingDependency."""
-        from .live import to_keras
+        from ..writers.keras_file import to_keras
 
-        return to_keras(self)
+        return to_keras(self.graph)
 
     def get_config(self) -> dict[str, Any]:
         """Its name and the settings of its layers."""

@@ -57,7 +57,7 @@ def to_keras(graph: Graph) -> Any:
         raise MissingDependency(
             "a live Keras model needs Keras",
             given=str(error),
-            hint='pip install "convlens[keras]"',
+            hint='pip install "convlens[keras]", and set KERAS_BACKEND=jax',
         ) from None
     with tempfile.TemporaryDirectory(prefix="convlens-") as folder:
         path = Path(folder) / "model.keras"
