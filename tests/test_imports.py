@@ -19,8 +19,9 @@ ORDER = (
     {"readers", "writers", "engine", "session", "worker", "original"},
     {"explain", "inputs"},
     {"render"},
+    {"page_schema"},
     {"samples"},
-    {"page", "page_schema", "page_recipe", "page_build", "page_words"},
+    {"page", "page_recipe", "page_build", "page_words"},
     {"api"},
     {"keras", "cli", "server", "notebook", "__main__"},
 )
