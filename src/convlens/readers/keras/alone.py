@@ -14,8 +14,9 @@ from ...layers.weight import Values, Weight
 from ...model import Call, Graph
 from ..files import FileBytes, kind_of
 from .config import snake_case
+from .slots import Leaf, Slot
 from .values import FileWeights
-from .weights import Found, LayerStore, Leaf, Slot
+from .weights import Found, LayerStore
 
 REMARK = (
     "this file holds weights alone: it does not say how layers are connected, nor strides, "

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import ModelError
 from ...model import Graph
 from ..files import Archive, FileBytes, kind_of, shown
 from . import config as kc
-from .hdf5 import Group, as_text, open_tree
 from .model import build
 from .values import FileWeights, RandomWeights, WeightSource
+
+if TYPE_CHECKING:
+    from .hdf5 import Group
 
 _WEIGHTS = "model.weights.h5"
 
@@ -50,7 +52,7 @@ def _zipped(file: FileBytes, input_shape: Sequence[int] | None) -> Graph:
     architecture = kc.parse(archive.text("config.json"), file.name, _version(archive))
     weights: WeightSource
     if _WEIGHTS in archive.members:
-        weights = FileWeights(lambda: open_tree(archive.member(_WEIGHTS)), file.name)
+        weights = FileWeights(lambda: _opened(archive), file.name)
     else:
         other = [name for name in archive.members if name.startswith("model.weights")]
         if other:
@@ -65,6 +67,12 @@ def _zipped(file: FileBytes, input_shape: Sequence[int] | None) -> Graph:
     return _built(architecture, weights, file, input_shape)
 
 
+def _opened(archive: Archive) -> Group:
+    from .hdf5 import open_tree
+
+    return open_tree(archive.member(_WEIGHTS))
+
+
 def _version(archive: Archive) -> str | None:
     if "metadata.json" not in archive.members:
         return None
@@ -76,6 +84,8 @@ def _version(archive: Archive) -> str | None:
 
 
 def _hdf5(file: FileBytes, input_shape: Sequence[int] | None, architecture: Any) -> Graph:
+    from .hdf5 import as_text, open_tree
+
     root = open_tree(file)
     attributes = root.attributes
     weights = FileWeights(lambda: root, file.name)
@@ -110,7 +120,9 @@ def architecture_of(path: Path) -> kc.Graph:
         return kc.parse(archive.text("config.json"), file.name, _version(archive))
     if kind == "json":
         return kc.parse(file.read_at(0, min(file.size, 64 << 20)), file.name)
-    root: Group = open_tree(file)
+    from .hdf5 import as_text, open_tree
+
+    root = open_tree(file)
     text = as_text(root.attributes.get("model_config"))
     if text is None:
         raise ModelError("this file holds weights alone, no architecture", where=file.name)

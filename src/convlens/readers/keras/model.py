@@ -19,7 +19,6 @@ from ..files import shown
 from ..keras_table import Built, find
 from . import config as kc
 from .opaque import known_shapes, why_opaque
-from .operations import operation
 from .values import LayerWeights, WeightSource
 
 
@@ -248,7 +247,9 @@ class _Builder:
     def _explained(
         self, layer: kc.LayerSpec, call: kc.Call, shapes: tuple[Shape, ...], weights: LayerWeights
     ) -> Built | None:
-        if layer.operation:
+        if layer.operation or layer.class_name in ("TFOpLambda", "SlicingOpLambda"):
+            from .operations import operation
+
             return operation(layer, call, shapes)
         row = find(layer.class_name)
         return None if row is None else row.build(layer.config, shapes, weights.maker())

@@ -9,7 +9,6 @@ from ...errors import ConvlensError
 from ...layers.base import Shape
 from ..keras_table import find
 from . import config as kc
-from . import operations
 
 Arriving = tuple[Shape | None, ...]
 Shapes = tuple[Shape | None, ...]
@@ -26,6 +25,8 @@ def why_opaque(layer: kc.LayerSpec, call: kc.Call) -> str | None:
     if layer.config.get("mode") == "not per channel":
         return "it normalises in a way that Keras 2 gave up"
     if layer.class_name == "TFOpLambda" or layer.operation:
+        from . import operations
+
         return None if operations.known(layer) else "an operation that is not explained"
     if any(isinstance(one, kc.ArrayConstant) for one in call.args):
         return "it is called on a constant array"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,14 @@ from ...layers.weight import Origin, Values, Weight, drawn
 from ..files import shown
 from ..keras_table import WeightMaker
 from .config import ArrayConstant, Call, LayerSpec, TensorRef, snake_case
-from .hdf5 import Group
-from .weights import Assignment, Found, Leaf, Slot, weights_of
+from .slots import Leaf, Path, Slot
 from .words import kernel_transposed
 
+if TYPE_CHECKING:
+    from .hdf5 import Group
+    from .weights import Assignment, Found
+
 SEED = 0
-Path = tuple[str, ...]
 
 
 class WeightSource(Protocol):
@@ -133,6 +135,8 @@ class FileWeights:
         """The layout of the file's weights. Raises ModelError where it has none."""
         with self._lock:
             if self._store is None:
+                from .weights import weights_of
+
                 store = weights_of(self.open_root(), self.where)
                 if store is None:
                     raise ModelError(

@@ -18,31 +18,7 @@ from numpy.typing import NDArray
 from ...errors import ModelError
 from ..files import shown
 from .hdf5 import Group, StoredArray, as_text, names_in_parts
-
-Path = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A weight that a layer needs: its name, shape and whether training changes it."""
-
-    name: str
-    shape: tuple[int, ...]
-    trainable: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """A layer that owns weights: its names from the outer model down, its Keras 3 folders.
-
-    `slots` is in Keras' order of that layer (`layer.weights`), or None for a layer whose weights
-    only the file knows. `channels_first_kernel` marks kernels that Keras 1 stored transposed.
-    """
-
-    names: Path
-    store: Path
-    slots: tuple[Slot, ...] | None
-    channels_first_kernel: bool = False
+from .slots import Leaf, Path, Slot
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,72 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from ...errors import ArgumentError, near_miss
 from ...layers.activate import Clip, Identity
 from ...layers.base import Layer, Shape
-from ...layers.functions import (
-    Celu,
-    Elu,
-    Exponential,
-    Gelu,
-    LogSigmoid,
-    Mish,
-    Selu,
-    Sigmoid,
-    Silu,
-    Softplus,
-    Softsign,
-    Squareplus,
-    Tanh,
-    TanhShrink,
-)
 from ...layers.opaque import Opaque
-from ...layers.piecewise import (
-    HardShrink,
-    HardSigmoid,
-    HardSilu,
-    LeakyRelu,
-    SoftShrink,
-    SparsePlus,
-    SparseSigmoid,
-)
 from ...layers.softmax import Glu, LogSoftmax, Softmax, Sparsemax
 from .entry import WeightMaker
 
+
+def _later(module: str, name: str) -> Callable[[], Layer]:
+    """A layer of `layers.<module>`, imported when it is first asked for: most networks use two."""
+
+    def make() -> Layer:
+        layer: Layer = getattr(import_module(f"convlens.layers.{module}"), name)()
+        return layer
+
+    return make
+
+
 ACTIVATIONS: dict[str, Callable[[], Layer]] = {
-    "celu": Celu,
-    "elu": Elu,
-    "exponential": Exponential,
-    "gelu": Gelu,
+    "celu": _later("functions", "Celu"),
+    "elu": _later("functions", "Elu"),
+    "exponential": _later("functions", "Exponential"),
+    "gelu": _later("functions", "Gelu"),
     "glu": Glu,
-    "hard_shrink": HardShrink,
-    "hard_sigmoid": HardSigmoid,
-    "hard_silu": HardSilu,
-    "hard_swish": HardSilu,
+    "hard_shrink": _later("piecewise", "HardShrink"),
+    "hard_sigmoid": _later("piecewise", "HardSigmoid"),
+    "hard_silu": _later("piecewise", "HardSilu"),
+    "hard_swish": _later("piecewise", "HardSilu"),
     "hard_tanh": lambda: Clip(-1.0, 1.0),
-    "leaky_relu": LeakyRelu,
+    "leaky_relu": _later("piecewise", "LeakyRelu"),
     "linear": Identity,
-    "log_sigmoid": LogSigmoid,
+    "log_sigmoid": _later("functions", "LogSigmoid"),
     "log_softmax": LogSoftmax,
-    "mish": Mish,
+    "mish": _later("functions", "Mish"),
     "relu": Clip,
     "relu6": lambda: Clip(0.0, 6.0),
-    "selu": Selu,
-    "sigmoid": Sigmoid,
-    "silu": Silu,
-    "soft_shrink": SoftShrink,
+    "selu": _later("functions", "Selu"),
+    "sigmoid": _later("functions", "Sigmoid"),
+    "silu": _later("functions", "Silu"),
+    "soft_shrink": _later("piecewise", "SoftShrink"),
     "softmax": Softmax,
-    "softplus": Softplus,
-    "softsign": Softsign,
-    "sparse_plus": SparsePlus,
-    "sparse_sigmoid": SparseSigmoid,
+    "softplus": _later("functions", "Softplus"),
+    "softsign": _later("functions", "Softsign"),
+    "sparse_plus": _later("piecewise", "SparsePlus"),
+    "sparse_sigmoid": _later("piecewise", "SparseSigmoid"),
     "sparsemax": Sparsemax,
-    "squareplus": Squareplus,
-    "swish": Silu,
-    "tanh": Tanh,
-    "tanh_shrink": TanhShrink,
+    "squareplus": _later("functions", "Squareplus"),
+    "swish": _later("functions", "Silu"),
+    "tanh": _later("functions", "Tanh"),
+    "tanh_shrink": _later("functions", "TanhShrink"),
 }
 _LIBRARIES = frozenset({"convlens", "keras", "tf_keras", "tensorflow", "jax", "torch"})
 

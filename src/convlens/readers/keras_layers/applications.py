@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from ...layers.base import Shape
-from ...layers.embed import Embedding
-from ...layers.scale import Affine
-from ...layers.weighted import WeightedAdd
 from .entry import (
     REQUIRED,
     Built,
@@ -20,6 +17,8 @@ from .entry import (
 
 def _layer_scale(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     """ConvNeXt's: each channel times a learnt number."""
+    from ...layers.scale import Affine
+
     shape = shapes[0]
     channels = count_of(shape[-1] if shape else None, "the number of channels", shape)
     start = {"class_name": "Constant", "config": {"value": config["init_values"]}}
@@ -29,10 +28,14 @@ def _layer_scale(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 
 def _custom_scale(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     """InceptionResNetV2's: the first input plus the second times a fixed number."""
+    from ...layers.weighted import WeightedAdd
+
     return keeping(WeightedAdd((1.0, float(config["scale"]))))
 
 
 def _embedding(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.embed import Embedding
+
     rows, length = whole(config, "input_dim"), whole(config, "output_dim")
     table = weights(
         "embeddings", (rows, length), ("rows", "row"), initializer=config["embeddings_initializer"]

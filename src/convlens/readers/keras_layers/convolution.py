@@ -10,7 +10,6 @@ from ...axis import Padding, TransposedWindow, Window
 from ...errors import ArgumentError, ShapeError, near_miss
 from ...layers.base import Layer, Shape
 from ...layers.conv import Conv, ConvTranspose
-from ...layers.separable import Separable
 from ...layers.spatial import axis_names, check_rank, split
 from ...layers.weight import Weight
 from .activations import activation, check_activation
@@ -287,6 +286,8 @@ def _depthwise(rank: int, config: Config, shapes: tuple[Shape, ...], weights: We
 
 
 def _separable(rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.separable import Separable
+
     channels = _channels(config, shapes, rank, f"SeparableConv{rank}D")
     last, filters = channels_last(config), whole(config, "filters")
     deep = _depthwise_kernel(rank, config, channels, weights, "depthwise_kernel")

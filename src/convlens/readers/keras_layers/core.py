@@ -6,9 +6,7 @@ from ...errors import ArgumentError, ShapeError
 from ...layers.activate import Clip, Identity
 from ...layers.base import Layer, Shape
 from ...layers.dense import Dense
-from ...layers.functions import Elu
 from ...layers.opaque import Opaque
-from ...layers.piecewise import LeakyRelu, PRelu, Relu
 from ...layers.softmax import Softmax
 from .activations import activation, check_activation
 from .entry import (
@@ -102,6 +100,8 @@ def _check_rate(config: Config) -> None:
 
 
 def _relu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.piecewise import Relu
+
     slope = float(config["negative_slope"] or 0.0)
     threshold = float(config["threshold"] or 0.0)
     top = None if config["max_value"] is None else float(config["max_value"])
@@ -111,14 +111,20 @@ def _relu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Bu
 
 
 def _leaky(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.piecewise import LeakyRelu
+
     return keeping(LeakyRelu(float(config["negative_slope"])))
 
 
 def _elu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.functions import Elu
+
     return keeping(Elu(float(config["alpha"])))
 
 
 def _prelu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.piecewise import PRelu
+
     shape = single(shapes)
     shared = config["shared_axes"]
     one = () if shared is None else plain_axes(shared, len(shape))

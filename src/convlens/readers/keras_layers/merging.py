@@ -9,7 +9,6 @@ from typing import Any
 from ...errors import ArgumentError, ShapeError
 from ...layers.base import Layer, Shape
 from ...layers.join import Concatenate
-from ...layers.matmul import MatMul
 from ...layers.merge import Add, Average, Maximum, Minimum, Multiply, Subtract
 from ...layers.opaque import Opaque
 from .entry import REQUIRED, Built, Config, KerasLayer, WeightMaker, keeping, plain_axis
@@ -70,6 +69,8 @@ def _missed(shapes: tuple[Shape, ...], axis: int) -> str:
 
 
 def _dot(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.matmul import MatMul
+
     _several(shapes, "Dot", 2)
     left, right = shapes
     axes: Any = config["axes"]

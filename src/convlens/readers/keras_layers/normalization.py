@@ -8,10 +8,8 @@ import numpy as np
 
 from ...errors import ArgumentError, ShapeError
 from ...layers.base import Layer, Shape
-from ...layers.groupnorm import GroupNorm, LayerNorm, RMSNorm, UnitNorm
 from ...layers.normalize import BatchNorm
 from ...layers.opaque import Opaque
-from ...layers.scale import Normalization, Rescaling
 from ...layers.weight import Weight
 from .entry import (
     REQUIRED,
@@ -106,6 +104,8 @@ def _rows(config: Config, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...
 
 
 def _layer_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.groupnorm import LayerNorm
+
     axes, held, spread = _rows(config, single(shapes))
     rms = bool(config.get("rms_scaling"))
     parts = {**config, "scale": config["scale"] or rms, "center": config["center"] and not rms}
@@ -114,6 +114,8 @@ def _layer_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker)
 
 
 def _rms_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.groupnorm import RMSNorm
+
     axes, held, spread = _rows(config, single(shapes))
     words = ("channels",) if len(held) == 1 else tuple(f"axis {n + 1}" for n in range(len(held)))
     scale = weights("scale", held, words, initializer="ones", canonical=spread)
@@ -121,11 +123,15 @@ def _rms_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -
 
 
 def _unit_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.groupnorm import UnitNorm
+
     shape = single(shapes)
     return keeping(UnitNorm(tuple(sorted(plain_axes(config["axis"], len(shape))))))
 
 
 def _group_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.groupnorm import GroupNorm
+
     shape = single(shapes)
     axis = plain_axis(config["axis"], len(shape))
     channels = count_of(shape[axis], "the number of channels", shape)
@@ -147,6 +153,8 @@ def _group_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker)
 
 
 def _rescaling(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.scale import Rescaling
+
     return keeping(Rescaling(_numbers(config, "scale"), _numbers(config, "offset")))
 
 
@@ -179,6 +187,8 @@ def _check_rescaling(config: Config) -> None:
 
 
 def _normalization(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.scale import Normalization
+
     shape = single(shapes)
     axis = config["axis"]
     kept = () if axis is None else tuple(sorted(plain_axes(axis, len(shape))))
@@ -199,6 +209,8 @@ def _normalization(config: Config, shapes: tuple[Shape, ...], weights: WeightMak
 
 def _given_statistics(config: Config, shape: Shape, kept: tuple[int, ...]) -> Layer:
     """Normalization with its statistics in the arguments: a fixed scale and offset."""
+    from ...layers.scale import Rescaling
+
     if config["mean"] is None or config["variance"] is None:
         raise ArgumentError(
             "`mean` and `variance` are given together",

@@ -8,9 +8,7 @@ from typing import Any
 from ...errors import ArgumentError, near_miss
 from ...layers.base import Layer, Shape
 from ...layers.opaque import Opaque
-from ...layers.pad import Crop, Pad
 from ...layers.rearrange import Flatten, Permute, RepeatVector, Reshape
-from ...layers.resize import Cubic, Linear, Nearest, Scale
 from ...layers.spatial import check_rank, join, split
 from .entry import (
     REQUIRED,
@@ -128,6 +126,8 @@ def _is_list(value: Any) -> bool:
 def _border(
     word: str, rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 ) -> Built:
+    from ...layers.pad import Crop, Pad
+
     what = f"{'ZeroPadding' if word == 'padding' else 'Cropping'}{rank}D"
     last = channels_last(config)
     shape = single(shapes)
@@ -182,6 +182,8 @@ def _check_upsampling(rank: int, config: Config) -> None:
 def _upsampling(
     rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 ) -> Built:
+    from ...layers.resize import Cubic, Linear, Nearest, Scale
+
     last = channels_last(config)
     what = f"UpSampling{rank}D"
     shape = single(shapes)
@@ -225,6 +227,8 @@ def _check_size(config: Config) -> None:
 
 
 def _resizing(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.resize import Cubic, Linear, Nearest, Scale
+
     last = channels_last(config)
     shape = single(shapes)
     check_rank(shape, 2, "Resizing", last)
@@ -237,7 +241,7 @@ def _resizing(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -
     if why:
         layer = Opaque("Resizing", why=why, shapes=(join(size, channels, last),))
     elif word == "nearest":
-        layer = Nearest(scales, last, "half_pixel", "round_prefer_ceil")
+        layer = Nearest(scales, last, "jax_centre")
     elif word == "bicubic":
         layer = Cubic(scales, last, a=-0.5, exclude_outside=True)
     else:
@@ -260,6 +264,8 @@ def _beyond(config: Config, spatial: Shape, size: tuple[int, int], word: str) ->
 
 
 def _center_crop(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ...layers.pad import Crop
+
     last = channels_last(config)
     shape = single(shapes)
     check_rank(shape, 2, "CenterCrop", last)
