@@ -21,14 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ArgumentError
-from .page_build import Built, RunLike, build
+from .page_build import Built, RunLike, Surroundings, build
 from .page_schema import (
     Budget,
     FormulaRecipe,
     Layer,
     Page,
-    Picture,
-    Preprocess,
     RowRecipe,
     Tensor,
     WindowRecipe,
@@ -56,7 +54,9 @@ def shuffled(array: Array) -> bytes:
 
 def packed(array: Array) -> str:
     """Byte-shuffled deflate in base64: what the page's `DecompressionStream` undoes."""
-    return base64.b64encode(zlib.compress(shuffled(array), 9 if array.size < 1 << 17 else 6)).decode("ascii")
+    return base64.b64encode(
+        zlib.compress(shuffled(array), 9 if array.size < 1 << 17 else 6)
+    ).decode("ascii")
 
 
 def safe_json(value: Any) -> str:
@@ -224,13 +224,15 @@ def export(
     *,
     budget: int = DEFAULT_BUDGET,
     layers: Sequence[str] | None = None,
+    around: Surroundings | None = None,
 ) -> Path:
     """Write the page of a run as one offline file; it is complete or not there at all.
 
     `budget` is how many bytes of values are kept (before packing); `layers` names the only layers
-    whose values are. Raises ArgumentError when the file cannot be written.
+    whose values are; `around` is what is known beside the run. Raises ArgumentError when the file
+    cannot be written.
     """
-    built = fitted(build(run, mode="exported", **surroundings(run)), budget, layers)
+    built = fitted(build(run, mode="exported", around=around), budget, layers)
     text = document(built.page, {name: make() for name, make in built.blobs.items()})
     beside = path.with_name(f".{path.name}.part")
     try:
@@ -246,41 +248,3 @@ def export(
     finally:
         beside.unlink(missing_ok=True)
     return path
-
-
-def surroundings(run: RunLike) -> dict[str, Any]:
-    """Pictures to choose from, class names and preprocessing, where they are known."""
-    from . import samples
-
-    graph = run.model.graph
-    if len(graph.inputs) != 1:
-        return {}
-    shape = graph.inputs[0].shape
-    grey = shape[-1] == 1 and len(shape) == 3
-    known = graph.path is None and graph.name in samples.NAMES
-    preprocess = None
-    if len(shape) == 3 and (shape[-1] in (1, 3) or shape[0] in (1, 3)):
-        last = shape[-1] in (1, 3)
-        size = (shape[0], shape[1]) if last else (shape[1], shape[2])
-        channels = shape[-1] if last else shape[0]
-        if size[0] is not None and size[1] is not None and channels is not None:
-            words = f"scaled to {size[0]}x{size[1]}, {'grey' if channels == 1 else 'colour'}, numbers from 0 to 1"
-            preprocess = Preprocess(words, (size[0], size[1]), channels, 1 / 255, (), (), "rgb")
-    gallery: tuple[Picture, ...] = ()
-    if known and grey:
-        gallery = tuple(
-            Picture(
-                name, f"a handwritten {samples.label(name)}", None, _png(samples.digit_path(name))
-            )
-            for name in samples.digits()
-        )
-    return {
-        "pictures": gallery,
-        "preprocess": preprocess,
-        "classes": tuple("0123456789") if known and graph.name.startswith("digits") else (),
-    }
-
-
-def _png(path: Path) -> str:
-    """A picture as a data address."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

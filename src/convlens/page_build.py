@@ -20,7 +20,7 @@ from .errors import ConvlensError
 from .explain.facts import InputFact
 from .explain.graph_layout import draw
 from .explain.number import binding_of, model_origin, tensor_name
-from .explain.summary import RowFact, SummaryFact, cost_working, count_working
+from .explain.summary import RowFact, SummaryFact, cost_working, count_working, summarise
 from .explain.wording import note_text
 from .layers.base import Sizes
 from .layers.spatial import axis_names
@@ -73,8 +73,6 @@ class ModelLike(Protocol):
     @property
     def graph(self) -> Graph: ...
 
-    def describe(self) -> SummaryFact: ...
-
 
 class RunLike(Protocol):
     """What the page needs of a run as users hold it."""
@@ -85,6 +83,15 @@ class RunLike(Protocol):
     def execution(self) -> Execution: ...
     @property
     def origin(self) -> InputFact: ...
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What is known beside the run: pictures to choose from, names of answers, preprocessing."""
+
+    pictures: tuple[Picture, ...] = ()
+    classes: tuple[str, ...] = ()
+    preprocess: Preprocess | None = None
 
 
 @dataclass
@@ -411,13 +418,15 @@ def build(
     run: RunLike,
     *,
     mode: Literal["served", "exported"],
-    pictures: tuple[Picture, ...] = (),
-    classes: tuple[str, ...] = (),
-    preprocess: Preprocess | None = None,
+    around: Surroundings | None = None,
     recent: tuple[str, ...] = (),
 ) -> Built:
     """The page of a run, everything named; nothing left out yet."""
-    summary = run.model.describe()
+    around = around or Surroundings()
+    graph = run.execution.graph
+    summary = summarise(
+        graph, {spec.name: run.execution.sizes[spec.tensor] for spec in graph.inputs}
+    )
     builder = _Builder(run, summary)
     for spec in builder.graph.inputs:
         builder.tensor(spec.tensor)
@@ -449,14 +458,14 @@ def build(
         input_words=input_words(run.origin),
         framework=run.model.graph.framework,
         input=first,
-        classes=classes,
+        classes=around.classes,
         layers=layers,
         tensors=tuple(builder.tensors.values()),
         graph=drawing,
         totals=totals,
-        pictures=pictures,
+        pictures=around.pictures,
         picture="",
-        preprocess=preprocess,
+        preprocess=around.preprocess,
         recomputable=_recomputable(layers, builder.graph),
         start=start_of(builder, layers),
         budget=Budget(total, total, ""),

@@ -89,6 +89,18 @@ SENTENCES: dict[str, str] = {
         "That is another layer: a depthwise layer of {per} filters per map. It has the same {weights} "
         "weights ({kernel}×{own}×{filters}), and nothing is added up."
     ),
+    "used": (
+        "weight ({place}) of the slice for map {map}: used {times} times, once at every place where "
+        "it meets the map"
+    ),
+    "kernels": (
+        "A column per filter, a row per input map: {filters} × {own} slices of {kernel}, the first "
+        "{columns} × {rows} drawn. Blue below 0, orange above, up to {largest}."
+    ),
+    "focus": (
+        "output map {c}, {height} by {width} cells; arrow keys move the cell, page up and down "
+        "change the map; now at {position}"
+    ),
     "max": "A pool has no weights: it takes the largest number of its window, map by map.",
     "mean": "A pool has no weights: it takes the mean of its window, map by map.",
     "opaque": (

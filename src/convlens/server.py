@@ -21,8 +21,9 @@ import numpy as np
 
 from .api import Model, Run, load
 from .errors import ArgumentError, ConvlensError, InputError, ModelError
-from .page import document, policy_of, safe_json, shuffled, surroundings
+from .page import document, policy_of, safe_json, shuffled
 from .page_build import Built, build
+from .page_gallery import surroundings
 from .page_schema import plain
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Session:
 
         self.known[self.run.model.name] = self.run.model
         names = (*self.known, *(name for name in samples.NAMES if name not in self.known))
-        return build(self.run, mode="served", recent=names, **surroundings(self.run))
+        return build(self.run, mode="served", around=surroundings(self.run), recent=names)
 
     def blob(self, name: str) -> bytes | None:
         """The bytes of one array, None when the page names no such array."""

@@ -37,7 +37,7 @@ export function parse(hash: string): Place {
   if (found < 0) return home;
   const shape = tensor(layers[found].output).shape;
   const numbers = (asked.get("at") ?? "").split(",").map(Number);
-  const fits = numbers.length === shape.length && numbers.every((n, axis) => Number.isInteger(n) && n >= 0 && n < shape[axis]);
+  const fits = asked.has("at") && numbers.length === shape.length && numbers.every((n, axis) => Number.isInteger(n) && n >= 0 && n < shape[axis]);
   const step = Number(asked.get("step") ?? 1);
   return {
     depth: depth === "number" ? "number" : "layer",

@@ -29,7 +29,10 @@ def axis_case(axis: AxisReads) -> dict[str, Any]:
             reads = axis.reads(o)
             assert reads.coefficient is not None
             rows.append(
-                [[int(k), int(i), float(c)] for k, i, c in zip(reads.k, reads.i, reads.coefficient)]
+                [
+                    [int(k), int(i), float(c)]
+                    for k, i, c in zip(reads.k, reads.i, reads.coefficient, strict=True)
+                ]
             )
         spec: dict[str, Any] = {"form": "table", "rows": rows}
     else:
@@ -39,7 +42,7 @@ def axis_case(axis: AxisReads) -> dict[str, Any]:
     spec |= {"n_in": axis.n_in, "n_out": axis.n_out, "kernel": axis.kernel}
     asked = range(axis.n_out)
     reads = [
-        [[int(k), int(i), bool(r)] for k, i, r in zip(x.k, x.i, x.real)]
+        [[int(k), int(i), bool(r)] for k, i, r in zip(x.k, x.i, x.real, strict=True)]
         for x in (axis.reads(o) for o in asked)
     ]
     return {
@@ -114,7 +117,16 @@ def sums(rng: random.Random) -> list[dict[str, Any]]:
 
 def decimals(rng: random.Random) -> list[dict[str, Any]]:
     """Numbers as Python prints them to a number of places."""
-    values = [(0.5, 0), (1.5, 0), (2.5, 0), (0.125, 2), (0.375, 2), (-0.125, 2), (1e22, 1), (0.0, 3)]
+    values = [
+        (0.5, 0),
+        (1.5, 0),
+        (2.5, 0),
+        (0.125, 2),
+        (0.375, 2),
+        (-0.125, 2),
+        (1e22, 1),
+        (0.0, 3),
+    ]
     values += [(-0.0004, 3), (2.675, 2), (0.30000000000000004, 12)]
     values += [(rng.uniform(-10, 10), rng.randint(0, 9)) for _ in range(200)]
     values += [(rng.randint(-64, 64) / 32, rng.randint(0, 5)) for _ in range(100)]

@@ -12,7 +12,6 @@ export interface Step {
 export interface Activated {
   readonly value: number;
   readonly steps: readonly Step[];
-  readonly row: readonly number[] | null;
 }
 
 type Simple = (x: number, p: readonly (number | null)[]) => number;
@@ -71,7 +70,6 @@ function softmax(recipe: FormulaRecipe, shape: readonly number[], numbers: Float
   const value = mine / total;
   return {
     value,
-    row: exps.map((e) => e / total),
     steps: [
       { name: "largest of the row", expression: `max of ${row.length} numbers`, value: top },
       { name: `exp of number ${at[axis]}`, expression: "exp(x - largest)", value: mine },
@@ -93,5 +91,5 @@ export function activate(
   if (!f) return null;
   const value = f(own, recipe.numbers);
   const expression = words[recipe.name] ?? recipe.written;
-  return { value, row: null, steps: [{ name: recipe.name, expression, value }] };
+  return { value, steps: [{ name: recipe.name, expression, value }] };
 }

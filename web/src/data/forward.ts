@@ -3,6 +3,7 @@
 // Sums are float64, stored as float32 after each layer. The engine has not seen such a picture,
 // and the page says so.
 
+import { effect } from "@preact/signals";
 import { reads } from "../axis";
 import type { Layer } from "../schema";
 import { activate } from "./activate";
@@ -75,8 +76,29 @@ function rowPass(layer: Layer, x: Values, out: Values): boolean {
   return true;
 }
 
-/** The network on `picture`; its numbers go before the page's own until `overrides` is emptied. */
+let next: Values | null = null;
+
+/** Run the network on `picture`, the last one asked for, as soon as its weights are there. */
 export function forward(picture: Values): void {
+  const waiting = next !== null;
+  next = picture;
+  if (waiting) return;
+  const stop = effect(() => {
+    const names = page.value.layers.flatMap(({ recipe }) =>
+      recipe.form === "window" || recipe.form === "row" ? [recipe.weight, recipe.bias] : recipe.form === "formula" ? recipe.constants : []);
+    const slots = names.map((name) => (name === null ? "absent" : values(name)));
+    if (slots.includes(null)) return;
+    requestAnimationFrame(() => {
+      stop();
+      const last = next;
+      next = null;
+      if (last) pass(last);
+    });
+  });
+}
+
+/** The network on `picture`; its numbers go before the page's own until `overrides` is emptied. */
+function pass(picture: Values): void {
   const now = page.value;
   const held: Held = new Map([[now.input, picture]]);
   overrides.value = held;

@@ -7,7 +7,7 @@ import { reads, type Axis } from "../axis";
 import type { FormulaRecipe, Layer, Recipe, WindowRecipe } from "../schema";
 import { ExactSum, fsum } from "../sum";
 import { activate, type Step } from "./activate";
-import { overrides, tensor, values, type Values } from "./store";
+import { overrides, tensor, unflattened, values, type Values } from "./store";
 import { flat, size, strides, unflat } from "./tensor";
 
 /** The terms of one source channel: places start..end of the term arrays. */
@@ -37,7 +37,6 @@ export interface NumberFacts {
   /** The term that a choice takes; -1 for none (a constant, or not a choice). */
   readonly winner: number;
   readonly steps: readonly Step[];
-  readonly row: readonly number[] | null;
   readonly pre: number;
   readonly value: number;
   readonly enginePre: number | null;
@@ -58,7 +57,6 @@ interface Draft {
   combine: "sum" | "choice" | "formula";
   winner: number;
   steps: readonly Step[];
-  row: readonly number[] | null;
   value: number | null;
 }
 
@@ -72,7 +70,7 @@ export function sumBound(terms: number, magnitude: number): number {
 function draft(): Draft {
   return {
     x: [], w: [], input: [], source: [], weight: [], channel: [], bias: null, padding: 0,
-    divisor: null, combine: "sum", winner: -1, steps: [], row: null, value: null,
+    divisor: null, combine: "sum", winner: -1, steps: [], value: null,
   };
 }
 
@@ -155,12 +153,18 @@ function row(out: Draft, layer: Layer, weightId: string, biasId: string | null, 
   const n = info.shape[info.shape.length - 1];
   const unitAt = at[at.length - 1];
   const start = flat(info.shape.slice(0, -1), at.slice(0, -1)) * n;
-  for (let i = 0; i < n; i++) {
+  const maps = unflattened(layer.inputs[0]);
+  const step = maps.channel === null ? 1 : strides(maps.shape)[maps.channel];
+  const channels = maps.channel === null || info.shape.length > 1 ? n : maps.shape[maps.channel];
+  const channelOf = (i: number) => Math.floor(i / step) % channels;
+  const order = Array.from({ length: n }, (_, i) => i);
+  if (channels < n) order.sort((a, b) => channelOf(a) - channelOf(b) || a - b);
+  for (const i of order) {
     out.x.push(numbers[start + i]);
     out.w.push(weights[unitAt * n + i]);
     out.input.push(start + i);
     out.weight.push(unitAt * n + i);
-    out.channel.push(i);
+    out.channel.push(channelOf(i));
   }
   if (bias instanceof Float32Array) out.bias = bias[unitAt];
   return true;
@@ -251,7 +255,6 @@ function formula(out: Draft, layer: Layer, recipe: FormulaRecipe, at: readonly n
   out.combine = "formula";
   push(out, 0, place, numbers[place], 1);
   out.steps = made.steps;
-  out.row = made.row;
   out.value = made.value;
   return true;
 }
@@ -311,7 +314,6 @@ export function explain(layer: Layer, at: readonly number[]): NumberFacts | null
   const pre = out.value ?? total(product, out.bias);
   let value = pre;
   let steps = out.steps;
-  let activationRow = out.row;
   if (layer.activation && layer.pre) {
     const numbers = values(layer.pre);
     const shape = tensor(layer.pre).shape;
@@ -319,7 +321,6 @@ export function explain(layer: Layer, at: readonly number[]): NumberFacts | null
     if (made) {
       value = made.value;
       steps = made.steps;
-      activationRow = made.row;
     }
   }
   let magnitude = Math.abs(out.bias ?? 0);
@@ -329,7 +330,7 @@ export function explain(layer: Layer, at: readonly number[]): NumberFacts | null
     layer, at, rule: layer.rule, x, w, product, groups, steps, pre, value,
     input: Int32Array.from(out.input), source: Uint8Array.from(out.x, (_, n) => out.source[n] ?? 0),
     weight: Int32Array.from(out.weight), bias: out.bias, padding: out.padding, divisor: out.divisor,
-    winner: out.winner, row: activationRow, enginePre: engineAt(layer.pre, at), engine: engineAt(layer.output, at),
+    winner: out.winner, enginePre: engineAt(layer.pre, at), engine: engineAt(layer.output, at),
     bound: out.combine === "choice" ? 0 : out.combine === "sum" ? sumBound(terms, magnitude) : null,
   };
 }

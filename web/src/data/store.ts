@@ -118,6 +118,14 @@ export function tensor(id: string): Tensor {
   return found;
 }
 
+/** The maps that a flattened row is made of, when it is one: the same numbers in the same order. */
+export function unflattened(id: string): Tensor {
+  const made = tensor(id);
+  if (made.shape.length > 1) return made;
+  const layer = page.value.layers.find((item) => item.output === id);
+  return layer && layer.recipe.form === "scatter" && layer.recipe.how === "reshape" ? unflattened(layer.inputs[0]) : made;
+}
+
 /** The numbers of a tensor; a clipped one is made from the tensor before its ReLU. */
 export function values(id: string): Slot {
   const own = overrides.value.get(id);

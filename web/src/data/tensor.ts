@@ -47,7 +47,16 @@ export function spatialAxes(info: Tensor): number[] {
   return info.shape.map((_, n) => n).filter((n) => n !== info.channel);
 }
 
+/** A long row is drawn in lines, as a page of text is. */
+function line(n: number): number {
+  return n > 64 ? Math.ceil(Math.sqrt(n)) : n;
+}
+
 export function mapView(info: Tensor): MapView {
+  if (info.shape.length === 1) {
+    const width = line(info.shape[0]);
+    return { channels: 1, height: Math.ceil(info.shape[0] / width), width, channelStep: 0, rowStep: width, columnStep: 1, offset: 0 };
+  }
   const steps = strides(info.shape);
   const spatial = spatialAxes(info);
   const drawn = spatial.slice(-2);
@@ -68,6 +77,7 @@ export function mapView(info: Tensor): MapView {
 
 /** The cell (channel, row, column) of a map view as an index in the user's layout. */
 export function cellAt(info: Tensor, channel: number, row: number, column: number): number[] {
+  if (info.shape.length === 1) return [Math.min(info.shape[0] - 1, row * line(info.shape[0]) + column)];
   const spatial = spatialAxes(info);
   const at = info.shape.map((n) => Math.floor(n / 2));
   if (info.channel !== null) at[info.channel] = channel;
@@ -79,6 +89,7 @@ export function cellAt(info: Tensor, channel: number, row: number, column: numbe
 
 /** (channel, row, column) of an index in the user's layout. */
 export function atCell(info: Tensor, at: readonly number[]): [number, number, number] {
+  if (info.shape.length === 1) return [0, Math.floor(at[0] / line(info.shape[0])), at[0] % line(info.shape[0])];
   const drawn = spatialAxes(info).slice(-2);
   const channel = info.channel === null ? 0 : at[info.channel];
   const column = drawn.length ? at[drawn[drawn.length - 1]] : 0;

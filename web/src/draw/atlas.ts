@@ -22,16 +22,16 @@ function surface(width: number, height: number): HTMLCanvasElement {
   return canvas;
 }
 
-/** The atlas of the first `most` maps; `largest` 0 takes the tensor's own scale. */
-export function atlas(info: Tensor, numbers: Float32Array, most = 4096, largest = 0): Atlas {
-  const key = `${isDark.value}/${most}/${largest}/${info.id}`;
+/** The atlas of the first `most` maps. */
+export function atlas(info: Tensor, numbers: Float32Array, most = 4096): Atlas {
+  const key = `${isDark.value}/${most}/${info.id}`;
   let kept = cache.get(numbers);
   if (!kept) cache.set(numbers, (kept = new Map()));
   const old = kept.get(key);
   if (old) return old;
   const view = mapView(info);
   const maps = Math.min(view.channels, most);
-  const scale = largest || largestSize(numbers);
+  const scale = largestSize(numbers);
   const columns = Math.max(1, Math.ceil(Math.sqrt(maps)));
   const rows = Math.ceil(maps / columns);
   const picture = surface(columns * view.width, rows * view.height);

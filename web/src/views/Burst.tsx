@@ -73,7 +73,8 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
     const draw = (time: number) => {
       const t = reducedMotion() ? 1 : Math.min(1, (time - start) / duration);
       const p = 1 - (1 - t) ** 3;
-      const context = sharp(canvas.current as HTMLCanvasElement, frame.width, frame.height);
+      if (!canvas.current) return;
+      const context = sharp(canvas.current, frame.width, frame.height);
       context.imageSmoothingEnabled = true;
       for (let f = 0; f < filters; f++) {
         const [hx, hy] = home(f);

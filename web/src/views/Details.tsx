@@ -8,7 +8,7 @@ import { count, fixed, minus, placesFor } from "../decimal";
 import { drawGrid, sharp } from "../draw/atlas";
 import { isDark, styleColour } from "../draw/colour";
 import { cell, facts, layer } from "../state";
-import { ordinal } from "../words";
+import { ordinal, say } from "../words";
 import { lines } from "./SumMiddle";
 import { Maths } from "./Maths";
 import { WhatIf } from "./WhatIf";
@@ -81,7 +81,7 @@ function Kernels() {
   return (
     <section class="panel" aria-label="All filters">
       <h2>All filters</h2>
-      <p class="dim">A column per filter, a row per input map: {count(made.filters)} × {count(made.perGroup)} slices of {made.kernel.join("×")}{columns < made.filters || rows < made.perGroup ? `; the first ${columns} × ${rows} are drawn` : ""}. Blue below 0, orange above, up to {largestSize(made.numbers).toPrecision(3)}.</p>
+      <p class="dim">{say("kernels", { filters: made.filters, own: made.perGroup, kernel: made.kernel.join("×"), columns, rows, largest: largestSize(made.numbers).toPrecision(3) })}</p>
       <div class="scroll-x"><canvas ref={canvas} style={{ width: `${columns * stepX}px`, height: `${rows * stepY}px` }} role="img" aria-label={`heatmap of all weights, filter ${filter} marked`} /></div>
     </section>
   );
@@ -92,7 +92,6 @@ function Twin() {
   const now = layer.value;
   const made = facts.value;
   const at = cell.value;
-  const { recipe } = now;
   const sums = made && made.rule === "sum" ? lines(made, 7) : null;
   const places = made ? placesFor([made.pre, made.value], 6) : 6;
   return (
@@ -100,7 +99,6 @@ function Twin() {
       <h2>The picture as text</h2>
       <p>
         The {ordinal(now.number)} layer, {now.name} ({now.kind}), turns {now.input_shapes.map(shapeText).join(" and ")} into {shapeText(now.output_shape)}.
-        {recipe.form === "window" && recipe.combine === "sum" ? ` Each of its ${count(recipe.channels_out)} filters reads ${count(recipe.channels_in / recipe.groups)} maps through a ${recipe.axes.map((axis) => axis.kernel).join(" by ")} window.` : ""}
         {at && made ? ` The number at [${at.join(", ")}] is ${minus(fixed(made.value, places))}.` : ""}
       </p>
       {sums && made ? (

@@ -38,7 +38,7 @@ export function CountLine() {
   if (!first) return <p class="count-line">no weights: nothing here is learnt</p>;
   const rest = others.map((weight) => ` + ${count(weight.count)}`).join("");
   return (
-    <p class="count-line" data-count>
+    <p class="count-line">
       <Word of="weight">weights</Word> <b>({first.shape.join(",")})</b> = {count(first.count)}{rest}{others.length ? <> = <b>{count(now.params)}</b></> : null}
       {others.length === 1 ? <span class="dim"> with one <Word of="bias">bias</Word> per filter</span> : null}
     </p>

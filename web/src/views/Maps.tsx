@@ -4,11 +4,11 @@
 // drawn when the cursor moves. There is no DOM node per cell.
 
 import { useEffect, useRef } from "preact/hooks";
-import { bytes, tensor, values } from "../data/store";
+import { bytes, tensor, values, type Values } from "../data/store";
 import { mapView } from "../data/tensor";
 import { atlas, drawTile, sharp } from "../draw/atlas";
 import { colours, isDark, styleColour } from "../draw/colour";
-import type { Preview, Tensor } from "../schema";
+import type { Tensor } from "../schema";
 
 /** A rectangle of cells; `channels` null means: in every map. */
 export interface Mark {
@@ -70,26 +70,16 @@ export function tilePlace(grid: Grid, n: number): [number, number] {
   return [(n % grid.columns) * (grid.tile + grid.gap), Math.floor(n / grid.columns) * (grid.tall + grid.gap)];
 }
 
-function drawPreview(context: CanvasRenderingContext2D, info: Preview, grid: Grid, only: number | undefined): void {
-  const data = bytes(info.blob);
-  if (!data) return;
-  const lut = colours();
-  const picture = new OffscreenCanvas(info.width, info.height);
-  const inner = picture.getContext("2d") as OffscreenCanvasRenderingContext2D;
-  for (let n = 0; n < grid.maps; n++) {
-    const c = only ?? n;
-    if (c >= info.maps) break;
-    const image = inner.createImageData(info.width, info.height);
-    const pixels = new Uint32Array(image.data.buffer);
-    const start = c * info.width * info.height;
-    for (let p = 0; p < pixels.length; p++) {
-      pixels[p] = lut[data[start + p]];
-    }
-    inner.putImageData(image, 0, 0);
-    const [x, y] = tilePlace(grid, n);
-    context.imageSmoothingEnabled = grid.tile < info.width;
-    context.drawImage(picture, x, y, grid.tile, grid.tall);
-  }
+const previews = new WeakMap<Uint8Array, Values>();
+
+/** A preview as numbers, so that it is drawn as any tensor is: from -127 to 127. */
+function previewed(info: Tensor): { info: Tensor; numbers: Values } | null {
+  const small = info.preview;
+  const data = small && bytes(small.blob);
+  if (!small || !data) return null;
+  let numbers = previews.get(data);
+  if (!numbers) previews.set(data, (numbers = Float32Array.from(data, (byte) => byte - 128)));
+  return { info: { ...info, shape: [small.maps, small.height, small.width], channel: 0 }, numbers };
 }
 
 function stroke(context: CanvasRenderingContext2D, mark: Mark, x: number, y: number, grid: Grid, w: number, h: number): void {
@@ -124,23 +114,22 @@ export function Maps(props: MapsProps) {
   const view = mapView(info);
   const grid = gridOf(info, props);
   const dark = isDark.value;
-  const shown = info.preview && !(numbers instanceof Float32Array) ? bytes(info.preview.blob) : null;
+  const drawn = numbers instanceof Float32Array ? { info, numbers } : previewed(info);
 
   useEffect(() => {
     if (!under.current) return;
     const context = sharp(under.current, grid.width, grid.height);
-    if (!(numbers instanceof Float32Array)) {
+    if (!drawn) {
       context.fillStyle = styleColour("--veil");
       for (let n = 0; n < grid.maps; n++) context.fillRect(...tilePlace(grid, n), grid.tile, grid.tall);
-      if (info.preview) drawPreview(context, info.preview, grid, props.only);
       return;
     }
-    const source = atlas(info, numbers, Math.max(props.most ?? 4096, (props.only ?? 0) + 1));
+    const source = atlas(drawn.info, drawn.numbers, Math.max(props.most ?? 4096, (props.only ?? 0) + 1));
     for (let n = 0; n < grid.maps; n++) {
       const [x, y] = tilePlace(grid, n);
-      drawTile(context, source, props.only ?? n, x, y, grid.tile, grid.tall);
+      if ((props.only ?? n) < source.maps) drawTile(context, source, props.only ?? n, x, y, grid.tile, grid.tall);
     }
-  }, [numbers, dark, shown, props.id, props.only, grid.width, grid.height, grid.tile]);
+  }, [drawn?.numbers, dark, props.id, props.only, grid.width, grid.height, grid.tile]);
 
   useEffect(() => {
     if (!over.current) return;

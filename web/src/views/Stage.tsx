@@ -2,15 +2,17 @@
 
 import { useRef } from "preact/hooks";
 import { feeds, rectangle, windowsBehind } from "../data/reach";
-import { page, tensor, values } from "../data/store";
+import { page, tensor, unflattened, values } from "../data/store";
 import { atCell, cellAt, mapView, shapeText } from "../data/tensor";
-import { count } from "../decimal";
+import { count, fixed, minus } from "../decimal";
 import type { Layer, Tensor } from "../schema";
 import { cell, facts, go, hovered, hoveredInput, layer, pinned, place } from "../state";
+import { say } from "../words";
 import { Burst } from "./Burst";
 import { Maps, Scale, type Mark } from "./Maps";
 import { Middle } from "./Middle";
 import { Strands } from "./Strands";
+import { Bar } from "./SumMiddle";
 import { useWidth } from "./useSize";
 
 /** Columns and tile size so that `n` maps fill a box. */
@@ -89,8 +91,8 @@ export function PictureColumn({ width }: { width: number }) {
 export function InputColumn({ width, height, source = 0 }: { width: number; height: number; source?: number }) {
   const now = layer.value;
   const at = cell.value;
-  const id = now.inputs[source];
-  const info = tensor(id);
+  const info = unflattened(now.inputs[source]);
+  const { id } = info;
   const view = mapView(info);
   const maps = Math.min(view.channels, mostMaps);
   const ranges = at ? windowsBehind(place.value.layer, at) : new Map();
@@ -138,6 +140,25 @@ function outputMarks(now: Layer): Mark[] {
   return marks;
 }
 
+/** A short row of numbers: one line each, with its name where it has one. */
+function Units({ now }: { now: Layer }) {
+  const numbers = values(now.output);
+  if (!(numbers instanceof Float32Array)) return null;
+  const own = cell.value?.[0];
+  const largest = Math.max(...numbers.map(Math.abs));
+  return (
+    <ol class="units">
+      {[...numbers].map((x, n) => (
+        <li key={n}>
+          <button type="button" class={n === own ? "own" : ""} aria-pressed={n === pinned.value?.[0]} onMouseEnter={() => (hovered.value = [n])} onMouseLeave={() => (hovered.value = null)} onClick={() => go({ at: [n] })}>
+            <span class="who">{page.value.classes[n] ?? n}</span><span class="num">{minus(fixed(x, 6))}</span><Bar value={x} largest={largest} />
+          </button>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
 export function OutputColumn({ width, height }: { width: number; height: number }) {
   const now = layer.value;
   const info = tensor(now.output);
@@ -171,12 +192,12 @@ export function OutputColumn({ width, height }: { width: number; height: number 
       {flat ? null : (
         <div class="focus">
           <Maps id={now.output} tile={focus} columns={1} only={c} class="focus-map"
-            label={`output map ${c}, ${view.height} by ${view.width} cells; arrow keys move the cell, page up and down change the map, Enter pins it; now at ${position}`} {...shared} />
+            label={say("focus", { c, height: view.height, width: view.width, position })} {...shared} />
           <p class="dim focus-words">map <b>{c}</b><br />made by<br />filter {c}</p>
         </div>
       )}
-      <Maps id={now.output} tile={tile} columns={columns} most={mostMaps} picked={c} class="outputs"
-        label={`all ${count(view.channels)} output maps; arrow keys move the cell`} {...shared} />
+      {info.shape.length === 1 && info.shape[0] <= 16 ? <Units now={now} /> : <Maps id={now.output} tile={tile} columns={columns} most={mostMaps} picked={c} class="outputs"
+        label={`all ${count(view.channels)} output maps; arrow keys move the cell`} {...shared} />}
       <p class="under">
         <Scale id={now.output} />
         {view.channels > maps ? <span class="dim"> first {maps} of {count(view.channels)}</span> : null}

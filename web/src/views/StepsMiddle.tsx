@@ -10,7 +10,6 @@ import { css } from "../draw/colour";
 import { cell, facts, layer } from "../state";
 import { say } from "../words";
 import { activationWord, apart } from "./Ledger";
-import { Bar } from "./SumMiddle";
 
 const opWords: Record<string, string> = {
   add: "+", subtract: "−", multiply: "×", average: "mean of", maximum: "largest of", minimum: "smallest of", concat: "copied from",
@@ -24,25 +23,6 @@ function place(made: NumberFacts, n: number): string {
 function sourceName(made: NumberFacts, n: number): string {
   const from = made.layer.sources[made.source[n]];
   return from === undefined ? "picture" : page.value.layers[from].name;
-}
-
-function Row({ made }: { made: NumberFacts }) {
-  const largest = Math.max(...(made.row ?? [1]));
-  const own = made.at[made.at.length - 1];
-  const { classes } = page.value;
-  const row = made.row ?? [];
-  const shown = row.length <= 16 ? row.map((_, n) => n) : row.map((_, n) => n).sort((a, b) => row[b] - row[a]).slice(0, 12);
-  return (
-    <ol class="row-list">
-      {shown.map((n) => (
-        <li key={n} class={n === own ? "own" : ""}>
-          <span class="who">{classes[n] ?? n}</span>
-          <span class="num">{row[n] < 1e-6 ? "< 0.000001" : fixed(row[n], 6)}</span>
-          <Bar value={row[n]} largest={largest} />
-        </li>
-      ))}
-    </ol>
-  );
 }
 
 function Merge({ made, op }: { made: NumberFacts; op: string }) {
@@ -126,24 +106,13 @@ export function StepsMiddle() {
       ) : null}
       {recipe.form === "formula" && made.x.length ? (
         <ol class="steps-list">
-          {recipe.name === "batch_norm" ? (
-            <>
-              <li><span class="who">x × k</span><span class="num">{minus(fixed(made.product[0], places))}</span></li>
-              <li><span class="who">− mean × k</span><span class="num">{minus(fixed(made.product[1], places))}</span></li>
-              <li><span class="who">beta</span><span class="num">{minus(fixed(made.bias ?? 0, places))}</span></li>
-              <li class="dim"><span class="who">k = gamma / √(variance + ε)</span><span class="num">{short(made.w[0], 6)}</span></li>
-            </>
-          ) : (
-            <>
-              <li><span class="who">x at {place(made, 0)}</span><span class="num">{minus(fixed(made.x[0], places))}</span></li>
-              {made.steps.map((step) => (
-                <li key={step.name}><span class="who">{activationWord(step.name)} <span class="dim">{step.expression}</span></span><span class="num">{minus(fixed(step.value, places))}</span></li>
-              ))}
-            </>
-          )}
+          {(recipe.name === "batch_norm"
+            ? [["x × k", made.product[0]], ["− mean × k", made.product[1]], ["beta", made.bias ?? 0]] as [string, number][]
+            : [[`x at ${place(made, 0)}`, made.x[0]], ...made.steps.map((step) => [`${step.name}: ${step.expression}`, step.value])] as [string, number][]
+          ).map(([words, value]) => <li key={words}><span class="who">{words}</span><span class="num">{minus(fixed(value, places))}</span></li>)}
+          {recipe.name === "batch_norm" ? <li class="dim">k = gamma / √(variance + ε) = {short(made.w[0], 6)}</li> : null}
         </ol>
       ) : null}
-      {made.row ? <Row made={made} /> : null}
       <p class="verdict">
         <i class="swatch" style={{ background: css(made.value, Math.max(...made.x.map(Math.abs), Math.abs(made.value))) }} />
         <b class="num" data-value={made.value}>{minus(fixed(made.value, places))}</b>

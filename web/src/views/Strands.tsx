@@ -1,7 +1,7 @@
 // The strands: from the window in each map, through its slice, to the plus where they meet.
 
 import { useEffect, useRef } from "preact/hooks";
-import { tensor } from "../data/store";
+import { unflattened } from "../data/store";
 import { mapView } from "../data/tensor";
 import { sharp } from "../draw/atlas";
 import { isDark, styleColour } from "../draw/colour";
@@ -41,7 +41,7 @@ export function Strands({ stage }: { stage: { current: HTMLElement | null } }) {
       return { left: rect.left - frame.left, right: rect.right - frame.left, top: rect.top - frame.top, middle: (rect.top + rect.bottom) / 2 - frame.top, width: rect.width, height: rect.height };
     };
     const inputs = at(maps);
-    const info = tensor(now.inputs[0]);
+    const info = unflattened(now.inputs[0]);
     const view = mapView(info);
     const columns = Number(maps.dataset.columns) || 1;
     const count = Number(maps.dataset.count) || 1;

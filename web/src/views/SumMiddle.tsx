@@ -4,7 +4,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Group, NumberFacts } from "../data/number";
-import { tensor, values } from "../data/store";
+import { tensor, unflattened, values } from "../data/store";
 import { size } from "../data/tensor";
 import { drawGrid, sharp } from "../draw/atlas";
 import { isDark, styleColour } from "../draw/colour";
@@ -93,8 +93,8 @@ export function Bar({ value, largest }: { value: number; largest: number }) {
   );
 }
 
-function source(facts: NumberFacts): string {
-  return tensor(facts.layer.inputs[0]).channel === null ? "number" : "map";
+export function noun(facts: NumberFacts): string {
+  return unflattened(facts.layer.inputs[0]).channel === null ? "number" : "map";
 }
 
 function scalesOf(facts: NumberFacts): Scales {
@@ -124,20 +124,20 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
   const made = lines(facts, open.value ? 512 : narrow ? 5 : 7);
   const scales = scalesOf(facts);
   const [filter] = [facts.at[tensor(facts.layer.output).channel ?? facts.at.length - 1]];
-  const noun = source(facts);
+  const what = noun(facts);
   return (
     <div class="middle sum-middle">
       <div class="terms-box">
         <p class="caption">
-          <b>filter {filter}</b> <span class="dim">one {facts.groups.length > 1 ? `slice for each ${noun}` : "slice"}</span>
+          <b>filter {filter}</b> <span class="dim">one {facts.groups.length > 1 ? `slice for each ${what}` : "slice"}</span>
         </p>
-        <div class="terms-head dim" aria-hidden="true">
+        <div class="terms-head dim">
           <span /> <span class="g"><Word of="window">window</Word><i /> <Word of="weight">slice</Word></span> <span>adds</span>
         </div>
         <ol class={`terms ${open.value ? "open" : ""}`}>
           {made.top.map((group, n) => (
             <li key={n} data-term={group.channel}>
-              <span class="who">{noun} {group.channel}</span>
+              <span class="who">{what === "map" ? `map ${group.channel}` : `[${group.channel}]`}</span>
               <TermGraphic facts={facts} group={group} scales={scales} />
               <span class="num" data-sum={group.sum}>{minus(made.print.lines[n])}</span>
               <Bar value={group.sum} largest={scales.sum} />
@@ -148,7 +148,7 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
           <button type="button" class="rest" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
             {open.value ? <span class="who">show the largest only</span> : (
               <>
-                <span class="who">{count(made.others.length)} other {noun}s<span class="dim">{count(made.restCount)} products</span></span>
+                <span class="who">{count(made.others.length)} other {what}s<span class="dim">{count(made.restCount)} products</span></span>
                 <span class="num">{minus(made.print.lines[made.top.length])}</span>
                 <Bar value={made.rest} largest={scales.sum} />
               </>

@@ -8,7 +8,8 @@ import type { NumberFacts } from "../data/number";
 import { facts, hoveredInput, hoveredWeight, pinned } from "../state";
 import { fsum } from "../sum";
 import { uses } from "../axis";
-import { lines } from "./SumMiddle";
+import { say } from "../words";
+import { lines, noun } from "./SumMiddle";
 import { activationWord, apart } from "./Ledger";
 
 const added = signal<number | null>(null);
@@ -80,7 +81,7 @@ export function WeightUse() {
   const { axes } = made.layer.recipe;
   const places = at.slice(1).slice(-axes.length);
   const times = axes.reduce((product, axis, n) => product * uses(axis, places[n] ?? 0), 1);
-  return <p class="note" data-uses={times}>weight ({places.join(", ")}) of the slice for map {at[0]}: used {count(times)} times, once at every place where it meets the map</p>;
+  return <p class="note" data-uses={times}>{say("used", { place: places.join(", "), map: at[0], times })}</p>;
 }
 
 export function SumPanel() {
@@ -88,7 +89,7 @@ export function SumPanel() {
   if (!made || made.rule !== "sum" || !made.product.length) return null;
   const { sorted } = lines(made, 8);
   const name = made.layer.activation ? activationWord(made.layer.activation.name) : "";
-  const noun = tensor(made.layer.inputs[0]).channel === null ? "number" : "map";
+  const what = noun(made);
   const few = made.groups.length === made.product.length;
   return (
     <section class="panel" aria-label="The sum, term by term" id="sum">
@@ -103,7 +104,7 @@ export function SumPanel() {
       <div class="groups">
         {few ? <GroupTerms made={made} group={{ channel: 0, start: 0, end: made.product.length, sum: fsum(made.product) }} /> : sorted.slice(0, 64).map((group, n) => (
           <details key={group.channel} open={n < 2}>
-            <summary>{noun} {group.channel} adds <b class="num">{minus(fixed(group.sum, placesFor([group.sum, made.pre], 6)))}</b></summary>
+            <summary>{what} {group.channel} adds <b class="num">{minus(fixed(group.sum, placesFor([group.sum, made.pre], 6)))}</b></summary>
             <GroupTerms made={made} group={group} />
           </details>
         ))}

@@ -15,8 +15,8 @@ export function Walk() {
   const at = cell.value;
   const { recipe } = now;
   if (recipe.form !== "window" || recipe.combine !== "sum" || !recipe.weight) {
-    return now.notes.length ? (
-      <section class="walk" aria-label="About this layer"><div class="walk-text"><h2>About this layer</h2><p>{now.notes[now.notes.length > 1 ? 1 : 0]}</p></div></section>
+    return now.notes.length > 1 ? (
+      <section class="walk" aria-label="About this layer"><div class="walk-text"><h2>About this layer</h2><p>{now.notes[1]}</p></div></section>
     ) : null;
   }
   if (!made || !at) return <section class="walk" />;

@@ -31,10 +31,10 @@ function code(knobs: Knobs, channels: number, rank: number): string {
   const plain = (list: readonly number[] | null) => (list ?? []).every((n) => n === 1);
   const same = typeof knobs.padding === "string" ? knobs.padding : "valid";
   const more = `${plain(knobs.stride) ? "" : `, strides=${tuple(knobs.stride)}`}${same === "valid" ? "" : `, padding="${same}"`}${plain(knobs.dilation) ? "" : `, dilation_rate=${tuple(knobs.dilation)}`}`;
-  const keras = knobs.filters === null ? `MaxPooling${rank}D(${tuple(knobs.kernel)}${more})` : `Conv${rank}D(${knobs.filters}, ${tuple(knobs.kernel)}${more}${group > 1 ? `, groups=${group}` : ""}${knobs.bias ? "" : ", use_bias=False"})`;
+  const keras = `Conv${rank}D(${knobs.filters}, ${tuple(knobs.kernel)}${more}${group > 1 ? `, groups=${group}` : ""}${knobs.bias ? "" : ", use_bias=False"})`;
   const strided = !plain(knobs.stride) && same === "same";
   const padding = typeof knobs.padding === "string" ? `padding="${same}"` : `padding=${tuple((knobs.padding ?? []).map(([before]) => before))}`;
-  const torch = knobs.filters === null ? "" : `\nnn.Conv${rank}d(${channels}, ${knobs.filters}, ${tuple(knobs.kernel)}, stride=${tuple(knobs.stride)}, ${strided ? "padding=0" : padding}, dilation=${tuple(knobs.dilation)}, groups=${group}, bias=${knobs.bias ? "True" : "False"})${strided ? "  # PyTorch has no strided \"same\": pad before with F.pad" : ""}`;
+  const torch = `\nnn.Conv${rank}d(${channels}, ${knobs.filters}, ${tuple(knobs.kernel)}, stride=${tuple(knobs.stride)}, ${strided ? "padding=0" : padding}, dilation=${tuple(knobs.dilation)}, groups=${group}, bias=${knobs.bias ? "True" : "False"})${strided ? "  # after F.pad" : ""}`;
   return keras + torch;
 }
 
@@ -96,7 +96,7 @@ export function WhatIf() {
           </tbody>
         </table>
       </div>
-      {mine.kernel ? <p class="copy"><code>{code(mine, channels, sizes.length)}</code>
+      {mine.kernel && mine.filters ? <p class="copy"><code>{code(mine, channels, sizes.length)}</code>
         <button type="button" class="quiet" onClick={() => void navigator.clipboard?.writeText(code(mine, channels, sizes.length))}>copy</button></p> : null}
     </section>
   );

@@ -1,0 +1,41 @@
+"""What the page offers beside a run: digits to choose from, names of answers, preprocessing."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from .page_build import RunLike, Surroundings
+from .page_schema import Picture, Preprocess
+from .samples import NAMES, digit_path, digits, label
+
+
+def surroundings(run: RunLike) -> Surroundings:
+    """Pictures to choose from, class names and preprocessing, where they are known."""
+    graph = run.model.graph
+    if len(graph.inputs) != 1:
+        return Surroundings()
+    shape = graph.inputs[0].shape
+    grey = shape[-1] == 1 and len(shape) == 3
+    known = graph.path is None and graph.name in NAMES
+    preprocess = None
+    if len(shape) == 3 and (shape[-1] in (1, 3) or shape[0] in (1, 3)):
+        last = shape[-1] in (1, 3)
+        size = (shape[0], shape[1]) if last else (shape[1], shape[2])
+        channels = shape[-1] if last else shape[0]
+        if size[0] is not None and size[1] is not None and channels is not None:
+            words = f"scaled to {size[0]}x{size[1]}, {'grey' if channels == 1 else 'colour'}, numbers from 0 to 1"
+            preprocess = Preprocess(words, (size[0], size[1]), channels, 1 / 255, (), (), "rgb")
+    gallery: tuple[Picture, ...] = ()
+    if known and grey:
+        gallery = tuple(
+            Picture(name, f"a handwritten {label(name)}", None, _png(digit_path(name)))
+            for name in digits()
+        )
+    classes = tuple("0123456789") if known and graph.name.startswith("digits") else ()
+    return Surroundings(gallery, classes, preprocess)
+
+
+def _png(path: Path) -> str:
+    """A picture as a data address."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

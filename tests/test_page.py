@@ -1,0 +1,248 @@
+"""The page: its schema in two languages, its recipes against the layers, its budget, its policy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import convlens
+from convlens.errors import ArgumentError
+from convlens.explain.graph_layout import draw
+from convlens.keras import Input, Model, Sequential, layers
+from convlens.page import document, export, fitted, packed, policy, safe_json, shuffled
+from convlens.page_build import build, preview
+from convlens.page_schema import plain, typescript
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def digits() -> Any:
+    return convlens.load("digits").run()
+
+
+@pytest.fixture(scope="module")
+def built(digits: Any) -> Any:
+    return build(digits, mode="exported")
+
+
+class Scripts(HTMLParser):
+    """The scripts, styles and policy of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.parts: list[tuple[str, dict[str, str | None], str]] = []
+        self.policy = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if tag in ("script", "style"):
+            self.parts.append((tag, found, ""))
+        if found.get("http-equiv") == "Content-Security-Policy":
+            self.policy = found["content"] or ""
+
+    def handle_data(self, data: str) -> None:
+        if self.parts and not self.parts[-1][2]:
+            tag, attrs, _ = self.parts[-1]
+            self.parts[-1] = (tag, attrs, data)
+
+
+def test_the_typescript_schema_is_what_the_python_schema_prints() -> None:
+    assert (ROOT / "web/src/schema.ts").read_text("utf-8") == typescript()
+
+
+def test_the_vectors_of_the_page_are_what_python_answers_today() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "web/vectors/write.py", "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_bundle_is_at_most_100_kb() -> None:
+    assert (ROOT / "src/convlens/static/page.js").stat().st_size <= 100_000
+
+
+def test_every_layer_of_digits_can_be_made_again_by_the_page(built: Any) -> None:
+    assert [layer.recipe.form for layer in built.page.layers] == [
+        "window",
+        "window",
+        "window",
+        "scatter",
+        "row",
+    ]
+    assert built.page.recomputable
+
+
+def test_the_page_opens_on_the_second_layer_at_its_strongest_cell(digits: Any, built: Any) -> None:
+    assert built.page.layers[built.page.start.layer].name == "conv2d_1"
+    output = digits["conv2d_1"][0]
+    assert output[built.page.start.at] == output.max()
+
+
+def test_facts_of_the_page_are_those_of_the_summary(digits: Any, built: Any) -> None:
+    rows = {row["name"]: row for row in digits.model.describe().to_dict()["layers"]}
+    for layer in built.page.layers:
+        row = rows[layer.name]
+        assert [layer.params, layer.macs, list(layer.output_shape)] == [
+            row["params"],
+            row["macs"],
+            row["output_shape"],
+        ]
+    assert built.page.layers[1].params_working == "3*3*32*64 + 64 = 18,496"
+
+
+def test_digits_with_one_input_takes_at_most_450_kb(digits: Any, tmp_path: Path) -> None:
+    path = digits.export(tmp_path / "page.html")
+    assert path.stat().st_size <= 450_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_policy_allows_the_pages_own_script_and_style_and_nothing_else(built: Any) -> None:
+    page = Scripts(document(built.page, {}))
+    running = [text for tag, attrs, text in page.parts if tag == "style" or not attrs.get("type")]
+    assert len(running) == 2
+    for text in running:
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in page.policy
+    assert page.policy.startswith("default-src 'none'; ")
+    assert "connect-src 'none'" in page.policy
+    assert "unsafe" not in page.policy
+    assert "connect-src 'self'" in policy("a", "b", "'self'")
+
+
+def test_a_pages_text_cannot_leave_its_script_element() -> None:
+    text = safe_json({"name": "</script><script>alert(1)</script><!--\u2028"})
+    assert "<" not in text
+    assert "\u2028" not in text
+    assert json.loads(text) == {"name": "</script><script>alert(1)</script><!--\u2028"}
+
+
+def test_arrays_are_byte_shuffled_deflate_in_base64() -> None:
+    array = np.arange(6, dtype=np.float32).reshape(2, 3) * np.float32(-1.5)
+    raw = zlib.decompress(base64.b64decode(packed(array)))
+    assert raw == shuffled(array)
+    back = np.frombuffer(raw, np.uint8).reshape(4, 6).T.copy().view("<f4").ravel()
+    np.testing.assert_array_equal(back, array.ravel())
+    assert shuffled(np.array([1, 2, 3], np.uint8)) == b"\x01\x02\x03"
+
+
+def test_numbers_that_json_cannot_hold_are_strings() -> None:
+    assert plain((1.0, float("nan"), float("inf"), -float("inf"))) == [1.0, "nan", "inf", "-inf"]
+
+
+def test_a_budget_keeps_whole_layers_and_says_what_it_left_out(built: Any) -> None:
+    small = fitted(built, 400_000)
+    kept = [layer.name for layer in small.page.layers if layer.left_out is None]
+    assert "conv2d_1" in kept
+    assert 0 < len(kept) < 5
+    assert small.page.budget.kept <= 400_000
+    assert re.fullmatch(
+        r"The numbers of \d of 5 layers were left out to keep this file small "
+        r"\(0\.\d of 0\.\d MB are in it\): their shapes, counts and small pictures are here, "
+        r"their sums are not\.",
+        small.page.budget.words,
+    )
+    assert not small.page.recomputable
+    held = {tensor.blob for tensor in small.page.tensors if tensor.blob}
+    assert held <= set(small.blobs)
+
+
+def test_only_the_layers_asked_for_keep_their_values(built: Any) -> None:
+    one = fitted(built, 12_000_000, layers=["conv2d"])
+    assert [layer.name for layer in one.page.layers if layer.left_out is None] == ["conv2d"]
+
+
+def test_a_page_that_cannot_be_written_is_an_error_with_its_place(
+    digits: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "missing" / "page.html"
+    with pytest.raises(ArgumentError) as caught:
+        export(digits, path)
+    assert str(caught.value) == (
+        f"{path}: the page cannot be written\n"
+        "  given:  No such file or directory\n"
+        "  needed: a folder that exists and may be written to"
+    )
+
+
+def test_a_preview_is_small_and_zero_is_in_the_middle() -> None:
+    array = np.zeros((40, 50, 20), np.float32)
+    array[0, 0, 0] = -2
+    small, shape = preview(array, 2)
+    assert shape == (12, 28, 28)
+    assert small.dtype == np.uint8
+    assert small[0, 0, 0] == 1
+    assert small[3, 3, 3] == 128
+
+
+def test_recipes_cover_residual_grouped_transposed_and_merged_layers() -> None:
+    first = x = Input((9, 8, 4))
+    y = layers.Conv2D(4, 3, strides=1, padding="same", groups=2, activation="relu")(x)
+    y = layers.BatchNormalization()(y)
+    x = layers.Add()([x, y])
+    a = layers.Conv2DTranspose(4, 3, strides=2, padding="same")(x)
+    b = layers.UpSampling2D(2)(x)
+    x = layers.Concatenate()([a, b])
+    x = layers.ZeroPadding2D(((1, 0), (2, 1)))(x)
+    x = layers.AveragePooling2D(3, 2, padding="same")(x)
+    x = layers.SeparableConv2D(3, 3)(x)
+    x = layers.Permute((3, 1, 2))(x)
+    x = layers.LeakyReLU(0.25)(x)
+    x = layers.Softmax()(x)
+    run = convlens.load(Model(first, x)).run()
+    found = [layer.recipe.form for layer in build(run, mode="exported").page.layers]
+    assert "none" not in found
+    assert len(found) == 13
+
+
+def test_stages_of_a_layer_are_rows_of_their_own() -> None:
+    run = convlens.load(
+        Sequential([Input((8, 8, 3)), layers.SeparableConv2D(5, 3, name="sep")])
+    ).run()
+    page = build(run, mode="exported").page
+    assert [layer.name for layer in page.layers] == ["sep:depthwise", "sep"]
+    assert sum(layer.params for layer in page.layers) == page.totals.params
+
+
+def test_a_chain_is_drawn_in_one_lane() -> None:
+    drawing = draw([[-1], [0], [1]], ["a", "b", "c"])
+    assert [row.lane for row in drawing.rows] == [0, 0, 0]
+    assert drawing.lanes == 1
+    assert not drawing.rows[-1].begins
+
+
+def test_a_residual_branch_takes_a_second_lane_and_gives_it_back() -> None:
+    drawing = draw([[-1], [0], [1], [0, 2], [3]], "abcde")
+    assert [row.lane for row in drawing.rows] == [0, 1, 1, 0, 0]
+    assert drawing.rows[2].passing == (0,)
+    assert drawing.rows[3].joins == (0, 1)
+    assert drawing.lanes == 2
+
+
+def test_blocks_that_repeat_are_folded() -> None:
+    sources = [[-1]] + [[n - 1] for n in range(1, 10)]
+    drawing = draw(sources, ["in", *"abc", *"abc", *"abc"])
+    assert [(fold.first, fold.last, fold.period, fold.times) for fold in drawing.folds] == [
+        (4, 9, 3, 3)
+    ]
+
+
+def test_ten_thousand_layers_are_drawn_in_a_second() -> None:
+    import time
+
+    start = time.perf_counter()
+    drawing = draw([[n - 1] for n in range(10_000)], [n % 7 for n in range(10_000)])
+    assert time.perf_counter() - start < 5
+    assert drawing.folds[0].times > 1_000

@@ -1,0 +1,211 @@
+"""The server: who may ask, what may be sent, and that answers are the core's."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+import convlens
+from convlens import server
+from convlens.page import shuffled
+from convlens.server import Session, application
+
+TOKEN = "a-token"
+HOST = "127.0.0.1:4321"
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    return Session(convlens.load("digits").run(), tmp_path_factory.mktemp("uploads"))
+
+
+class Client:
+    """Asks the application as a browser would, without a socket."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        async def go() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as asker:
+                return await asker.request(method, path, **options)
+
+        return asyncio.run(go())
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("POST", path, **options)
+
+
+@pytest.fixture
+def client(session: Session) -> Client:
+    return Client(application(session, TOKEN, frozenset({HOST})))
+
+
+def ask(client: Client, path: str, **params: Any) -> Any:
+    return client.get(path, params={"token": TOKEN, **params})
+
+
+def test_the_page_is_sent_to_who_knows_the_token(client: Client) -> None:
+    answer = ask(client, "/")
+    assert answer.status_code == 200
+    assert '"mode":"served"' in answer.text
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/", "/blob", "/number"])
+def test_without_the_token_nothing_is_answered(client: Client, path: str) -> None:
+    for params in ({}, {"token": ""}, {"token": "another"}, {"token": "ä"}):
+        answer = client.get(path, params=params)
+        assert (answer.status_code, answer.text) == (403, "not allowed")
+
+
+@pytest.mark.parametrize("path", ["/run", "/model"])
+def test_nothing_is_taken_without_the_token(client: Client, path: str) -> None:
+    assert client.post(path, content=b"x").status_code == 403
+
+
+def test_another_host_or_origin_is_refused(client: Client) -> None:
+    for headers in (
+        {"host": "evil.example"},
+        {"host": "127.0.0.1:1"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": f"https://{HOST}"},
+    ):
+        answer = client.get("/", params={"token": TOKEN}, headers=headers)
+        assert answer.status_code == 403, headers
+    own = client.get("/", params={"token": TOKEN}, headers={"origin": f"http://{HOST}"})
+    assert own.status_code == 200
+
+
+def test_a_blob_is_the_tensors_bytes(client: Client, session: Session) -> None:
+    page = session.built.page
+    blob = next(tensor.blob for tensor in page.tensors if tensor.id == "max_pooling2d")
+    answer = ask(client, "/blob", id=blob)
+    assert answer.content == shuffled(session.run["max_pooling2d"][0])
+    assert ask(client, "/blob", id="../../etc/passwd").status_code == 404
+
+
+def test_a_number_is_what_explain_says(client: Client, session: Session) -> None:
+    answer = ask(client, "/number", layer="conv2d_1", at="5,12,27")
+    assert answer.json() == session.run.explain("conv2d_1", (5, 12, 27)).to_dict()
+
+
+def test_a_wrong_position_is_a_message(client: Client) -> None:
+    answer = ask(client, "/number", layer="conv2d_1", at="99,0,0")
+    assert answer.status_code == 400
+    assert "there is no number at that position" in answer.text
+    assert ask(client, "/number", layer="conv2d_1", at="one").status_code == 400
+
+
+def send(client: Client, path: str, body: bytes, **params: str) -> Any:
+    return client.post(path, params={"token": TOKEN, **params}, content=body)
+
+
+def test_numbers_sent_are_run_by_the_engine(client: Client, session: Session) -> None:
+    digit = np.zeros((28, 28, 1), np.float32)
+    digit[4:24, 13:15] = 1
+    answer = send(client, "/run", digit.tobytes(), kind="numbers")
+    assert answer.status_code == 200
+    assert answer.json()["input_words"] == "your array"
+    assert int(session.run["dense"][0].argmax()) == 1
+
+
+def test_too_few_numbers_are_refused(client: Client) -> None:
+    answer = send(client, "/run", b"\0" * 40, kind="numbers")
+    assert answer.status_code == 400
+    assert answer.text == (
+        "these numbers do not fill the model's input\n"
+        "  given:  10 numbers\n"
+        "  needed: 784 for (28, 28, 1)"
+    )
+
+
+def test_a_picture_sent_is_scaled_and_run(client: Client, session: Session) -> None:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("L", (56, 40), 128).save(file, "PNG")
+    answer = send(client, "/run", file.getvalue(), kind="file", name="grey.png")
+    assert answer.status_code == 200, answer.text
+    assert session.run["conv2d"].shape == (1, 26, 26, 32)
+
+
+def test_something_that_is_no_picture_is_a_message(client: Client) -> None:
+    answer = send(client, "/run", b"not a picture", kind="file", name="x.png")
+    assert answer.status_code == 400
+    assert "Traceback" not in answer.text
+
+
+def test_a_body_that_is_too_large_is_refused(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "LARGEST_INPUT", 100)
+    answer = send(client, "/run", b"\0" * 101, kind="numbers")
+    assert answer.status_code == 400
+    assert answer.text == (
+        "the file is too large\n"
+        "  needed: at most 0 MB\n"
+        "  hint:   give it to the command line instead"
+    )
+
+
+def test_a_file_that_is_no_model_is_refused_by_its_name(client: Client) -> None:
+    answer = send(client, "/model", b"x", kind="file", name="virus.exe")
+    assert answer.status_code == 400
+    assert answer.text == (
+        "this is not a model file\n"
+        "  given:  virus.exe\n"
+        "  needed: one of .h5, .hdf5, .keras, .onnx, .pt2"
+    )
+
+
+def test_a_broken_model_is_a_message_and_leaves_no_file(client: Client, session: Session) -> None:
+    answer = send(client, "/model", b"junk", kind="file", name="broken.keras")
+    assert answer.status_code == 400
+    assert not [path for path in session.folder.rglob("*") if path.is_file()]
+
+
+def test_a_built_in_network_can_be_opened(client: Client) -> None:
+    answer = send(client, "/model", b"", kind="known", name="answer")
+    assert answer.json()["model"] == "answer"
+    assert send(client, "/model", b"", kind="known", name="digits").json()["model"] == "digits"
+    refused = send(client, "/model", b"", kind="known", name="/etc/passwd")
+    assert refused.status_code == 400
+
+
+def test_an_upload_keeps_to_its_folder(session: Session) -> None:
+    for name in ("../../evil.keras", "/etc/passwd", "..\\..\\evil.onnx", ".hidden", "", "a" * 500):
+        path = session.place(name)
+        assert session.folder in path.parents
+        assert ".." not in path.parts
+        assert path.name and len(path.name) <= 80
+
+
+def test_a_port_that_is_taken_is_a_message() -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(convlens.ArgumentError) as caught:
+            server.serve(convlens.load("digits").run(), port=port, browser=False)
+    assert str(caught.value) == (
+        "the port cannot be used\n"
+        f"  given:  --port {port} (Address already in use)\n"
+        "  needed: a free port\n"
+        "  hint:   leave --port out to take any"
+    )
