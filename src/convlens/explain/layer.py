@@ -240,10 +240,10 @@ def _order_notes(graph: Graph, call: Call) -> list[Note]:
         else:
             other = (*weight.shape[2:], weight.shape[1], weight.shape[0])
             notes = [Note("layer.axes_torch", {"other": other})]
-        if weight.axes[-2:] == ("filters", "input maps") or weight.axes[0] == "input maps":
-            notes = [Note("transposed.axes")]
+        turned = weight.axes[-2:] == ("filters", "input maps") or weight.axes[0] == "input maps"
+        notes = [Note("transposed.axes")] if turned else notes
         maps = weight.shape[weight.axes.index("input maps")]
         if maps > 1:
             notes.append(Note("layer.slices", {"maps": maps}))
-        return [*notes, Note("layer.correlate")]
+        return notes if turned else [*notes, Note("layer.correlate")]
     return []

@@ -272,7 +272,7 @@ TEXTS: dict[str, str] = {
         "A filter of this layer is {maps:n slice}, one per input map, not a picture."
     ),
     "layer.cost": "Work: {working} = {macs:n} MACs (one MAC is one multiply-add; 2 FLOPs).",
-    "layer.cost_real": "Of these, {real:n} meet a real number; the others fall on padding.",
+    "layer.cost_real": "Of these, {real:n} meet a real number; the others fall on padding, or are cut off.",
     "layer.sees": "One number sees {sizes} of the input {input}{step}.",
     "layer.starts": "Windows start at {word} {starts}: {count:n place}.",
     "layer.before": " (A number of {name}: {sizes}{step}.)",
