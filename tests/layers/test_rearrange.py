@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import convlens.layers as layers
+from convlens.axis import nearest_table
 from convlens.errors import ShapeError
 from convlens.layers.base import Layer, Shape
 from convlens.layers.resize import Scale
@@ -70,6 +71,38 @@ def test_resizing_by_hand() -> None:
     assert made(layers.Nearest((Scale(factor=2.0),)), column) == [[0], [0], [4], [4]]
     assert made(layers.Linear((Scale(factor=2.0),)), column) == [[0], [1], [3], [4]]
     assert made(layers.Linear((Scale(size=3),), True, "align_corners"), column) == [[0], [2], [4]]
+
+
+@pytest.mark.parametrize("rounding", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
+@pytest.mark.parametrize(
+    "rule", ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
+)
+def test_the_nearest_cell_is_the_one_that_onnx_runtime_reads(rule: str, rounding: str) -> None:
+    from onnx import TensorProto, helper
+    from onnxruntime import InferenceSession
+
+    node = helper.make_node(
+        "Resize",
+        ["x", "", "", "sizes"],
+        ["y"],
+        mode="nearest",
+        coordinate_transformation_mode=rule,
+        nearest_mode=rounding,
+    )
+    inputs = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 1, "n"]),
+        helper.make_tensor_value_info("sizes", TensorProto.INT64, [4]),
+    ]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+    graph = helper.make_graph([node], "resize", inputs, outputs)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    session = InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    for n in (1, 2, 7, 14, 26, 27, 30, 38, 97):
+        x = np.arange(n, dtype=np.float32).reshape(1, 1, 1, n)
+        for out in [*range(1, 70), 448, 1000]:
+            (read,) = session.run(None, {"x": x, "sizes": np.array([1, 1, 1, out])})
+            table = nearest_table(n, out, rule, rounding)  # type: ignore[arg-type]
+            assert table.i[:, 0].tolist() == read.ravel().tolist(), (n, out)
 
 
 @pytest.mark.parametrize("last", [True, False])

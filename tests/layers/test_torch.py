@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import convlens.layers as layers
-from convlens.axis import TransposedWindow, Window
+from convlens.axis import TransposedWindow, Window, nearest_table
 from convlens.layers.base import Layer
 from convlens.layers.resize import Scale
 from tests.layers.families import Rng, normal, some, upto, weight
@@ -146,7 +146,7 @@ def resize(rng: Rng) -> tuple[Layer, Array, Any, bool]:
     more: dict[str, Any] = {"scale_factor": factor} if factor else {"size": size}
     if mode.startswith("nearest"):
         judged = F.interpolate(tensor(x)[None], mode=mode, **more)
-        ways = ("asymmetric", "floor") if mode == "nearest" else ("half_pixel", "round_prefer_ceil")
+        ways = ("torch_start" if mode == "nearest" else "torch_centre", "floor")
         return layers.Nearest(scales, last, *ways), x, judged, last
     corners = bool(rng.integers(2))
     word = "bicubic" if mode == "cubic" else ("linear", "bilinear", "trilinear")[rank - 1]
@@ -212,6 +212,22 @@ def shuffle(rng: Rng) -> tuple[Layer, Array, Any, bool]:
 
 
 KINDS = (conv, transposed, pool, adaptive, resize, pad, norm, shuffle)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
+def test_the_nearest_cell_is_the_one_that_pytorch_reads(mode: str) -> None:
+    rule = "torch_start" if mode == "nearest" else "torch_centre"
+    for n in (1, 2, 7, 14, 26, 41, 97):
+        x = torch.arange(n, dtype=torch.float32)[None, None]
+        for out in [*range(1, 70), 448, 1000]:
+            read = F.interpolate(x, size=out, mode=mode)[0, 0].tolist()
+            assert nearest_table(n, out, rule, "floor").i[:, 0].tolist() == read, (n, out)  # type: ignore[arg-type]
+        for factor in (0.5, 0.7, 1.1, 1.5, 2.0, 2.3, 3.0, 7.0):
+            out = int(n * factor)
+            if out:
+                read = F.interpolate(x, scale_factor=factor, mode=mode)[0, 0].tolist()
+                table = nearest_table(n, out, rule, "floor", factor)  # type: ignore[arg-type]
+                assert table.i[:, 0].tolist() == read, (n, factor)
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")

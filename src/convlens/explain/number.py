@@ -170,7 +170,7 @@ def _explain(
         sizes=binding.output_shapes[output if output < len(binding.output_shapes) else 0],
         axes=axis_words(made.ndim, graph.channels_last.get(step.outputs[0])),
         source_axes=words,
-        windows=_windows(step, binding, at, output, words, reading),
+        windows_of=lambda: _windows(step, binding, at, output, words, reading),
     )
 
 
@@ -220,7 +220,7 @@ def _activate(
     own bound to either side.
     """
     binding = binding_of(run, step)
-    row: NDArray[np.float64] | None = None if step.layer.pointwise else made.astype(np.float64)
+    row: NDArray[np.float64] | None = None if step.layer.elementwise else made.astype(np.float64)
 
     def at_sum(x: float) -> Reading:
         if row is None:

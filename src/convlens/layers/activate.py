@@ -38,7 +38,7 @@ class Elementwise(Layer):
     """Each output number depends on the input number at the same position alone."""
 
     picture: ClassVar[Picture] = "formula"
-    pointwise: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = True
 
     def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         return (one(shapes, self),)

@@ -124,7 +124,7 @@ class Layer(ABC):
     rule: ClassVar[Rule] = "opaque"
     picture: ClassVar[Picture] = "none"
     # Whether each output number depends on the input number at the same position alone.
-    pointwise: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = False
 
     # -- what it is -----------------------------------------------------------------------------
 

@@ -103,11 +103,11 @@ class _Resize(Layer):
 
     def spatial_axes(self, shapes: tuple[Sizes, ...]) -> tuple[AxisReads, ...]:
         spatial, _ = split(shapes[0], self.channels_last)
-        return tuple(
-            self.axis(n, scale.of(n) or 1, scale)
-            for n, scale in zip(spatial, self.scales, strict=True)
-            if n is not None
-        )
+        sizes = [n for n in spatial if n is not None]
+        made = [scale.of(n) or 1 for n, scale in zip(sizes, self.scales, strict=True)]
+        if made == sizes:  # the engine copies, whatever the factors
+            return tuple(Axis.same(n) for n in sizes)
+        return tuple(map(self.axis, sizes, made, self.scales))
 
     def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         where = channel_place(len(binding.axes), self.channels_last)
@@ -164,8 +164,8 @@ class _Resize(Layer):
 class Nearest(_Resize):
     """Each output number is the input number nearest to its place.
 
-    Keras' UpSampling and PyTorch's Upsample: asymmetric, floor. Keras' Resizing and PyTorch's
-    nearest-exact: half_pixel, round_prefer_ceil.
+    Keras' UpSampling: asymmetric, floor; its Resizing: jax_centre, floor. PyTorch's nearest:
+    torch_start, floor; nearest-exact: torch_centre, floor. ONNX: coordinates, rounding as named.
     Input     (*n_in, channels) or (channels, *n_in)
     Output    (*n_out, channels) or (channels, *n_out)
     Rule      choice of its one read
@@ -181,17 +181,11 @@ class Nearest(_Resize):
     word: ClassVar[str] = "nearest"
 
     def axis(self, n_in: int, n_out: int, scale: Scale) -> AxisReads:
-        if self._whole(n_in, n_out, scale):
-            factor = n_out // n_in
-            return Axis.window(n_out, factor, factor).transposed()
-        return nearest_table(n_in, n_out, self.coordinates, self.rounding, scale.factor)
-
-    def _whole(self, n_in: int, n_out: int, scale: Scale) -> bool:
-        """Whether every cell is simply repeated the same number of times."""
-        plain = self.coordinates == "asymmetric" and self.rounding == "floor"
-        middle = "half_pixel" in self.coordinates and self.rounding.startswith("round")
-        exact = scale.factor is None or scale.factor * n_in == n_out
-        return n_out % n_in == 0 and exact and (plain or (middle and n_out > 1))
+        table = nearest_table(n_in, n_out, self.coordinates, self.rounding, scale.factor)
+        times = n_out // n_in
+        if n_out == n_in * times and (table.i[:, 0] == np.arange(n_out) // times).all():
+            return Axis.window(n_out, times, times).transposed()
+        return table
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
@@ -206,7 +200,9 @@ class Nearest(_Resize):
         value = inputs[0]
         if all(isinstance(axis, Axis) for axis in binding.axes):
             x = emit.first(value, self.channels_last)
-            plain = Nearest(self.scales, self.channels_last)
+            plain = Nearest(
+                tuple(Scale(size=axis.n_out) for axis in binding.axes), self.channels_last
+            )
             return plain._operator(emit, x, binding, mode="nearest", nearest_mode="floor")
         name = value.name
         for n, axis in enumerate(binding.axes):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,7 +158,7 @@ class Weight:
         """Storage positions (n, len(shape)) of canonical positions (n, len(canonical))."""
         result = np.empty((len(index), len(self.shape)), dtype=np.int64)
         permuted_shape = tuple(self.shape[axis] for axis in self.order)
-        permuted: Sequence[IntArray] = index.T
+        permuted: tuple[IntArray, ...] = tuple(index.T)
         if self.canonical != permuted_shape:
             flat = np.ravel_multi_index(tuple(index.T), self.canonical)
             permuted = np.unravel_index(flat, permuted_shape)

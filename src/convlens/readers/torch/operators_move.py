@@ -169,14 +169,14 @@ def _scales(site: Site, before: Shape) -> tuple[Scale, ...]:
 @operator("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
 def _nearest(site: Site) -> Made:
     x = site.data("input", "self")
-    return Made(Nearest(_scales(site, site.sample(x)), channels_last=False), (x,))
+    return Made(Nearest(_scales(site, site.sample(x)), False, "torch_start"), (x,))
 
 
 @operator("_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d")
 def _nearest_exact(site: Site) -> Made:
     x = site.data("input", "self")
     scales = _scales(site, site.sample(x))
-    return Made(Nearest(scales, False, "half_pixel", "round_prefer_ceil"), (x,))
+    return Made(Nearest(scales, False, "torch_centre"), (x,))
 
 
 @operator("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d")
