@@ -7,7 +7,9 @@ Inside, terms are arrays; a dictionary is made only when asked for.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..layers.reading import FormulaStep, Reading
@@ -97,7 +99,12 @@ class NumberFact:
     sizes: tuple[int, ...] = ()
     axes: tuple[str, ...] = ()
     source_axes: tuple[tuple[str, ...], ...] = ()
-    windows: tuple[tuple[WindowAxis, ...], ...] = ()
+    windows_of: Callable[[], tuple[tuple[WindowAxis, ...], ...]] = tuple
+
+    @cached_property
+    def windows(self) -> tuple[tuple[WindowAxis, ...], ...]:
+        """What the number reads of each input, axis by axis; worked out when it is asked for."""
+        return self.windows_of()
 
     @property
     def difference(self) -> float:
@@ -216,5 +223,3 @@ class NumberFact:
         if self.back:
             result["back"] = [fact.to_dict() for fact in self.back]
         return result
-
-

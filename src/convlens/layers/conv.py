@@ -27,7 +27,7 @@ from .base import (
     grid,
     one,
 )
-from .reading import Block, Reading, Rule, Sum
+from .reading import GridBlock, Reading, Rule, Sum
 from .spatial import (
     check_rank,
     join,
@@ -126,22 +126,25 @@ class _Convolution(Layer):
         position, f = split_index(at, self.channels_last)
         ks, places, padding = self._window(binding, position)
         channels = np.arange(maps.start, maps.stop, dtype=np.int64)
-        index = grid(channels, *places)
-        axes = [channels, *places]
         if self.channels_last:
-            index = np.hstack([index[:, 1:], index[:, :1]])
             x = np.moveaxis(array[np.ix_(*places, channels)], -1, 0)
         else:
-            x = array[np.ix_(*axes)]
+            x = array[np.ix_(channels, *places)]
         kernel_axes = [*kernel_maps(channels, f), *ks]
-        block = Block(
+
+        def positions() -> tuple[IntArray, IntArray, IntArray]:
+            index = grid(channels, *places)
+            if self.channels_last:
+                index = np.hstack([index[:, 1:], index[:, :1]])
+            each = math.prod(len(k) for k in ks)
+            return index, self.kernel.stored(grid(*kernel_axes)), np.repeat(channels, each)
+
+        block = GridBlock(
             0,
-            index,
             x.astype(np.float64).reshape(-1),
             self.kernel.view()[np.ix_(*kernel_axes)].astype(np.float64).reshape(-1),
-            array=self.kernel.name,
-            weight_index=self.kernel.stored(grid(*kernel_axes)),
-            channel=np.repeat(channels, math.prod(len(k) for k in ks)),
+            self.kernel.name,
+            positions,
         )
         return Sum((block,), padding_reads=padding * len(channels), **self._bias_at(f))
 

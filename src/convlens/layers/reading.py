@@ -7,7 +7,9 @@ the exact sum of the products in float64, whatever their order.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -56,6 +58,49 @@ class Block:
 
     def __len__(self) -> int:
         return len(self.x)
+
+
+class GridBlock(Block):
+    """A block whose positions form a grid, written out only when somebody asks where its reads are.
+
+    `positions` gives (index, weight_index, channel) of a `Block`.
+    """
+
+    def __init__(
+        self,
+        source: int,
+        x: FloatArray,
+        w: FloatArray,
+        array: str,
+        positions: Callable[[], tuple[IntArray, IntArray, IntArray]],
+    ) -> None:
+        known = {"source": source, "x": x, "w": w, "array": array, "_positions": positions}
+        for name, value in known.items():
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def _written(self) -> tuple[IntArray, IntArray, IntArray]:
+        positions: Callable[[], tuple[IntArray, IntArray, IntArray]] = self.__dict__["_positions"]
+        return positions()
+
+    @property
+    def index(self) -> IntArray:
+        return self._written[0]
+
+    @property
+    def weight_index(self) -> IntArray:
+        return self._written[1]
+
+    @property
+    def channel(self) -> IntArray:
+        return self._written[2]
+
+    @cached_property
+    def products(self) -> FloatArray:
+        """x * w in float64, worked out once."""
+        with np.errstate(all="ignore"):
+            product: FloatArray = self.x * self.w
+        return product
 
 
 @dataclass(frozen=True, eq=False)
