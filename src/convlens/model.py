@@ -126,7 +126,7 @@ class Graph:
     `recorded` holds shapes that a file or a run gives for tensors of opaque layers. `facts` are
     remarks on the whole model (random weights, converted number types). `nested` gives the kind of
     each model inside it, by the name that its calls start with (`inner/conv`). `described` is the
-    architecture in its framework's own words, for whoever writes it in that format again.
+    architecture in its framework's own words (or gives it when called), for writers.
     """
 
     name: str

@@ -10,7 +10,6 @@ import pytest
 
 import convlens
 from convlens.errors import ArgumentError, ModelError
-from convlens.writers.keras_file import to_keras
 from tests.oracles import oracle
 from tests.readers.keras.made import (
     input_layer,
@@ -99,7 +98,7 @@ def test_to_keras_trains_and_comes_back(tmp_path: Path) -> None:
         "dense": {"dense/kernel:0": arrays[2], "dense/bias:0": arrays[3]},
     }
     ours = convlens.load(old_h5(tmp_path / "old", small(), stored))
-    live = to_keras(ours.graph)
+    live = ours.to_keras()
     rng = np.random.default_rng(0)
     x = rng.normal(size=(8, 6, 6, 1)).astype(np.float32)
     np.testing.assert_allclose(live.predict(x, verbose=0), ours.predict(x), rtol=1e-5, atol=1e-6)
@@ -109,6 +108,18 @@ def test_to_keras_trains_and_comes_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(live.predict(x, verbose=0), back.predict(x), rtol=1e-5, atol=1e-6)
     before = ours.graph.call("dense").weights[0].array()
     assert np.abs(back.graph.call("dense").weights[0].array() - before).max() > 0
+
+
+@pytest.mark.parametrize("name", ["digits", "answer"])
+def test_built_in_networks_are_written_in_keras_words(name: str, tmp_path: Path) -> None:
+    ours = convlens.load(name)
+    again = convlens.load(ours.save(tmp_path / "m.keras"))
+    assert [call.kind for call in again.graph.calls] == [call.kind for call in ours.graph.calls]
+    shapes = ours.graph.declared
+    assert all(again.graph.declared[one.name, 0] == shapes[one.name, 0] for one in ours.graph.calls)
+    for mine, theirs in zip(ours.graph.calls, again.graph.calls, strict=True):
+        for one, other in zip(mine.weights, theirs.weights, strict=True):
+            np.testing.assert_array_equal(one.array(), other.array())
 
 
 def test_what_cannot_be_written_is_said_with_its_layer(tmp_path: Path) -> None:

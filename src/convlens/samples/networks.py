@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,41 @@ def _chain(
             )
         )
         arriving = (part, 0)
-    return Graph(name, "keras", (entry,), tuple(calls), (arriving,), kind="Sequential")
+    return Graph(
+        name,
+        "keras",
+        (entry,),
+        tuple(calls),
+        (arriving,),
+        kind="Sequential",
+        described=partial(_described, name, shape, parts),
+    )
+
+
+def _described(name: str, shape: Shape, parts: list[Part]) -> Any:
+    """The network in Keras' own words, for whoever writes it as `.keras`."""
+    from ..readers.keras.config import parse
+
+    layers: list[dict[str, Any]] = [
+        {
+            "class_name": "InputLayer",
+            "config": {"name": "input_layer", "batch_shape": [None, *shape]},
+        }
+    ]
+    for part, kind, layer, _, word in parts:
+        config: dict[str, Any] = {"name": part}
+        weights = {weight.name: weight.shape for weight in layer.weights()}
+        if kind == "Conv2D":
+            config |= {"filters": weights["kernel"][-1], "kernel_size": list(weights["kernel"][:2])}
+        elif kind == "Dense":
+            config |= {"units": weights["kernel"][-1]}
+        elif kind == "MaxPooling2D":
+            config |= {"pool_size": [4, 4]}
+        if weights:
+            config |= {"use_bias": "bias" in weights, "activation": word}
+        layers.append({"class_name": kind, "config": config})
+    words = {"class_name": "Sequential", "config": {"name": name, "layers": layers}}
+    return parse(json.dumps(words).encode(), name)
 
 
 def _drawn(path: str, shape: tuple[int, ...], initializer: str) -> Values:

@@ -28,7 +28,7 @@ def write_keras(graph: Graph, target: Path) -> None:
     Raises ModelError: a graph that did not come from Keras' words, or holds a layer whose
     settings or weights cannot be written.
     """
-    architecture = graph.described
+    architecture = graph.described() if callable(graph.described) else graph.described
     if not isinstance(architecture, kc.Graph):
         raise ModelError(
             "only networks that were described in Keras' words can be written as .keras",
