@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convlens.axis import TransposedWindow, Window
-from convlens.errors import ShapeError
+from convlens.errors import NotExplained, ShapeError
 from convlens.layers import Conv, ConvTranspose, Separable
 from convlens.layers.base import Layer
 from convlens.layers.reading import Sum
@@ -149,6 +149,21 @@ def test_output_padding_adds_cells_that_hold_only_the_bias() -> None:
     assert (reading.count, reading.value) == (0, 0.5)  # type: ignore[union-attr]
 
 
+def test_a_transposed_shape_is_derived_with_its_numbers() -> None:
+    held = weight(np.ones((1, 1, 3, 2)), "kernel")
+    windows = (TransposedWindow(3, 2, 1, "same"), TransposedWindow(2, 3, 1, (0, 0), 2))
+    layer = ConvTranspose(held, None, windows)
+    for shape, values in (((4, 5, 1), [8, 16, 1]), ((None, 5, 1), [None, 16, 1])):
+        lines = layer.derivation((shape,))
+        assert [line.value for line in lines] == values
+    assert [line.numbers for line in layer.derivation(((4, 5, 1),))] == [
+        "(4 - 1)*2 + 3 - 1",
+        "(5 - 1)*3 + 2 + 2",
+        "1",
+    ]
+    assert layer.derivation(((None, 5, 1),))[0].numbers == "(height - 1)*2 + 3 - 1"
+
+
 def test_output_padding_as_large_as_the_stride_runs() -> None:
     rng = np.random.default_rng(4)
     held = weight(normal(rng, 2, 3, 2, 2), "kernel")
@@ -182,6 +197,8 @@ def test_a_separable_convolution_is_its_two_stages() -> None:
     assert cost is not None
     assert cost.textbook == 6 * 7 * 9 * 8 + 6 * 7 * 8 * 5
     assert cost.exact < cost.textbook
+    with pytest.raises(NotExplained, match="one stage at a time"):
+        layer.explain(binding, (0, 0, 0), (x,))
     slots = layer.notes((x.shape,))[0].slots
     assert (slots["weights"], slots["plain_weights"]) == (72 + 40, 9 * 4 * 5)
 

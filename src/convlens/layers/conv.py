@@ -29,6 +29,7 @@ from .base import (
 )
 from .reading import GridBlock, Reading, Rule, Sum
 from .spatial import (
+    axis_names,
     check_rank,
     join,
     map_links,
@@ -280,12 +281,17 @@ class ConvTranspose(_Convolution):
     def derivation(self, shapes: tuple[Shape, ...]) -> tuple[Derivation, ...]:
         spatial, _ = split(shapes[0], self.channels_last)
         lines = []
-        for n, window in zip(spatial, self.windows, strict=True):
+        names = axis_names(len(self.windows))
+        for name, n, window in zip(names, spatial, self.windows, strict=True):
             size = window.size(n)
             span = window.dilation * (window.kernel - 1) + 1
-            crop = "crop" if n is None or size is None else (n - 1) * window.stride + span - size
-            numbers = f"({'size' if n is None else n} - 1)*{window.stride} + {span} - {crop}"
-            lines.append(Derivation("size", "(size - 1)*stride + window - crop", numbers, size))
+            # The crop is the same for every size, so any size tells it.
+            known = n or 1 + span
+            crop = (known - 1) * window.stride + span - (window.size(known) or 0)
+            shown = name if n is None else str(n)
+            numbers = f"({shown} - 1)*{window.stride} + {span}"
+            numbers += f" - {crop}" if crop >= 0 else f" + {-crop}"
+            lines.append(Derivation(name, "(size - 1)*stride + window - crop", numbers, size))
         return (*lines, Derivation("maps", "one map per filter", f"{self.filters}", self.filters))
 
     def cost(self, binding: Binding) -> Cost | None:

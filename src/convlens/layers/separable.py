@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..axis import AxisReads
+from ..errors import NotExplained
 from .base import (
     Array,
     Binding,
@@ -105,10 +106,11 @@ class Separable(Layer):
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
     ) -> Reading:
-        # The model runs the stages apart, so what the last stage reads is its own tensor.
-        between = self.depthwise.output_shapes(binding.input_shapes)
-        second = self.pointwise.bind(between)
-        return self.pointwise.explain(second, at, inputs)
+        raise NotExplained(
+            "a separable convolution is explained one stage at a time",
+            given="its two stages as one",
+            needed="`depthwise` or `pointwise`",
+        )
 
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
