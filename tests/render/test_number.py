@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from convlens.api import Model, Run
 from convlens.render.number import number_text_of
 from convlens.render.numpy_code import numpy_text
-from tests.explain.made import Maker
+from tests.explain.made import RELU, Maker
 from tests.render.adding import check, narrow, sums
 
 
@@ -131,3 +131,27 @@ def test_infinite_numbers_are_said_and_nothing_is_added_up() -> None:
     x[1, 1] = np.inf
     text = str(Model(make.graph()).run(x).explain("conv2d", at=(1, 1, 0)))
     assert "inf" in text
+
+
+def test_the_numpy_lines_of_a_built_in_run_as_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
+    import convlens
+
+    fact = convlens.load("digits").run().explain("conv2d_1", at=(5, 7, 12)).facts
+    exec(numpy_text(fact), {})
+    assert abs(float(capsys.readouterr().out) - fact.value) <= fact.tolerance
+
+
+def test_a_grouped_layer_names_only_the_maps_it_reads() -> None:
+    text = str(run_of("wide").explain("conv2d_2", at=(3, 3, 5)))
+    assert "maps 2..3." in text
+
+
+def test_long_names_keep_80_columns_and_still_add_up() -> None:
+    make = Maker((6, 6, 3))
+    name = "a/very/long/name/of/a/layer/that/somebody/gave/it/in/a/file_of_theirs"
+    make.call(name, "Relu", RELU)
+    make.conv(3, 4, 3)
+    x = np.random.default_rng(1).normal(size=(6, 6, 3)).astype(np.float32)
+    text = str(Model(make.graph()).run(x).explain("conv2d", at=(2, 2, 1)))
+    narrow(text)
+    assert check(text) == 2

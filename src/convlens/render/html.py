@@ -12,8 +12,9 @@ from ..explain.names import place_text
 from ..explain.summary import RowFact, SummaryFact
 from ..explain.wording import note_text, number_text, plural, say, shape_text
 from ..layers.reading import Sum
+from .addends import Addend, sum_addends
 from .layer import apart_text, engine_text
-from .number import Addend, kind_text, number_text_of, sum_addends, where_text
+from .number import kind_text, number_text_of, where_text
 from .numbers import Column, memory_text
 from .summary import macs_text, params_text, seen_text
 from .text import explanation_text

@@ -10,7 +10,8 @@ from ..explain.names import place_text, short
 from ..explain.summary import RowFact
 from ..explain.wording import by, count, note_text, number_text, say, shape_text
 from ..layers.reading import Sum
-from .number import SHOWN_TERMS, adding_up, kind_text, reading_parts, sum_addends
+from .addends import SHOWN_TERMS, adding_up, reading_parts, sum_addends
+from .number import kind_text
 from .numbers import small, wrapped
 
 SHOWN_PARTS = 5
