@@ -280,7 +280,6 @@ def test_a_seed_gives_other_numbers_and_is_told() -> None:
         ("orthogonal", lambda w: np.allclose(w.reshape(-1, 64).T @ w.reshape(-1, 64), np.eye(64),
                                              atol=1e-5)),
     ],
-    ids=str,
 )  # fmt: skip
 def test_initializers_start_weights_as_they_say(how: Any, check: Any) -> None:
     model = chain((8, 8, 32), k.Conv2D(64, 3, kernel_initializer=how))
