@@ -89,7 +89,9 @@ class Maker:
             order=(rank + 1, rank, *range(rank)),
         )
         extra = (
-            Weight("bias", (filters,), ("filters",), drawn((filters,), "random_normal", 0, path + "b"))
+            Weight(
+                "bias", (filters,), ("filters",), drawn((filters,), "random_normal", 0, path + "b")
+            )
             if bias
             else None
         )

@@ -89,9 +89,7 @@ def test_what_the_strongest_number_sees_is_clipped_to_the_picture(digits: Run) -
     fact = digits.explain("conv2d_1").facts
     assert isinstance(fact, LayerFact) and fact.number is not None
     row, column, _ = fact.number.at
-    assert fact.seen == {
-        "input_layer": (("row", row, row + 4), ("column", column, column + 4))
-    }
+    assert fact.seen == {"input_layer": (("row", row, row + 4), ("column", column, column + 4))}
     pooled = digits.explain("flatten").facts
     (_, low, high), _ = pooled.seen["input_layer"]
     assert high - low == 7, "a number of a flattened map sees its own place only"
@@ -158,7 +156,10 @@ def test_window_starts_are_listed_and_the_first_is_minus_the_padding() -> None:
 
 def test_what_a_number_sees_stands_beside_that_of_the_layer_before(digits: Run) -> None:
     text = " ".join(str(digits.explain("max_pooling2d")).split())
-    assert "One number sees 8x8 of the input input_layer, 4x4 apart. (A number of conv2d_1: 5x5.)" in text
+    assert (
+        "One number sees 8x8 of the input input_layer, 4x4 apart. (A number of conv2d_1: 5x5.)"
+        in text
+    )
 
 
 def test_a_filter_along_one_axis_is_spoken_of_in_steps() -> None:

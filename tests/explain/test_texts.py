@@ -138,5 +138,13 @@ def test_a_filter_that_reads_one_map_has_a_sentence_of_its_own() -> None:
 
 def test_first_sentences_use_plain_words_only() -> None:
     for name in ("conv.filter", "conv.filter.one", "conv.not_product", "pool.max", "dense.all"):
-        for word in ("tensor", "convolv", "receptive", "kernel of", "channel", "dimension", "stride"):
+        for word in (
+            "tensor",
+            "convolv",
+            "receptive",
+            "kernel of",
+            "channel",
+            "dimension",
+            "stride",
+        ):
             assert word not in TEXTS[name].lower(), f"{name} says {word}"

@@ -19,7 +19,9 @@ import convlens
 from tests.render.adding import check, narrow
 
 HERE = Path(__file__).parent
-ENGINE = re.compile(r"(?:ONNX Runtime computes|largest\s+difference is|rounding\s+may make)[^.]*\.[^\n]*")
+ENGINE = re.compile(
+    r"(?:ONNX Runtime computes|largest\s+difference is|rounding\s+may make)[^.]*\.[^\n]*"
+)
 
 
 def summary(name: str, style: str) -> str:

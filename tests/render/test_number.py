@@ -72,11 +72,17 @@ def test_every_printed_sum_adds_up(kind: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_numpy_lines_reproduce_the_number(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_numpy_lines_reproduce_the_number(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = run_of(kind)
     for call in run.model.graph.calls:
         sizes = run.execution.sizes[(call.name, 0)]
-        for at in (tuple(0 for _ in sizes), tuple(n // 2 for n in sizes), tuple(n - 1 for n in sizes)):
+        for at in (
+            tuple(0 for _ in sizes),
+            tuple(n // 2 for n in sizes),
+            tuple(n - 1 for n in sizes),
+        ):
             fact = run.explain(call.name, at=at).facts
             code = numpy_text(fact)
             start = code.index("import convlens")
@@ -133,7 +139,9 @@ def test_infinite_numbers_are_said_and_nothing_is_added_up() -> None:
     assert "inf" in text
 
 
-def test_the_numpy_lines_of_a_built_in_run_as_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_numpy_lines_of_a_built_in_run_as_they_stand(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     import convlens
 
     fact = convlens.load("digits").run().explain("conv2d_1", at=(5, 7, 12)).facts

@@ -172,9 +172,7 @@ def _through(
             if name not in joined:
                 joined[name] = moved
             else:
-                joined[name] = [
-                    _union(a, b, out) for a, b in zip(joined[name], moved, strict=True)
-                ]
+                joined[name] = [_union(a, b, out) for a, b in zip(joined[name], moved, strict=True)]
     return {name: tuple(parts) for name, parts in joined.items()}
 
 
@@ -329,7 +327,9 @@ def _last(reach: _Reach, out: Sizes) -> int:
 # -- one position --------------------------------------------------------------------------------
 
 
-def seen(graph: Graph, sizes: Mapping[TensorId, Sizes], tensor: TensorId, at: Index) -> dict[str, Box]:
+def seen(
+    graph: Graph, sizes: Mapping[TensorId, Sizes], tensor: TensorId, at: Index
+) -> dict[str, Box]:
     """By input name: the range (first, last) of positions that one number sees, axis by axis.
 
     Clipped to the input; an axis is None where nothing real is seen. An outer bound where reads
@@ -392,7 +392,5 @@ def _cover(boxes: Iterable[Box]) -> Box:
     parts: list[tuple[int, int] | None] = []
     for spans in zip(*boxes, strict=True):
         real = [span for span in spans if span is not None]
-        parts.append(
-            (min(low for low, _ in real), max(high for _, high in real)) if real else None
-        )
+        parts.append((min(low for low, _ in real), max(high for _, high in real)) if real else None)
     return tuple(parts)

@@ -175,9 +175,7 @@ class SummaryFact:
     def partial(self) -> tuple[str, ...]:
         """Totals that leave out a row."""
         names = ("macs", "macs_textbook", "memory")
-        return tuple(
-            name for name in names if any(getattr(row, name) is None for row in self.rows)
-        )
+        return tuple(name for name in names if any(getattr(row, name) is None for row in self.rows))
 
     def row(self, name: str) -> RowFact:
         """The row of a call."""

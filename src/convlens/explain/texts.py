@@ -268,9 +268,7 @@ TEXTS: dict[str, str] = {
     "layer.correlate": (
         "Weight [0, 0] meets the window's top left cell: frameworks do not flip the kernel."
     ),
-    "layer.slices": (
-        "A filter of this layer is {maps:n slice}, one per input map, not a picture."
-    ),
+    "layer.slices": ("A filter of this layer is {maps:n slice}, one per input map, not a picture."),
     "layer.cost": "Work: {working} = {macs:n} MACs (one MAC is one multiply-add; 2 FLOPs).",
     "layer.cost_real": "Of these, {real:n} meet a real number; the others fall on padding, or are cut off.",
     "layer.sees": "One number sees {sizes} of the input {input}{step}.",

@@ -81,7 +81,9 @@ def adding_up(
             continue
         if len(label) > labels or len(working) > workings:
             whole = f"{indent}{label}   {working}"
-            lines += [whole] if len(whole) < WIDTH else [f"{indent}{label}", f"{indent}   {working}"]
+            lines += (
+                [whole] if len(whole) < WIDTH else [f"{indent}{label}", f"{indent}   {working}"]
+            )
             label, working = "", ""
         lines.append(f"{indent}{label:<{labels}}   {working:<{workings}}   {number:>{numbers}}")
     return lines

@@ -51,7 +51,7 @@ def explanation_html(fact: Any) -> str:
 
 
 def _paragraph(text: str, soft: bool = False) -> str:
-    return f'<p{" class=soft" if soft else ""}>{escape(text)}</p>'
+    return f"<p{' class=soft' if soft else ''}>{escape(text)}</p>"
 
 
 def _table(
@@ -65,10 +65,10 @@ def _table(
     for place, row in enumerate(listed):
         last = total and place == len(listed) - 1
         cells = "".join(
-            f'<td{" class=n" if n in numeric else ""}>{escape(cell).replace(chr(10), "<br>")}</td>'
+            f"<td{' class=n' if n in numeric else ''}>{escape(cell).replace(chr(10), '<br>')}</td>"
             for n, cell in enumerate(row)
         )
-        lines.append(f'<tr{" class=total" if last else ""}>{cells}</tr>')
+        lines.append(f"<tr{' class=total' if last else ''}>{cells}</tr>")
     return "".join([*lines, "</table>"])
 
 
@@ -104,7 +104,9 @@ def _number(fact: NumberFact) -> list[str]:
     if fact.activation:
         parts.append(_paragraph(say("layer.after", activation=fact.activation, value=value)))
     parts.append(_paragraph(engine_text(fact), soft=True))
-    whole = f"<details><summary>everything</summary><pre>{escape(number_text_of(fact))}</pre></details>"
+    whole = (
+        f"<details><summary>everything</summary><pre>{escape(number_text_of(fact))}</pre></details>"
+    )
     return [*parts, whole]
 
 
@@ -114,11 +116,15 @@ def _layer(fact: LayerFact) -> list[str]:
         "layer.title", position=row.position, model=fact.model, name=row.name, kind=row.kind
     )
     notes = [_paragraph(note_text(note)) for note in fact.notes]
-    table = [("reads", shape_text(shape), source[0])
-             for source, shape in zip(row.sources, row.input_shapes, strict=True)]
+    table = [
+        ("reads", shape_text(shape), source[0])
+        for source, shape in zip(row.sources, row.input_shapes, strict=True)
+    ]
     table += [("weights", shape_text(weight.shape), weight.name) for weight in row.weights]
-    table += [("makes", shape_text(shape), (row.layout or "").replace("_", " "))
-              for shape in row.output_shapes]
+    table += [
+        ("makes", shape_text(shape), (row.layout or "").replace("_", " "))
+        for shape in row.output_shapes
+    ]
     parts = [f"<h4>{escape(title)}</h4>", *notes[:1], _table((), table, frozenset()), *notes[1:2]]
     if fact.apart is not None:
         parts.append(_paragraph(apart_text(fact.apart)))
@@ -138,7 +144,15 @@ def summary_html(fact: SummaryFact) -> str:
     title = f"{fact.model}: {plural(len(fact.rows), 'layer')}, {fact.params:,} parameters"
     head = ("", "layer", "output", "weights", "parameters", "multiply-adds (MACs)", "sees")
     rows = [_summary_row(row) for row in fact.rows]
-    totals = ("", "total", memory_text(fact.memory), "", f"{fact.params:,}", f"{fact.macs_textbook:,}", "")
+    totals = (
+        "",
+        "total",
+        memory_text(fact.memory),
+        "",
+        f"{fact.params:,}",
+        f"{fact.macs_textbook:,}",
+        "",
+    )
     return page(
         [
             f"<h4>{escape(title)}</h4>",

@@ -41,9 +41,7 @@ def layer_text(fact: LayerFact) -> str:
 
 def _title(fact: LayerFact) -> str:
     row = fact.row
-    return say(
-        "layer.title", position=row.position, model=fact.model, name=row.name, kind=row.kind
-    )
+    return say("layer.title", position=row.position, model=fact.model, name=row.name, kind=row.kind)
 
 
 def _table(row: RowFact) -> list[str]:
@@ -91,7 +89,9 @@ def _weight_lines(row: RowFact) -> list[str]:
         fixed = "" if weight.trainable else ", not trained"
         names = ", ".join(weight.axes)
         numbers = "" if len(weight.shape) < 2 else f": {weight.count:,} numbers"
-        lines += wrapped(f"{weight.name} {shape_text(weight.shape)} ({names}){numbers}{fixed}", "  ")
+        lines += wrapped(
+            f"{weight.name} {shape_text(weight.shape)} ({names}){numbers}{fixed}", "  "
+        )
     if len(row.weights) > 1:
         lines += wrapped(f"together {row.params_working} = {row.params:,} parameters", "  ")
     return lines

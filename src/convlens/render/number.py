@@ -164,7 +164,8 @@ def _choice_lines(fact: NumberFact, reading: Choice) -> list[str]:
     names = [_read_name(fact, reading, number, row) for _, number, row in terms]
     wide = max(map(len, names))
     lines = [
-        f"  {name:<{wide}}   {number_text(x):>12}" + ("   <- taken" if place == reading.winner else "")
+        f"  {name:<{wide}}   {number_text(x):>12}"
+        + ("   <- taken" if place == reading.winner else "")
         for name, (x, *at) in zip(names, terms, strict=True)
         for place in [tuple(at)]
     ]
@@ -214,7 +215,11 @@ def formula_lines(reading: Formula) -> list[str]:
         lines.append(f"  x = {number_text(reads[0])}")
     elif len(reads) <= SHOWN_TERMS:
         lines.append("  reads " + ", ".join(number_text(x) for x in reads))
-    lines = [part for line in lines for part in (wrapped(line.strip(), "  ") if len(line) > 79 else [line])]
+    lines = [
+        part
+        for line in lines
+        for part in (wrapped(line.strip(), "  ") if len(line) > 79 else [line])
+    ]
     names = max((len(step.name) for step in reading.steps), default=0)
     for step in reading.steps:
         lines.append(f"  {step.name:<{names}} = {step.expression} = {number_text(step.value)}")

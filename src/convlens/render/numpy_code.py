@@ -51,7 +51,9 @@ def _inputs(fact: NumberFact, lines: list[str]) -> list[str]:
     for place, source in enumerate(fact.sources):
         name = "x" if len(fact.sources) == 1 else f"x{place}"
         key, _, part = source.partition(":")
-        inside = json.dumps(key) + (f", {part if part.isdigit() else json.dumps(part)}" if part else "")
+        inside = json.dumps(key) + (
+            f", {part if part.isdigit() else json.dumps(part)}" if part else ""
+        )
         lines.append(f"{name} = run[{inside}][{fact.sample}].astype(float)")
         names.append(name)
     return names
@@ -149,7 +151,9 @@ def _matching(block: Block, order: IntArray) -> str | None:
     follows: list[int] = []
     for axis in range(weight.shape[1]):
         values = grid[..., axis]
-        moving = [n for n in range(len(shape)) if shape[n] > 1 and (np.diff(values, axis=n) != 0).any()]
+        moving = [
+            n for n in range(len(shape)) if shape[n] > 1 and (np.diff(values, axis=n) != 0).any()
+        ]
         if len(moving) > 1:
             return None
         if not moving:
@@ -231,7 +235,9 @@ def _code(expression: str) -> str | None:
         return None
     allowed = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Call, ast.Constant, ast.Name, ast.Load)
     for node in ast.walk(tree):
-        if not isinstance(node, (*allowed, ast.operator, ast.unaryop, ast.IfExp, ast.Compare, ast.cmpop)):
+        if not isinstance(
+            node, (*allowed, ast.operator, ast.unaryop, ast.IfExp, ast.Compare, ast.cmpop)
+        ):
             return None
         if isinstance(node, ast.Name) and node.id != "x":
             if node.id not in FUNCTIONS:
@@ -256,6 +262,8 @@ def _activation(fact: NumberFact, lines: list[str]) -> None:
         lines.append(f"row = {key}.astype(float)")
         lines.append(f"row[{_list(fact.at)}] = value")
         lines.append(f"powers = np.exp(row - {window}.max())")
-        lines.append(f"value = powers[{_list(fact.at)}] / {window.replace('row[', 'powers[')}.sum()")
+        lines.append(
+            f"value = powers[{_list(fact.at)}] / {window.replace('row[', 'powers[')}.sum()"
+        )
     elif isinstance(reading, Formula):
         lines += _steps(reading, "value")

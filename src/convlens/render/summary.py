@@ -371,5 +371,3 @@ def _ruled(cells: list[str], stops: list[int]) -> str:
     for cell, stop in zip(cells, stops, strict=False):
         line = (line + cell)[: stop - 1].ljust(stop) if stop != stops[-1] else line + cell
     return line[: stops[-1]].rstrip()
-
-
