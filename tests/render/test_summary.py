@@ -16,7 +16,7 @@ from convlens.errors import ArgumentError
 from convlens.explain.summary import SummaryFact, summarise
 from convlens.layers.base import Shape
 from convlens.layers.opaque import Opaque
-from convlens.model import Graph
+from convlens.model import Graph, Input
 from convlens.render.html import summary_html
 from convlens.render.summary import summary_text
 from tests.explain.made import Maker
@@ -139,6 +139,20 @@ def test_a_shared_layer_is_counted_once() -> None:
     assert fact.to_dict()["layers"][1]["shared_with"] == "conv2d"
     assert fact.params == 148
     assert "0 params, shared with conv2d" in summary_text(fact)
+
+
+def test_a_model_of_two_inputs_has_a_field_for_each_by_name() -> None:
+    make = Maker((16, 16, 2))
+    make.inputs.append(Input("y", (16, 16, 2), channels_last=True))
+    first = make.conv(2, 4, 3, "x")
+    second = make.conv(2, 4, 5, "y")
+    make.add(first, second)
+    rows = describe(make.graph()).to_dict()["layers"]
+    sizes = {
+        name: [axis["size"] for axis in axes] for name, axes in rows[2]["receptive_field"].items()
+    }
+    assert sizes == {"x": [3, 3], "y": [5, 5]}
+    assert list(rows[0]["receptive_field"]) == ["x"]
 
 
 @pytest.mark.parametrize("style", ["convlens", "classic"])

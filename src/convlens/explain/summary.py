@@ -77,13 +77,14 @@ class RowFact:
     memory: int | None
     shared_with: str | None
     explained: bool
+    several: bool = False
 
     @property
     def receptive_field(self) -> tuple[Field, ...] | dict[str, tuple[Field, ...]] | None:
-        """One entry per spatial axis; by input name where several inputs are seen; else None."""
+        """One entry per spatial axis; by input name for a model of `several` inputs; else None."""
         if not self.field:
             return None
-        return next(iter(self.field.values())) if len(self.field) == 1 else self.field
+        return self.field if self.several else next(iter(self.field.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of one row."""
@@ -360,6 +361,7 @@ def _row(
         memory=memory,
         shared_with=call.shared_with,
         explained=all(step.layer.rule != "opaque" for step in call.steps),
+        several=len(graph.inputs) > 1,
     )
 
 
