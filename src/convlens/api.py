@@ -191,6 +191,15 @@ class Model:
 
         return write(self.graph, Path(path))
 
+    def to_keras(self) -> Any:
+        """A live keras.Model with the same layers and numbers, to train it in Keras.
+
+        Raises MissingDependency without Keras, ModelError for what Keras' words cannot say.
+        """
+        from .writers.keras_file import to_keras
+
+        return to_keras(self.graph)
+
 
 class Run:
     """One execution on one input.
