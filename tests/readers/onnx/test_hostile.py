@@ -140,7 +140,7 @@ def test_functions_that_double_at_each_step_are_refused_in_bounded_time() -> Non
                 ["b"],
                 parts,
                 [helper.make_opsetid("made", 1), helper.make_opsetid("", 17)],
-            )  # fmt: skip
+            )
         )
     model = model_of(
         [node("F30", "x", "y", domain="made")], {"x": (1, 4)}, ["y"], functions=functions
@@ -214,7 +214,7 @@ def test_impossible_shapes_do_not_stop_the_summary(dims) -> None:
     model = small()
     del model.graph.initializer[0].dims[:]
     model.graph.initializer[0].dims.extend(dims)
-    assert [call.layer.rule for call in read_live(model).calls][0] == "opaque"
+    assert next(call.layer.rule for call in read_live(model).calls) == "opaque"
 
 
 def test_names_with_markup_and_control_characters_stay_one_line() -> None:

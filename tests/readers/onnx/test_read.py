@@ -132,7 +132,8 @@ def test_channels_last_pictures_and_the_transposes_of_tf2onnx_are_followed() -> 
         [
             node("Transpose", "x", "t", perm=[0, 3, 1, 2]),
             node("Conv", "t w", "c"),
-            node("Transpose", "c", "y", perm=[0, 2, 3, 1]),
+            node("Relu", "c", "r"),
+            node("Transpose", "r", "y", perm=[0, 2, 3, 1]),
         ],
         {"x": ("N", 6, 6, 3)},
         ["y"],
@@ -140,8 +141,13 @@ def test_channels_last_pictures_and_the_transposes_of_tf2onnx_are_followed() -> 
     )
     graph = read_live(proto)
     assert graph.inputs[0].channels_last is True
-    assert [graph.channels_last[call.name, 0] for call in graph.calls] == [False, False, True]
-    assert explained(Model(graph)) == 15
+    assert [graph.channels_last[call.name, 0] for call in graph.calls] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+    assert explained(Model(graph)) == 20
 
 
 def test_what_has_no_layer_runs_and_is_named() -> None:

@@ -46,6 +46,7 @@ from ...layers.piecewise import (
     SoftShrink,
     Threshold,
 )
+from ...layers.pool import GlobalAveragePool, GlobalMaxPool
 from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from ...layers.scale import Affine, Rescaling
 from .knowledge import Unknown
@@ -274,6 +275,13 @@ REDUCTIONS: dict[str, Callable[[tuple[int, ...], bool], Layer]] = {
 }
 
 
+# Over all positions of a map, that is a global pool.
+GLOBAL: dict[str, Callable[[bool, bool], Layer]] = {
+    "ReduceMean": GlobalAveragePool,
+    "ReduceMax": GlobalMaxPool,
+}
+
+
 @builds(*REDUCTIONS)
 def _reduce(site: Site) -> Made:
     _floating(site)
@@ -289,4 +297,9 @@ def _reduce(site: Site) -> Made:
     keep = bool(site.node.get("keepdims", 1))
     inner = tuple(sorted({site.axis(axis) for axis in axes}))
     layout = site.layout() if keep else None
+    channels_last = site.layout()
+    if site.node.op in GLOBAL and channels_last is not None and site.batched() and rank > 2:
+        spatial = range(rank - 2) if channels_last else range(1, rank - 1)
+        if inner == tuple(spatial):
+            return site.of(GLOBAL[site.node.op](channels_last, keep), channels_last=layout)
     return site.of(REDUCTIONS[site.node.op](inner, keep), channels_last=layout)

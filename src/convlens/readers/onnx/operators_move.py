@@ -123,6 +123,9 @@ def _order(site: Site) -> Literal["crd", "dcr"]:
 @builds("Concat")
 def _concat(site: Site) -> Made:
     count = len(site.node.inputs)
+    live = [n for n in range(count) if site.constant(n) is None]
+    if len(live) == 1 and count > 1:
+        return _with_border(site, live[0])
     names = tuple(site.data(n) for n in range(count))
     if len({site.batched(n) for n in range(count)}) > 1:
         raise NotOurs("its inputs are not aligned along the batch axis")
@@ -130,6 +133,29 @@ def _concat(site: Site) -> Made:
     layouts = {site.layout(n) for n in range(count)}
     layout = layouts.pop() if len(layouts) == 1 else None
     return site.of(Concatenate(axis), *names, channels_last=layout)
+
+
+def _with_border(site: Site, live: int) -> Made:
+    """A tensor between constants of one value is padded with that value."""
+    name, axis = site.data(live), site.axis(int(site.node.get("axis", 0)), live)
+    pads, values = [0, 0], set()
+    for place in range(len(site.node.inputs)):
+        constant = site.constant(place)
+        if constant is None:
+            continue
+        if constant.count > 1 << 24 or len(constant.shape) != len(site.full(live)):
+            raise NotOurs("it joins a constant")
+        if site.batched(live) and constant.shape[0] != 1:
+            raise NotOurs("it joins a constant of more than one sample")
+        values |= {float(value) for value in np.unique(constant.array())}
+        pads[place > live] += constant.shape[axis + site.batched(live)]
+    if len(values) != 1:
+        raise NotOurs("it joins a constant")
+    pairs = [(0, 0)] * len(site.sample(live))
+    pairs[axis] = (pads[0], pads[1])
+    layout, batched = site.layout(live), site.batched(live)
+    layer = Pad(tuple(pairs), "constant", values.pop())
+    return site.of(layer, name, channels_last=layout, batched=batched)
 
 
 @builds("Split")

@@ -18,7 +18,7 @@ from ...layers.base import Layer, Shape
 from ...layers.opaque import Opaque
 from ...layers.weight import Weight
 from . import operators_math, operators_move  # noqa: F401 (they fill the table of operators)
-from .chains import Folds
+from .chains import Chain, Folds
 from .file import TYPES, printable
 from .graph import Graph, Input, Node, read_graph
 from .infer import infer
@@ -203,28 +203,47 @@ def _first_use(name: str, users: Mapping[str, list[Node]], state: State) -> bool
 
 
 def _made(state: State) -> dict[str, Made]:
-    """Per tensor, what makes it: a layer for every node, folded chains as one."""
+    """Per tensor, what makes it: a layer for every node, chains that mean one layer as one."""
     folds = Folds(state)
     makers: dict[str, Made] = {}
     for node in state.graph.nodes:
         outputs = [name for name in node.outputs if name]
-        if all(state.constant(name) is not None for name in outputs):
+        if folds.inside(node) or all(state.constant(name) is not None for name in outputs):
             continue
-        if folds.inside(node):
+        chain = folds.at(node)
+        whole = _of_chain(state, chain) if chain is not None else None
+        if whole is not None:
+            _take(state, makers, whole)
             continue
-        made = folds.at(node) or layer_of(state, node)
-        rest = tuple(name for name in outputs if name in state.used and name not in made.makes)
-        every = [made]
-        if rest:
-            every.append(opaque(Site(state, node), "only its first output is explained", rest))
-        for part in every:
-            for place, name in enumerate(part.makes):
-                if name:
-                    makers[name] = part
-                    state.batched[name] = part.batched and _has_batch(state, name)
-                    plain = place == 0 or _is_map(state, name)
-                    state.layout[name] = part.channels_last if plain else None
+        for part in (node,) if chain is None else chain.nodes:
+            _take(state, makers, layer_of(state, part))
+            rest = tuple(n for n in part.outputs if n in state.used and n not in makers)
+            if rest:
+                why = "only its first output is explained"
+                _take(state, makers, opaque(Site(state, part), why, rest))
     return makers
+
+
+def _of_chain(state: State, chain: Chain) -> Made | None:
+    """The layer of a chain; None where it turns out not to be what it looks like."""
+    try:
+        made = chain.build()
+        check(state, made)
+        return made
+    except (NotOurs, ShapeError):
+        return None
+    except (ValueError, TypeError, IndexError, KeyError, OverflowError, ArithmeticError):
+        return None
+
+
+def _take(state: State, makers: dict[str, Made], made: Made) -> None:
+    """Note what a layer makes: its batch axis and its layout."""
+    for place, name in enumerate(made.makes):
+        if name:
+            makers[name] = made
+            state.batched[name] = made.batched and _has_batch(state, name)
+            plain = place == 0 or _is_map(state, name)
+            state.layout[name] = made.channels_last if plain else None
 
 
 def _is_map(state: State, name: str) -> bool:
