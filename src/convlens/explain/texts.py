@@ -318,6 +318,7 @@ TEXTS: dict[str, str] = {
     "number.back": "Where the largest parts come from",
     "number.random": "The weights are random (seed {seed}): the sum is right, its meaning is none.",
     "number.random_plain": "The weights are random: the sum is right, its meaning is none.",
+    "number.input": "The input: {remarks}.",
     "number.noise": "The input is noise (seed {seed}).",
     "number.from_zero": "Rows, columns and maps count from 0.",
 }

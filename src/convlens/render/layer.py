@@ -230,6 +230,7 @@ def _remarks(fact: LayerFact) -> list[str]:
         said.append(say("number.random" if seed is not None else "number.random_plain", seed=seed))
     if fact.input.source == "noise":
         said.append(say("number.noise", seed=fact.input.seed))
-    said += fact.input.remarks
+    if fact.input.remarks:
+        said.append(say("number.input", remarks="; ".join(fact.input.remarks)))
     said.append(say("number.from_zero"))
     return ["", *(line for remark in said for line in wrapped(remark[:1].upper() + remark[1:]))]

@@ -299,6 +299,7 @@ def _remarks(fact: NumberFact) -> list[str]:
         said.append(say(name, seed=seed))
     if fact.input.source == "noise":
         said.append(say("number.noise", seed=fact.input.seed))
-    said += fact.input.remarks
+    if fact.input.remarks:
+        said.append(say("number.input", remarks="; ".join(fact.input.remarks)))
     said.append(say("number.from_zero"))
     return ["", *(line for remark in said for line in wrapped(remark[:1].upper() + remark[1:]))]
