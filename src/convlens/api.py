@@ -49,9 +49,7 @@ def load(
         return Model(samples.graph(source), input_shape=input_shape)
     from .readers import read
 
-    graph = read(
-        source, input_shape=input_shape, architecture=architecture, example=example
-    )
+    graph = read(source, input_shape=input_shape, architecture=architecture, example=example)
     # PyTorch records a module at one size, so that its graph leaves none open.
     return Model(graph, input_shape=None if graph.framework == "torch" else input_shape)
 
