@@ -259,6 +259,17 @@ def test_recurrent_and_attention_layers_have_shapes_and_weights(tmp_path: Path) 
         assert graph.outputs == (("gru", 0), ("gru", 1))
 
 
+def test_words_turned_into_rows_and_layers_per_step_are_explained() -> None:
+    words = keras.Input((7,), name="words")
+    y = layers.Embedding(20, 4, name="rows")(words)
+    y = layers.TimeDistributed(layers.Dense(3, activation="relu"), name="each")(y)
+    model = randomised(keras.Model(words, layers.GlobalMaxPooling1D(name="max")(y)))
+    ours = convlens.load(model)
+    assert [call.layer.rule for call in ours.graph.calls] == ["choice", "sum", "choice"]
+    fed = np.random.default_rng(3).integers(0, 20, (2, 7)).astype(np.float32)
+    np.testing.assert_allclose(ours.run(fed).output, model.predict(fed, verbose=0), atol=1e-5)
+
+
 def test_a_model_without_a_shape_takes_one_from_the_caller(tmp_path: Path) -> None:
     model = keras.Sequential([layers.Dense(3, name="dense")])
     with pytest.raises(ModelError, match="the model is not built yet"):

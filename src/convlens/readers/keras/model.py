@@ -251,6 +251,10 @@ class _Builder:
             from .operations import operation
 
             return operation(layer, call, shapes)
+        inner = layer.wrapped.get("layer")
+        if layer.class_name == "TimeDistributed" and inner is not None and _works_in_rows(inner):
+            # What works on the last axis alone does the same at every time step.
+            layer = inner
         row = find(layer.class_name)
         return None if row is None else row.build(layer.config, shapes, weights.maker())
 
@@ -351,6 +355,16 @@ def _absurd(config: Mapping[str, Any]) -> tuple[str, int] | None:
             elif type(one) is int and abs(one) >= 2**31:
                 return key, one
     return None
+
+
+def _works_in_rows(layer: kc.LayerSpec) -> bool:
+    """Whether a layer treats each row of the last axis (or each number) by itself."""
+    if layer.custom or layer.graph is not None or layer.config.get("axis", -1) != -1:
+        return False
+    return layer.class_name in (
+        "Dense", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Dropout",
+        "LayerNormalization", "BatchNormalization",
+    )  # fmt: skip
 
 
 def _in_table(layer: kc.LayerSpec) -> bool:
