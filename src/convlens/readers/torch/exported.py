@@ -35,8 +35,9 @@ def program_of(exported: Any, name: str) -> Program:
 
 # Operators whose result may be the same memory as their input, seen in another shape.
 VIEWS = frozenset(
-    "view reshape flatten unflatten squeeze unsqueeze permute transpose t slice select narrow "
-    "expand chunk split split_with_sizes unbind as_strided alias detach contiguous to".split()
+    ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose")
+    + ("t", "slice", "select", "narrow", "expand", "chunk", "split", "split_with_sizes")
+    + ("unbind", "as_strided", "alias", "detach", "contiguous", "to")
 )
 
 

@@ -118,7 +118,7 @@ class Site:
         """The parameter or buffer at an argument, one object for all who use it so."""
         value = self.node.arguments.get(name)
         stored = self.state.program.stored.get(value.name) if isinstance(value, Ref) else None
-        if stored is None:
+        if stored is None or not isinstance(value, Ref):
             raise NotOurs(f"its `{name}` is computed while the network runs")
         key = (value.name, axes, canonical)
         if key not in self.state.weights:
