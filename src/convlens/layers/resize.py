@@ -217,6 +217,7 @@ class _Mix(_Resize):
     """Each output number is a mix of its neighbours, with coefficients that add up to 1."""
 
     rule: ClassVar[Rule] = "sum"
+    rough: ClassVar[int] = 0
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
@@ -225,6 +226,10 @@ class _Mix(_Resize):
         block = gather(0, inputs[0], index, factors)
         size = math.fsum(np.abs(block.products))
         bound = 8 * UNIT * size + 4 * UNIT * self._unsteady(binding, index, inputs[0])
+        if self.rough:
+            # A cubic's coefficients are differences of numbers up to 6, whatever their own size.
+            rank = len(binding.axes)
+            bound = 2 * bound + self.rough * rank * UNIT * math.fsum(np.abs(block.x))
         return Sum((block,), tolerance=bound + SMALLEST)
 
     def _unsteady(self, binding: Binding, index: Any, array: Array) -> float:
@@ -280,7 +285,7 @@ class Cubic(_Mix):
     neighbours outside the map out (`exclude_outside`) where PyTorch repeats the border.
     Input     (*n_in, channels) or (channels, *n_in)
     Output    (*n_out, channels) or (channels, *n_out)
-    Rule      sum of at most 4 reads per axis; bound as for `Linear`
+    Rule      sum of at most 4 reads per axis; twice the bound of `Linear`, and 24*u*sum|x| per axis
     Source    Keys 1981, eq. 15
     Errors    ShapeError for more than two axes, a wrong rank, or when nothing is left
     ONNX      Resize, mode cubic
@@ -290,6 +295,7 @@ class Cubic(_Mix):
     exclude_outside: bool = False
 
     word: ClassVar[str] = "cubic"
+    rough: ClassVar[int] = 24
 
     def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         if len(self.scales) > 2:
