@@ -100,7 +100,8 @@ class Layer(Part):
 
     def _checked(self, given: dict[str, Any]) -> dict[str, Any]:
         try:
-            config = self.row.complete(given)
+            plain = {word: _plain(value) for word, value in given.items()}
+            config = self.row.complete(plain)
             if self.row.check is not None:
                 self.row.check(config)
             for word, value in config.items():
@@ -360,6 +361,11 @@ class Layer(Part):
 
     def __repr__(self) -> str:
         return f"<{self.kind} name={self.name}, built={self.built}>"
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and NumPy's numbers as Python's own."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _batch(shapes: dict[str, Any]) -> int | None:

@@ -11,6 +11,8 @@ from .entry import (
     WeightMaker,
     count_of,
     keeping,
+    real,
+    single,
     whole,
 )
 
@@ -19,7 +21,7 @@ def _layer_scale(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
     """ConvNeXt's: each channel times a learnt number."""
     from ...layers.scale import Affine
 
-    shape = shapes[0]
+    shape = single(shapes)
     channels = count_of(shape[-1] if shape else None, "the number of channels", shape)
     start = {"class_name": "Constant", "config": {"value": config["init_values"]}}
     gamma = weights("gamma", (channels,), ("channels",), initializer=start)
@@ -30,7 +32,7 @@ def _custom_scale(config: Config, shapes: tuple[Shape, ...], weights: WeightMake
     """InceptionResNetV2's: the first input plus the second times a fixed number."""
     from ...layers.weighted import WeightedAdd
 
-    return keeping(WeightedAdd((1.0, float(config["scale"]))))
+    return keeping(WeightedAdd((1.0, real(config, "scale"))))
 
 
 def _embedding(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:

@@ -23,6 +23,7 @@ from .entry import (
     channels_last,
     constraints,
     count_of,
+    flag,
     initializers,
     regularizers,
     single,
@@ -109,6 +110,7 @@ def _common(config: Config, rank: int, causal: bool = False) -> None:
     padding(config, rank, causal)
     channels_last(config)
     check_activation(config)
+    flag(config, "use_bias")
 
 
 def _check_conv(rank: int, config: Config) -> None:
@@ -166,7 +168,7 @@ def _kernel_axes(rank: int, maps: str, filters: str) -> tuple[str, ...]:
 
 
 def _bias(config: Config, weights: WeightMaker, filters: int) -> Weight | None:
-    if not config["use_bias"]:
+    if not flag(config, "use_bias"):
         return None
     return weights("bias", (filters,), ("filters",), initializer=config["bias_initializer"])
 

@@ -18,10 +18,12 @@ from .entry import (
     WeightMaker,
     constraints,
     count_of,
+    flag,
     initializers,
     keeping,
     plain_axes,
     plain_axis,
+    real,
     regularizers,
     single,
     whole,
@@ -65,7 +67,7 @@ def _dense(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> B
         order=(1, 0),
     )
     bias = None
-    if config["use_bias"]:
+    if flag(config, "use_bias"):
         bias = weights("bias", (units,), ("units",), initializer=config["bias_initializer"])
     function, name = activation(config["activation"], (*shape[:-1], units), weights)
     return Built(Dense(kernel, bias), function, name, same_layout=len(shape) > 1)
@@ -102,9 +104,10 @@ def _check_rate(config: Config) -> None:
 def _relu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     from ...layers.piecewise import Relu
 
-    slope = float(config["negative_slope"] or 0.0)
-    threshold = float(config["threshold"] or 0.0)
-    top = None if config["max_value"] is None else float(config["max_value"])
+    single(shapes)
+    words = {word: config[word] or 0.0 for word in ("negative_slope", "threshold")}
+    slope, threshold = real(words, "negative_slope"), real(words, "threshold")
+    top = None if config["max_value"] is None else real(config, "max_value")
     if slope or threshold:
         return keeping(Relu(slope, top, threshold))
     return keeping(Clip(0.0, top))
@@ -113,13 +116,15 @@ def _relu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Bu
 def _leaky(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     from ...layers.piecewise import LeakyRelu
 
-    return keeping(LeakyRelu(float(config["negative_slope"])))
+    single(shapes)
+    return keeping(LeakyRelu(real(config, "negative_slope")))
 
 
 def _elu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     from ...layers.functions import Elu
 
-    return keeping(Elu(float(config["alpha"])))
+    single(shapes)
+    return keeping(Elu(real(config, "alpha")))
 
 
 def _prelu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:

@@ -164,6 +164,29 @@ def whole(config: Config, word: str, least: int = 1) -> int:
     return number
 
 
+def real(config: Config, word: str) -> float:
+    """A number. Raises ArgumentError."""
+    value = config[word]
+    try:
+        if isinstance(value, bool | str | bytes):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ArgumentError(
+            f"`{word}` must be a number", given=f"{word}={value!r}", needed="a number"
+        ) from None
+
+
+def flag(config: Config, word: str) -> bool:
+    """True or false. Raises ArgumentError."""
+    value = config[word]
+    if value is not None and not isinstance(value, bool | int):
+        raise ArgumentError(
+            f"`{word}` is True or False", given=f"{word}={value!r}", needed="True or False"
+        )
+    return bool(value)
+
+
 def sizes(config: Config, word: str, rank: int, least: int = 1) -> tuple[int, ...]:
     """One whole number per spatial axis, from one for all or a list. Raises ArgumentError."""
     value = config[word]

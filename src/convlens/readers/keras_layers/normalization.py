@@ -20,11 +20,14 @@ from .entry import (
     WeightMaker,
     constraints,
     count_of,
+    flag,
     keeping,
     plain_axes,
     plain_axis,
+    real,
     regularizers,
     single,
+    whole,
 )
 
 _BATCH_NORM: Arguments = (
@@ -69,10 +72,10 @@ def _batch_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker)
             trainable=trainable,
         )
 
-    gamma = make("gamma") if config["scale"] else None
-    beta = make("beta") if config["center"] else None
+    gamma = make("gamma") if flag(config, "scale") else None
+    beta = make("beta") if flag(config, "center") else None
     mean, variance = make("moving_mean", False), make("moving_variance", False)
-    return keeping(BatchNorm(gamma, beta, mean, variance, float(config["epsilon"]), axis))
+    return keeping(BatchNorm(gamma, beta, mean, variance, real(config, "epsilon"), axis))
 
 
 def _scale_and_shift(
@@ -84,7 +87,9 @@ def _scale_and_shift(
     for name, used in (("gamma", "scale"), ("beta", "center")):
         how = config[f"{name}_initializer"]
         made.append(
-            weights(name, held, axes, initializer=how, canonical=spread) if config[used] else None
+            weights(name, held, axes, initializer=how, canonical=spread)
+            if flag(config, used)
+            else None
         )
     return made[0], made[1]
 
@@ -96,6 +101,7 @@ def _rows(config: Config, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...
     the stored numbers in ascending order, without turning them.
     """
     given = config["axis"]
+    plain_axes(given, len(shape))
     stored = sorted(given) if isinstance(given, (list, tuple)) else [given]
     places = plain_axes(stored, len(shape))
     sizes = {n: count_of(shape[n], f"the size of axis {n + 1}", shape) for n in places}
@@ -110,7 +116,7 @@ def _layer_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker)
     rms = bool(config.get("rms_scaling"))
     parts = {**config, "scale": config["scale"] or rms, "center": config["center"] and not rms}
     gamma, beta = _scale_and_shift(parts, held, weights, spread)
-    return keeping(LayerNorm(gamma, beta, axes, float(config["epsilon"]), subtract=not rms))
+    return keeping(LayerNorm(gamma, beta, axes, real(config, "epsilon"), subtract=not rms))
 
 
 def _rms_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
@@ -119,7 +125,7 @@ def _rms_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -
     axes, held, spread = _rows(config, single(shapes))
     words = ("channels",) if len(held) == 1 else tuple(f"axis {n + 1}" for n in range(len(held)))
     scale = weights("scale", held, words, initializer="ones", canonical=spread)
-    return keeping(RMSNorm(scale, axes, float(config["epsilon"])))
+    return keeping(RMSNorm(scale, axes, real(config, "epsilon")))
 
 
 def _unit_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
@@ -135,7 +141,7 @@ def _group_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker)
     shape = single(shapes)
     axis = plain_axis(config["axis"], len(shape))
     channels = count_of(shape[axis], "the number of channels", shape)
-    groups = channels if config["groups"] == -1 else int(config["groups"])
+    groups = channels if config["groups"] == -1 else whole(config, "groups")
     if groups < 1 or channels % groups:
         raise ShapeError(
             f"{channels} maps cannot be dealt into {groups} groups",
@@ -148,7 +154,7 @@ def _group_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker)
         why = "its channels stand between other axes"
         return keeping(Opaque("GroupNormalization", why=why, shapes=(shape,), held=held))
     last = axis == len(shape) - 1
-    layer = GroupNorm(gamma, beta, groups, last, float(config["epsilon"]))
+    layer = GroupNorm(gamma, beta, groups, last, real(config, "epsilon"))
     return keeping(layer, reads_last=last if len(shape) > 1 else None)
 
 
@@ -204,7 +210,7 @@ def _normalization(config: Config, shapes: tuple[Shape, ...], weights: WeightMak
 
     mean, variance = make("mean", "zeros"), make("variance", "ones")
     count = weights("count", (), (), initializer="zeros", trainable=False)
-    return keeping(Normalization(mean, variance, 1e-7, bool(config["invert"]), count))
+    return keeping(Normalization(mean, variance, 1e-7, flag(config, "invert"), count))
 
 
 def _given_statistics(config: Config, shape: Shape, kept: tuple[int, ...]) -> Layer:
@@ -223,7 +229,7 @@ def _given_statistics(config: Config, shape: Shape, kept: tuple[int, ...]) -> La
         return Opaque(
             "Normalization", why="statistics for other than the last axis", shapes=(shape,)
         )
-    scale, offset = (spread, mean) if config["invert"] else (1 / spread, -mean / spread)
+    scale, offset = (spread, mean) if flag(config, "invert") else (1 / spread, -mean / spread)
     rows = np.broadcast_arrays(scale, offset)
     parts = [float(row[0]) if row.size == 1 else tuple(map(float, row)) for row in rows]
     return Rescaling(parts[0], parts[1])

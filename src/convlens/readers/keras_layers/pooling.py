@@ -6,16 +6,27 @@ from functools import partial
 from typing import Any
 
 from ...axis import Window
-from ...errors import ShapeError
+from ...errors import ArgumentError, ShapeError
 from ...layers.adaptive import AdaptiveAveragePool, AdaptiveMaxPool
 from ...layers.base import Layer, Shape
 from ...layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
 from ...layers.spatial import check_rank
 from .convolution import padding, swapped
-from .entry import REQUIRED, Built, Config, KerasLayer, WeightMaker, channels_last, single, sizes
+from .entry import (
+    REQUIRED,
+    Built,
+    Config,
+    KerasLayer,
+    WeightMaker,
+    channels_last,
+    flag,
+    single,
+    sizes,
+)
 
 _POOLS: dict[str, Any] = {"Max": MaxPool, "Average": AveragePool}
 _GLOBAL: dict[str, Any] = {"Max": GlobalMaxPool, "Average": GlobalAveragePool}
+MOST_PARTS = 1 << 14
 _ADAPTIVE: dict[str, Any] = {"Max": AdaptiveMaxPool, "Average": AdaptiveAveragePool}
 
 
@@ -57,13 +68,18 @@ def _global(
 ) -> Built:
     last, what = channels_last(config), f"Global{kind}Pooling{rank}D"
     check_rank(single(shapes), rank, what, last)
-    keep = bool(config["keepdims"])
+    keep = flag(config, "keepdims")
     layer: Layer = _GLOBAL[kind](last, keep)
     return Built(layer, channels_last=last if keep else None, reads_last=last)
 
 
 def _check_adaptive(rank: int, config: Config) -> None:
-    sizes(config, "output_size", rank)
+    if max(sizes(config, "output_size", rank)) > MOST_PARTS:
+        raise ArgumentError(
+            "`output_size` asks for more parts than any map has",
+            given=f"output_size={config['output_size']!r}",
+            needed=f"at most {MOST_PARTS:,} on each axis",
+        )
     channels_last(config)
 
 

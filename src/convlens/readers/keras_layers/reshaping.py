@@ -24,6 +24,7 @@ from .entry import (
 )
 
 Pairs = tuple[tuple[int, int], ...]
+MOST_CELLS = 1 << 15
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
 
 
@@ -66,7 +67,7 @@ def _reshape(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) ->
 
 def _check_permute(config: Config) -> None:
     dims = tuple(config["dims"]) if isinstance(config["dims"], (list, tuple)) else ()
-    if not dims or sorted(dims) != list(range(1, len(dims) + 1)):
+    if not dims or not all(n in dims for n in range(1, len(dims) + 1)):
         raise ArgumentError(
             "`dims` names every axis once, from 1 (0 is the batch)",
             given=f"dims={config['dims']!r}",
@@ -221,8 +222,13 @@ def _upsampling_row(rank: int) -> KerasLayer:
 
 
 def _check_size(config: Config) -> None:
-    whole(config, "height")
-    whole(config, "width")
+    for word in ("height", "width"):
+        if whole(config, word) > MOST_CELLS:
+            raise ArgumentError(
+                f"`{word}` is beyond all pictures",
+                given=f"{word}={config[word]!r}",
+                needed=f"at most {MOST_CELLS:,}",
+            )
     channels_last(config)
 
 
