@@ -7,10 +7,13 @@ import math
 import numpy as np
 import pytest
 
+from convlens.engine import Engine
+from convlens.layers import BatchNorm
 from convlens.layers.base import Layer
 from convlens.layers.reading import Sum
+from convlens.model import Call, Graph, Input
 from tests.layers.families import FAMILIES
-from tests.layers.support import TALLY, check, check_slopes
+from tests.layers.support import TALLY, check, check_slopes, run, weight
 
 EXAMPLES = 40
 HEAVY = {"convolutions", "transposed convolutions", "max pools", "average pools", "resizing"}
@@ -117,3 +120,36 @@ def _reads_fit(link: object, at: tuple[int, ...], found: np.ndarray, what: str) 
     assert set(found.tolist()) <= set(reads.i[reads.real].tolist()), what
     for i in set(found.tolist()):
         assert at[out] in {o for _, o in axis.users(i)}, what
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_layer_gives_the_same_after_one_that_moved_its_channels(family: str) -> None:
+    """Inside the engine maps may arrive channels first; batches of two, in the user's layout."""
+    for seed in range(15):
+        case = FAMILIES[family](np.random.default_rng([seed, 31]))
+        samples = [np.stack([x, x[::-1]]) if x.ndim else x[None] for x in case.inputs]
+        direct = run(case.layer, *samples, batch=True)
+        inputs = tuple(Input(f"x{n}", x.shape[1:]) for n, x in enumerate(samples))
+        before = [
+            Call(f"moved{n}", "BatchNorm", _as_it_is(x.shape[-1]), (spec.tensor,))
+            for n, (spec, x) in enumerate(zip(inputs, samples, strict=True))
+        ]
+        after = Call(
+            "layer",
+            "Layer",
+            case.layer,
+            tuple((call.name, 0) for call in before),
+            outputs=len(direct),
+        )
+        outputs = tuple(("layer", n) for n in range(len(direct)))
+        graph = Graph("test", "keras", inputs, (*before, after), outputs)
+        feeds = {spec.name: x for spec, x in zip(inputs, samples, strict=True)}
+        for one, other in zip(direct, Engine(graph).execute(feeds).final(), strict=True):
+            assert one.shape == other.shape
+            assert np.allclose(one, other, rtol=1e-4, atol=1e-4, equal_nan=True), case.layer
+
+
+def _as_it_is(channels: int) -> Layer:
+    """A batch norm that changes nothing, and leaves its channels on axis 1."""
+    mean, variance = weight(np.zeros(channels), "mean"), weight(np.ones(channels), "variance")
+    return BatchNorm(None, None, mean, variance, 0.0)
