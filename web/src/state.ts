@@ -2,6 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import { explain } from "./data/number";
+import { windowsBehind, type Ranges } from "./data/reach";
 import { page, tensor, values } from "./data/store";
 import { strongest } from "./data/tensor";
 
@@ -132,8 +133,15 @@ export const pinned = computed<readonly number[] | null>(() => {
   return info.shape.map((n) => Math.floor(n / 2));
 });
 
-export const facts = computed(() => {
+function explained(at: readonly number[] | null) {
   const now = layer.value;
-  const at = cell.value;
   return now && at && at.length === tensor(now.output).shape.length ? explain(now, at) : null;
-});
+}
+
+/** The pinned cell's facts: what texts are about, so that they stand still while cells are hovered. */
+export const pinnedFacts = computed(() => explained(pinned.value));
+
+export const facts = computed(() => (hovered.value ? explained(hovered.value) : pinnedFacts.value));
+
+/** The window of the shown cell in every earlier tensor. */
+export const behind = computed(() => (cell.value ? windowsBehind(place.value.layer, cell.value) : new Map<string, Ranges>()));

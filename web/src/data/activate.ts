@@ -40,8 +40,6 @@ const simple: Record<string, Simple> = {
   hard_sigmoid: sixth,
   hard_silu: (x) => x * sixth(x),
   mish: (x) => x * Math.tanh(softplus(x)),
-  absolute: Math.abs,
-  negative: (x) => -x,
 };
 
 const words: Record<string, string> = { relu: "max(x, 0)", clip: "x between its limits", linear: "x" };

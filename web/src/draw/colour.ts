@@ -97,9 +97,12 @@ export function inkOn(value: number, largest: number): string {
   return strong === isDark.value ? "#14161a" : "#ffffff";
 }
 
-/** A colour of the style sheet, for canvases. */
+const known = new Map<string, string>();
+
+/** A colour of the style sheet, for canvases; asked once per theme. */
 export function styleColour(name: string): string {
-  // Reading isDark makes the canvases that use it redraw with the theme.
-  void isDark.value;
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const key = name + isDark.value;
+  let found = known.get(key);
+  if (!found) known.set(key, (found = getComputedStyle(document.documentElement).getPropertyValue(name).trim()));
+  return found;
 }

@@ -7,7 +7,7 @@ import { largestSize, shapeText, size } from "../data/tensor";
 import { count, fixed, minus, placesFor } from "../decimal";
 import { drawGrid, sharp } from "../draw/atlas";
 import { isDark, styleColour } from "../draw/colour";
-import { cell, facts, layer } from "../state";
+import { cell, layer, pinned, pinnedFacts } from "../state";
 import { ordinal, say } from "../words";
 import { lines } from "./SumMiddle";
 import { Maths } from "./Maths";
@@ -90,8 +90,8 @@ function Kernels() {
 /** The picture in words: the same facts for who cannot see it. */
 function Twin() {
   const now = layer.value;
-  const made = facts.value;
-  const at = cell.value;
+  const made = pinnedFacts.value;
+  const at = pinned.value;
   const sums = made && made.rule === "sum" ? lines(made, 7) : null;
   const places = made ? placesFor([made.pre, made.value], 6) : 6;
   return (

@@ -16,7 +16,7 @@ export const said = signal("");
 const pen = signal(false);
 
 function ask(path: string, body: BodyInit, more: Record<string, string> = {}): void {
-  said.value = "working …";
+  said.value = "…";
   fetch(served(path, more), { method: "POST", body })
     .then(async (answer) => {
       const text = await answer.text();
@@ -156,7 +156,7 @@ export function Inputs() {
           <p>
             <button type="button" class="quiet" onClick={() => run(new Float32Array(count))}>all zeros</button>
             <button type="button" class="quiet" onClick={() => run(Float32Array.from({ length: count }, Math.random))}>random</button>
-            {overrides.value.size ? <button type="button" class="quiet" onClick={() => (overrides.value = new Map())}>back to the first</button> : null}
+            {overrides.value.size ? <button type="button" class="quiet" onClick={() => (overrides.value = new Map())}>back</button> : null}
           </p>
           <label class="file">a picture{now.mode === "served" ? ", an array (.npy) or a model" : ""}: drop it, paste it, or{" "}
             <input type="file" onChange={(event) => { const file = event.currentTarget.files?.[0]; if (file) void take(file); }} /></label>

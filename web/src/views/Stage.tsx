@@ -1,12 +1,12 @@
 // One layer as one picture: picture, input maps, how the number is made, output maps.
 
 import { useRef } from "preact/hooks";
-import { feeds, rectangle, windowsBehind } from "../data/reach";
+import { feeds, rectangle } from "../data/reach";
 import { page, tensor, unflattened, values } from "../data/store";
 import { atCell, cellAt, mapView, shapeText } from "../data/tensor";
 import { count, fixed, minus } from "../decimal";
 import type { Layer, Tensor } from "../schema";
-import { cell, facts, go, hovered, hoveredInput, layer, pinned, place } from "../state";
+import { behind, cell, facts, go, hovered, hoveredInput, layer, pinned, place } from "../state";
 import { say } from "../words";
 import { Burst } from "./Burst";
 import { Maps, Scale, type Mark } from "./Maps";
@@ -65,12 +65,10 @@ function channelsRead(now: Layer, at: readonly number[] | null): readonly number
 
 export function PictureColumn({ width }: { width: number }) {
   const now = layer.value;
-  const at = cell.value;
   const id = page.value.input;
-  const index = place.value.layer;
   if (now.inputs.includes(id) || !page.value.layers.some((item) => item.inputs.includes(id))) return null;
   const info = tensor(id);
-  const ranges = at ? windowsBehind(index, at) : new Map();
+  const ranges = behind.value;
   const range = ranges.get(id);
   const box = range && rectangle(id, range);
   const tile = Math.min(width, Math.round(width / Math.max(1, ratioOf(info))));
@@ -95,7 +93,7 @@ export function InputColumn({ width, height, source = 0 }: { width: number; heig
   const { id } = info;
   const view = mapView(info);
   const maps = Math.min(view.channels, mostMaps);
-  const ranges = at ? windowsBehind(place.value.layer, at) : new Map();
+  const ranges = behind.value;
   const isPicture = id === page.value.input;
   const { columns, tile } = fit(maps, ratioOf(info), width, height);
   return (

@@ -6,13 +6,13 @@ import { atCell } from "../data/tensor";
 import { page, tensor } from "../data/store";
 import { rectangle, windowsBehind } from "../data/reach";
 import { fixed, minus } from "../decimal";
-import { cell, facts, go, layer, place, steps } from "../state";
+import { go, layer, pinned, pinnedFacts, place, steps } from "../state";
 import { counts, ordinal, say } from "../words";
 
 export function Walk() {
   const now = layer.value;
-  const made = facts.value;
-  const at = cell.value;
+  const made = pinnedFacts.value;
+  const at = pinned.value;
   const { recipe } = now;
   if (recipe.form !== "window" || recipe.combine !== "sum" || !recipe.weight) {
     return now.notes.length > 1 ? (
