@@ -113,7 +113,8 @@ class _Program:
             key = next((str(v) for k, v in entry.items() if k.endswith("_name")), name)
             values = weights.get(key) or _absent(key, self.archive.source.name)
             sizes = tuple(size or 0 for size in shapes[name])
-            stored[name] = Stored(key, sizes, kind == "parameter", values, dtypes[name])
+            learnt = kind == "parameter"
+            stored[name] = Stored(key, sizes, learnt, values, dtypes[name], buffer=not learnt)
         return inputs, stored
 
     def _folded(self, node: Node, stored: dict[str, Stored], shapes: Mapping[str, Full]) -> bool:
@@ -126,7 +127,9 @@ class _Program:
             sizes = tuple(size or 0 for size in shapes.get(name, ()))
             path = f"{node.owner.path.partition('.parametrizations')[0]}.weight"
             values = Values(_Computed(node, used, sources, place), "file")
-            stored[name] = Stored(path, sizes, any(s.trainable for s in sources), values)
+            learnt = any(source.trainable for source in sources)
+            made_of = tuple(source.name for source in sources)
+            stored[name] = Stored(path, sizes, learnt, values, made_of=made_of)
         return True
 
 
