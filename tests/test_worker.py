@@ -197,3 +197,28 @@ def test_external_data_is_found_beside_the_file_when_the_graph_is_given_as_bytes
     onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
     with Worker(path.read_bytes(), folder=tmp_path) as worker:
         np.testing.assert_array_equal(worker.run({"x": weight})["y"], 2 * weight)
+
+
+def test_a_second_run_of_the_same_sizes_gives_the_same_arrays_in_place() -> None:
+    with Worker(_graph()) as worker:
+        x = np.linspace(-1, 1, 400 * 400, dtype=np.float32).reshape(400, 400)
+        first, second = worker.run({"x": x})["y"], worker.run({"x": -x})["y"]
+        np.testing.assert_array_equal(first, np.maximum(x, 0))
+        np.testing.assert_array_equal(second, np.maximum(-x, 0))
+        np.testing.assert_array_equal(worker.run({"x": x[:350]})["y"], np.maximum(x[:350], 0))
+
+
+def test_sizes_that_follow_from_values_are_those_of_each_run() -> None:
+    node = helper.make_node("NonZero", ["x"], ["y"])
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None])
+    y = helper.make_tensor_value_info("y", TensorProto.INT64, None)
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(
+        helper.make_graph([node], "g", [x], [y]), opset_imports=opset, ir_version=8
+    )
+    with Worker(model.SerializeToString()) as worker:
+        array = np.ones(20_000, np.float32)
+        for zeros in (0, 5_000, 100):
+            array[:] = 1
+            array[:zeros] = 0
+            assert worker.run({"x": array})["y"].shape == (1, 20_000 - zeros)

@@ -1,0 +1,210 @@
+"""ONNX: opening against onnx's own shape inference, a run against ONNX Runtime, large graphs.
+
+ResNet-50 is the graph that lies in the onnx package, written out with random weights (100 MB).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .measure import CACHE, Row
+
+SUMMARY = """
+import sys
+from convlens import load
+load(sys.argv[1]).summary()
+"""
+THEIRS = """
+import sys, onnx, onnx.shape_inference
+onnx.shape_inference.infer_shapes(onnx.load(sys.argv[1]))
+"""
+# VmHWM and not ru_maxrss: the latter begins with what the parent process held.
+MEMORY = """
+import sys
+from pathlib import Path
+from convlens import load
+load(sys.argv[1]).summary()
+status = Path("/proc/self/status").read_text().split("VmHWM:")[1]
+print(int(status.split()[0]) // 1024, file=sys.stderr)
+"""
+LARGE = 5 << 30
+
+
+def resnet() -> Path:
+    """ResNet-50 with random weights instead of the constants that onnx ships."""
+    import onnx
+    from onnx import numpy_helper
+
+    path = CACHE / "resnet50.onnx"
+    if path.exists():
+        return path
+    CACHE.mkdir(exist_ok=True)
+    folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+    model = onnx.load(folder / "light_resnet50.onnx")
+    rng = np.random.default_rng(0)
+    held = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    kept = []
+    for node in model.graph.node:
+        if node.op_type != "ConstantOfShape":
+            kept.append(node)
+            continue
+        shape = [int(size) for size in held[node.input[0]]]
+        fan = max(1, int(np.prod(shape[1:])))
+        array = rng.standard_normal(shape) / np.sqrt(fan) if len(shape) > 1 else rng.random(shape)
+        model.graph.initializer.append(
+            numpy_helper.from_array(array.astype(np.float32), node.output[0])
+        )
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    onnx.save(model, path)
+    return path
+
+
+def chain(count: int) -> Path:
+    """A graph of `count` nodes, one after the other."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    nodes = [helper.make_node("Relu", [f"t{n}"], [f"t{n + 1}"]) for n in range(count)]
+    graph = helper.make_graph(
+        nodes,
+        "chain",
+        [helper.make_tensor_value_info("t0", TensorProto.FLOAT, ["N", 4, 8, 8])],
+        [helper.make_tensor_value_info(f"t{count}", TensorProto.FLOAT, None)],
+    )
+    path = CACHE / f"chain-{count}.onnx"
+    CACHE.mkdir(exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def huge() -> Path:
+    """A dense network whose one kernel takes 5 GB of external data, in a file with holes."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    folder = CACHE / "huge"
+    folder.mkdir(parents=True, exist_ok=True)
+    units = LARGE // 4 // 32768
+    kernel = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[32768, units])
+    kernel.data_location = TensorProto.EXTERNAL
+    entry = kernel.external_data.add()
+    entry.key, entry.value = "location", "w.bin"
+    with (folder / "w.bin").open("wb") as file:
+        file.truncate(32768 * units * 4)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "huge",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 32768])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [kernel],
+    )
+    path = folder / "huge.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def _process(code: str, path: Path) -> float:
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begun
+
+
+def _best(times: list[float]) -> float:
+    return min(times)
+
+
+def opening() -> Row:
+    """Whole processes, in turn, the best of five."""
+    path = resnet()
+    ours, theirs = [], []
+    for _ in range(5):
+        ours.append(_process(SUMMARY, path))
+        theirs.append(_process(THEIRS, path))
+    ratio = _best(ours) / _best(theirs)
+    detail = f"{_best(ours):.2f} s, onnx.load + shape_inference {_best(theirs):.2f} s"
+    return Row("ResNet-50 to the printed summary, whole process", ratio, 1.0, "times", detail)
+
+
+def running() -> list[Row]:
+    """Every activation of one run against ONNX Runtime asked for the same outputs."""
+    import onnxruntime as ort
+
+    from convlens import load
+    from convlens.original import worker_of
+
+    model = load(resnet())
+    x = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    original = model.graph.original
+    assert original is not None
+    names = sorted({original.names[t] for step in model.graph.steps for t in step.outputs})
+    quiet = ort.SessionOptions()
+    quiet.log_severity_level = 4
+    session = ort.InferenceSession(original.load(), quiet, providers=["CPUExecutionProvider"])
+    plain = ort.InferenceSession(str(resnet()), quiet, providers=["CPUExecutionProvider"])
+    source = session.get_inputs()[0].name
+    worker_of(model.graph).info()
+    model.run(x).execution._tensors(0)
+    ours, theirs, plainly = [], [], []
+    for _ in range(7):
+        begun = time.perf_counter()
+        model.run(x).execution._tensors(0)
+        ours.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        session.run(names, {source: x})
+        theirs.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        plain.run(None, {plain.get_inputs()[0].name: x})
+        plainly.append(time.perf_counter() - begun)
+    detail = f"{_best(ours):.3f} s, ONNX Runtime {_best(theirs):.3f} s"
+    return [
+        Row("every activation of ResNet-50", _best(ours) / _best(theirs), 1.2, "times", detail),
+        Row(
+            "the same against plain ONNX Runtime (one output)",
+            _best(ours) / _best(plainly),
+            None,
+            "times",
+            f"plain {_best(plainly):.3f} s",
+        ),
+    ]
+
+
+def growth() -> Row:
+    """A graph of 10,000 nodes against one of 1,000: linear is 10."""
+    from convlens.readers.onnx import read_file
+
+    def seconds(count: int) -> float:
+        path = chain(count)
+        times = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            _ = read_file(path).declared
+            times.append(time.perf_counter() - begun)
+        return _best(times)
+
+    small, large = seconds(1_000), seconds(10_000)
+    detail = f"{small:.2f} s and {large:.2f} s"
+    return Row("10,000 nodes against 1,000", large / small, 15.0, "times", detail)
+
+
+def memory() -> Row:
+    """A model with 5 GB of external data, summarised."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(huge())],
+        check=True,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    peak = float(done.stderr.strip().splitlines()[-1])
+    return Row("summary of a 5 GB model, memory", peak, 300.0, "MiB", "external data, mapped")
+
+
+def measure() -> list[Row]:
+    """All rows."""
+    return [opening(), *running(), growth(), memory()]
