@@ -528,6 +528,15 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
         assert child.wait(60) == 128 + signal.SIGPIPE
 
 
+@pytest.mark.skipif(os.name != "posix", reason="pipes as on POSIX")
+def test_a_refusal_that_nobody_reads_keeps_its_exit_code() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as gone:
+        words = [sys.executable, "-m", "convlens", "summary", "nope.onnx"]
+        assert subprocess.run(words, stderr=gone, check=False, timeout=120).returncode == 3
+
+
 def test_an_output_that_knows_only_ascii_still_gets_the_facts() -> None:
     done = process(
         "summary", "digits", "--style", "keras", env={**os.environ, "PYTHONIOENCODING": "ascii"}

@@ -6,6 +6,7 @@ explained; 130 stopped with Ctrl-C; 141 whoever read our output has gone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -50,8 +51,9 @@ def emit(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """A line for people, on stderr."""
-    print(text, file=sys.stderr)
+    """A line for people, on stderr; nobody may be there to read it."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _run(words: list[str]) -> int:
