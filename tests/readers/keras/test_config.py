@@ -12,8 +12,8 @@ from convlens.readers.keras import config as kc
 from tests.readers.keras.made import functional, input_layer, layer, sequential, small, tensor
 
 
-def parsed(config: Any, version: str | None = None) -> kc.Graph:
-    return kc.parse(json.dumps(config).encode(), "file", version)
+def parsed(config: Any) -> kc.Graph:
+    return kc.parse(json.dumps(config).encode(), "file")
 
 
 def refused(config: Any) -> str:
@@ -143,7 +143,7 @@ def test_keras_2_references_and_tensor_keywords_are_understood() -> None:
             "output_layers": [["tf.math.add", 0, 0]],
         },
     }  # fmt: skip
-    graph = parsed(old, "2.4.0")
+    graph = parsed(old)
     assert graph.layer("x").config["batch_shape"] == (None, 4)
     assert calls(graph, "add") == [[("x", 0, 0), ("d", 0, 0)]]
     assert calls(graph, "tf.math.add") == [[("add", 0, 0), ("d", 0, 0)]]

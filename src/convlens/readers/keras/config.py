@@ -9,130 +9,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...errors import ModelError
 from ..files import shown
 from . import words as keras_words
+from .architecture import ArrayConstant, Call, Custom, Graph, LayerSpec, TensorRef, refs_in
+from .order import Numbering, call_order, ordered
+
+__all__ = [
+    "ArrayConstant",
+    "Call",
+    "Custom",
+    "Graph",
+    "LayerSpec",
+    "TensorRef",
+    "call_order",
+    "parse",
+    "refs_in",
+    "snake_case",
+]
 
 DEEPEST = 32
 MOST_LAYERS = 100_000
 _CONTAINERS = frozenset({"Sequential", "Functional", "Model", "Container", "Network"})
 
 
-@dataclass(frozen=True, slots=True)
-class TensorRef:
-    """A tensor of the graph: output `output` of call `call` (from 0) of a layer.
-
-    `shape` is the one recorded in the file, batch axis first, or None where none is.
-    """
-
-    layer: str
-    call: int
-    output: int
-    shape: tuple[int | None, ...] | None = None
-    dtype: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayConstant:
-    """An array that stands in the JSON itself, as nested tuples."""
-
-    value: Any
-    dtype: str
-
-
-@dataclass(frozen=True, slots=True)
-class Custom:
-    """A function or an object that only the author's code knows. It is never looked for."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One use of a layer: its arguments, with `TensorRef`s where tensors flow in."""
-
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-
-    def tensors(self) -> tuple[TensorRef, ...]:
-        """Every tensor among the arguments, first to last."""
-        return tuple(refs_in((self.args, tuple(self.kwargs.values()))))
-
-
-@dataclass(frozen=True, slots=True)
-class LayerSpec:
-    """A layer as its file describes it.
-
-    `config` is in Keras 3's words. `graph` is there for a nested model, `wrapped` for the layers
-    inside a wrapper (TimeDistributed, Bidirectional), by argument name. `custom` is true for a
-    class that does not come from Keras, `operation` for a tensor operation such as `x + y`.
-    `store` is its folder in a `.keras` weights file, `build_shape` the input shape it was built for
-    (recorded by Keras 3), `module` the Python module of the class, as text.
-    """
-
-    name: str
-    class_name: str
-    config: Mapping[str, Any]
-    calls: tuple[Call, ...] = ()
-    graph: Graph | None = None
-    wrapped: Mapping[str, LayerSpec] = field(default_factory=dict)
-    custom: bool = False
-    operation: bool = False
-    registered: str | None = None
-    build_shape: Any = None
-    store: tuple[str, ...] = ()
-    module: str | None = None
-
-    @property
-    def trainable(self) -> bool:
-        return bool(self.config.get("trainable", True))
-
-    @property
-    def dtype(self) -> str:
-        """The name of its dtype policy: `float32`, `mixed_float16`, `int8_from_float32`, ..."""
-        value = self.config.get("dtype")
-        return value if isinstance(value, str) else "float32"
-
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """A model: layers in the file's order, and which tensors go in and come out.
-
-    `inputs` and `outputs` are TensorRefs, alone or nested in tuples and dicts as the model takes
-    and gives them. A Sequential is such a graph too (`sequential` says so); one without a known
-    input shape has an InputLayer of shape None.
-    """
-
-    name: str
-    class_name: str
-    layers: tuple[LayerSpec, ...]
-    inputs: Any
-    outputs: Any
-    sequential: bool = False
-    trainable: bool = True
-
-    def layer(self, name: str) -> LayerSpec:
-        """The layer of this name. Raises KeyError."""
-        return next(layer for layer in self.layers if layer.name == name)
-
-
-def refs_in(value: Any) -> Iterator[TensorRef]:
-    """Every TensorRef in nested tuples and dicts."""
-    if isinstance(value, TensorRef):
-        yield value
-    elif isinstance(value, tuple):
-        for one in value:
-            yield from refs_in(one)
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from refs_in(one)
-
-
-def parse(text: bytes, where: str, keras_version: str | None = None) -> Graph:
+def parse(text: bytes, where: str) -> Graph:
     """The graph that this JSON describes.
 
     Raises ModelError: not JSON, not a Keras model, a subclassed model (whose layers are in code),
@@ -154,7 +59,7 @@ def parse(text: bytes, where: str, keras_version: str | None = None) -> Graph:
             given=_kind_of_json(data),
             needed="an object with `class_name` and `config`, as model.to_json() writes",
         )
-    return _Reader(where, keras_version or data.get("keras_version")).model(data)
+    return _Reader(where).model(data)
 
 
 def _json_place(error: Exception) -> str:
@@ -174,10 +79,8 @@ def _kind_of_json(data: Any) -> str:
 class _Reader:
     """Reads one file's JSON; remembers where it is for messages."""
 
-    def __init__(self, where: str, keras_version: Any) -> None:
+    def __init__(self, where: str) -> None:
         self.where = where
-        first = str(keras_version or "").partition(".")[0]
-        self.major = int(first) if first.isdigit() and len(first) < 3 else None
         self.count = 0
 
     # -- models ---------------------------------------------------------------------------------
@@ -224,8 +127,8 @@ class _Reader:
         inputs = self._refs(config.get("input_layers"), names)
         outputs = self._refs(config.get("output_layers"), names)
         graph = Graph(name, class_name, _with_stores(specs), inputs, outputs)
-        graph = _Numbering(graph, self.where).settled()
-        _ordered(graph, self.where)
+        graph = Numbering(graph, self.where).settled()
+        ordered(graph, self.where)
         return graph
 
     def _sequential(
@@ -415,133 +318,6 @@ class _Reader:
         return ModelError(
             message, where=self.where, given=given, hint="the file is damaged; save it again"
         )
-
-
-class _Numbering:
-    """Which call a reference means, where Keras counts a nested model's calls from 0 or from 1.
-
-    A nested model has one call more in Keras' books, made when it was defined. Keras 2 counts it
-    in every reference to the model, Keras 3 only where the outer model names its outputs. Each
-    call in the file is read by someone, which tells the three apart.
-    """
-
-    def __init__(self, graph: Graph, where: str) -> None:
-        self.graph, self.where = graph, where
-
-    def settled(self) -> Graph:
-        read = _by_layer(ref for layer in self.graph.layers for c in layer.calls
-                         for ref in c.tensors())  # fmt: skip
-        given = _by_layer(refs_in((self.graph.inputs, self.graph.outputs)))
-        shift: dict[str, tuple[int, int]] = {}
-        for layer in self.graph.layers:
-            calls = len(layer.calls) or 1
-            pair = read.get(layer.name, frozenset()), given.get(layer.name, frozenset())
-            shift[layer.name] = self._shift(layer, calls, *pair)
-        layers = tuple(
-            replace(one, calls=tuple(_shifted(call, shift, 0) for call in one.calls))
-            for one in self.graph.layers
-        )
-        return replace(
-            self.graph, layers=layers,
-            inputs=_shifted(self.graph.inputs, shift, 1),
-            outputs=_shifted(self.graph.outputs, shift, 1),
-        )  # fmt: skip
-
-    def _shift(
-        self, layer: LayerSpec, calls: int, read: frozenset[int], given: frozenset[int]
-    ) -> tuple[int, int]:
-        ways = ((0, 0),) if layer.graph is None else ((0, 1), (1, 1), (0, 0))
-        fitting = [
-            way for way in ways
-            if all(0 <= r - way[0] < calls for r in read)
-            and all(0 <= g - way[1] < calls for g in given)
-        ]  # fmt: skip
-        for way in fitting:
-            if {r - way[0] for r in read} | {g - way[1] for g in given} == set(range(calls)):
-                return way
-        if fitting:
-            return fitting[0]
-        raise ModelError(
-            f"a layer reads from a call of `{shown(layer.name)}` that is not made",
-            where=self.where,
-            given=f"call {max(read | given)} of {calls}, counted from 0",
-            hint="the file is damaged; save it again",
-        )
-
-
-def _by_layer(refs: Iterator[TensorRef]) -> dict[str, frozenset[int]]:
-    found: dict[str, set[int]] = {}
-    for ref in refs:
-        found.setdefault(ref.layer, set()).add(ref.call)
-    return {name: frozenset(calls) for name, calls in found.items()}
-
-
-def _shifted(value: Any, shift: dict[str, tuple[int, int]], side: int) -> Any:
-    if isinstance(value, TensorRef):
-        by = shift[value.layer][side]
-        return replace(value, call=value.call - by) if by else value
-    if isinstance(value, Call):
-        return Call(_shifted(value.args, shift, side), _shifted(value.kwargs, shift, side))
-    if isinstance(value, tuple):
-        return tuple(_shifted(one, shift, side) for one in value)
-    if isinstance(value, Mapping):
-        return {key: _shifted(one, shift, side) for key, one in value.items()}
-    return value
-
-
-def call_order(graph: Graph) -> tuple[tuple[LayerSpec, int], ...]:
-    """Every call of every layer, each after those it reads from, else in the file's order.
-
-    Raises nothing for a graph that `parse` gave.
-    """
-    return _ordered(graph, "")
-
-
-def _ordered(graph: Graph, where: str) -> tuple[tuple[LayerSpec, int], ...]:
-    waiting: dict[tuple[str, int], int] = {}
-    readers: dict[tuple[str, int], list[tuple[int, int]]] = {}
-    ready: list[tuple[int, int]] = []
-    import heapq
-
-    place = {layer.name: index for index, layer in enumerate(graph.layers)}
-    for index, layer in enumerate(graph.layers):
-        for number, call in enumerate(layer.calls or (Call(()),)):
-            sources = {(ref.layer, ref.call) for ref in call.tensors()}
-            waiting[layer.name, number] = len(sources)
-            for source in sources:
-                readers.setdefault(source, []).append((index, number))
-            if not sources:
-                heapq.heappush(ready, (index, number))
-    order: list[tuple[LayerSpec, int]] = []
-    while ready:
-        index, number = heapq.heappop(ready)
-        layer = graph.layers[index]
-        order.append((layer, number))
-        for reader in readers.get((layer.name, number), ()):
-            key = graph.layers[reader[0]].name, reader[1]
-            waiting[key] -= 1
-            if not waiting[key]:
-                heapq.heappush(ready, reader)
-    if len(order) < len(waiting):
-        left = {key for key, count in waiting.items() if count}
-        loop = _a_loop(graph, left, place)
-        raise ModelError(
-            f"the layers of `{shown(graph.name)}` read from each other in a loop",
-            where=where,
-            given=shown(" reads ".join(loop), 200),
-            hint="the file is damaged; save it again",
-        )
-    return tuple(order)
-
-
-def _a_loop(graph: Graph, left: set[tuple[str, int]], place: dict[str, int]) -> list[str]:
-    key = min(left, key=lambda one: (place[one[0]], one[1]))
-    path: list[tuple[str, int]] = []
-    while key not in path:
-        path.append(key)
-        call = graph.layers[place[key[0]]].calls[key[1]]
-        key = next((ref.layer, ref.call) for ref in call.tensors() if (ref.layer, ref.call) in left)
-    return [name for name, _ in [*path[path.index(key) :], key]]
 
 
 # --- small things -----------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +48,7 @@ def _zipped(file: FileBytes, input_shape: Sequence[int] | None) -> Graph:
             given=shown(", ".join(list(archive.members)[:5])) or "an empty zip",
             hint="zip the files themselves, without a folder around them",
         )
-    architecture = kc.parse(archive.text("config.json"), file.name, _version(archive))
+    architecture = kc.parse(archive.text("config.json"), file.name)
     weights: WeightSource
     if _WEIGHTS in archive.members:
         weights = FileWeights(lambda: _opened(archive), file.name)
@@ -73,16 +72,6 @@ def _opened(archive: Archive) -> Group:
     return open_tree(archive.member(_WEIGHTS))
 
 
-def _version(archive: Archive) -> str | None:
-    if "metadata.json" not in archive.members:
-        return None
-    try:
-        data = json.loads(archive.text("metadata.json", 1 << 20))
-    except (ValueError, RecursionError):
-        return None
-    return str(data.get("keras_version")) if isinstance(data, dict) else None
-
-
 def _hdf5(file: FileBytes, input_shape: Sequence[int] | None, architecture: Any) -> Graph:
     from .hdf5 import as_text, open_tree
 
@@ -98,8 +87,7 @@ def _hdf5(file: FileBytes, input_shape: Sequence[int] | None, architecture: Any)
         from .alone import listing
 
         return listing(file, weights)
-    version = as_text(attributes.get("keras_version"))
-    graph = kc.parse(text.encode(), file.name, version)
+    graph = kc.parse(text.encode(), file.name)
     return _built(graph, weights, file, input_shape)
 
 
@@ -117,7 +105,7 @@ def architecture_of(path: Path) -> kc.Graph:
     kind = kind_of(file)
     if kind == "zip":
         archive = Archive.open(file)
-        return kc.parse(archive.text("config.json"), file.name, _version(archive))
+        return kc.parse(archive.text("config.json"), file.name)
     if kind == "json":
         return kc.parse(file.read_at(0, min(file.size, 64 << 20)), file.name)
     from .hdf5 import as_text, open_tree

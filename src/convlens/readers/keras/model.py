@@ -6,7 +6,7 @@ same weights. What the table does not know becomes Opaque, with every shape that
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -384,12 +384,3 @@ def _sizes(values: tuple[Any, ...]) -> Shape | None:
         if value is not None and (type(value) is not int or not 0 < value < 2**31):
             return None
     return tuple(values)
-
-
-def leaves(graph: kc.Graph) -> Iterator[kc.LayerSpec]:
-    """Every layer of the model that is no model itself, nested ones included."""
-    for layer in graph.layers:
-        if layer.graph is not None:
-            yield from leaves(layer.graph)
-        else:
-            yield layer
