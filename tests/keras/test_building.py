@@ -366,6 +366,13 @@ def test_channels_first_is_told_of_the_input_too() -> None:
     assert model.layers[1].output_shape == (None, 4, 14, 14)
 
 
+def test_a_reshaped_row_has_the_layout_in_which_it_is_read() -> None:
+    first = chain((12,), k.Reshape((3, 2, 2)), k.Conv2D(4, 1, data_format="channels_first"))
+    last = chain((12,), k.Reshape((2, 2, 3)), k.ReLU(), k.Flatten())
+    assert [call.channels_last for call in first.graph.calls] == [False, False]
+    assert [call.channels_last for call in last.graph.calls] == [True, True, None]
+
+
 def test_a_picture_whose_axes_look_swapped_is_told() -> None:
     model = chain((3, 224, 224), k.Conv2D(64, 3))
     assert model.graph.facts[1] == (

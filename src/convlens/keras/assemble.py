@@ -76,10 +76,12 @@ def _calls(model: Model, prefix: str, ids: dict[Tensor, TensorId], work: _Assemb
             for made, final in zip(node.outputs, inner.outputs, strict=True):
                 ids[made] = inside[final]
             continue
-        _call(node, name, ids, work)
+        _call(node, name, ids, work, model.nodes_inside)
 
 
-def _call(node: Node, name: str, ids: dict[Tensor, TensorId], work: _Assembly) -> None:
+def _call(
+    node: Node, name: str, ids: dict[Tensor, TensorId], work: _Assembly, nodes: list[Node]
+) -> None:
     built = node.built
     if built is None:
         raise AssertionError(f"{name} was called and not built")
@@ -87,6 +89,9 @@ def _call(node: Node, name: str, ids: dict[Tensor, TensorId], work: _Assembly) -
     call_name = name if number == 1 else f"{name}@{number}"
     inputs = tuple(ids[tensor] for tensor in node.inputs)
     arriving = work.layout.get(inputs[0]) if inputs else None
+    last = built.layout(arriving)
+    if last is None or len(node.outputs[0].sizes) < 2:
+        last = input_layout(node.outputs[0], nodes)
     call = Call(
         call_name,
         node.layer.kind,
@@ -94,7 +99,7 @@ def _call(node: Node, name: str, ids: dict[Tensor, TensorId], work: _Assembly) -
         inputs,
         activation=built.activation,
         activation_name=built.activation_name,
-        channels_last=built.layout(arriving),
+        channels_last=last,
         outputs=len(node.outputs),
         shared_with=None if number == 1 else name,
     )
@@ -105,9 +110,9 @@ def _call(node: Node, name: str, ids: dict[Tensor, TensorId], work: _Assembly) -
 
 
 def input_layout(tensor: Tensor, nodes: list[Node]) -> bool | None:
-    """Whether channels stand last in a model's input: as the layers that read it say.
+    """Whether channels stand last in a tensor: as the layers that read it say.
 
-    None for an input without spatial axes. Where no layer says, Keras' default: last.
+    None for a tensor without spatial axes. Where no layer says, Keras' default: last.
     """
     if len(tensor.sizes) < 2:
         return None

@@ -51,8 +51,8 @@ class WeightMaker(Protocol):
 class Built:
     """A layer made for its input shapes.
 
-    `channels_last` is the layout of the maps it makes; `same_layout` says that it is the first
-    input's instead. `reads_last` is the layout in which it reads maps, None where either will do.
+    `channels_last` is the layout of the maps it makes, None where it is that in which the next
+    layers read them; `same_layout` says that it is the first input's instead. `reads_last` is the layout in which it reads maps, None where either will do.
     """
 
     layer: Layer

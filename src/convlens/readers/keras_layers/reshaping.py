@@ -61,8 +61,7 @@ def _target(config: Config) -> Shape:
 
 def _reshape(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     single(shapes)
-    target = _target(config)
-    return Built(Reshape(target), channels_last=True if len(target) > 1 else None)
+    return Built(Reshape(_target(config)))
 
 
 def _check_permute(config: Config) -> None:
@@ -76,11 +75,8 @@ def _check_permute(config: Config) -> None:
 
 
 def _permute(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    shape = single(shapes)
-    return Built(
-        Permute(tuple(n - 1 for n in config["dims"])),
-        channels_last=True if len(shape) > 1 else None,
-    )
+    single(shapes)
+    return Built(Permute(tuple(n - 1 for n in config["dims"])))
 
 
 def _check_repeat(config: Config) -> None:
@@ -89,7 +85,7 @@ def _check_repeat(config: Config) -> None:
 
 def _repeat(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     single(shapes)
-    return Built(RepeatVector(whole(config, "n")), channels_last=True)
+    return Built(RepeatVector(whole(config, "n")))
 
 
 # --- borders --------------------------------------------------------------------------------------
