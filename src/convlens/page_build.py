@@ -48,6 +48,7 @@ from .page_schema import (
 from .page_words import words
 
 Array = NDArray[Any]
+MOST_MEANS = 60_000_000
 PREVIEW_MAPS = 12
 PREVIEW_SIDE = 28
 # Multiply-adds that a browser does while a stroke is drawn.
@@ -294,13 +295,26 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         if fields is None
         else tuple(Field(f.size, f.stride, f.start, f.exact) for f in fields),
         memory=4 * math.prod(sizes[made]),
-        mean_activation=None,
+        mean_activation=_mean(builder, made),
         shared_with=row.shared_with,
         knobs=_knobs(step, found.recipe),
         derivations=_derivations(step, row, shapes, shown if own else ""),
         notes=tuple(note_text(note) for note in step.layer.notes(tuple(shapes))),
         left_out=None,
     )
+
+
+def _mean(builder: _Builder, tensor: TensorId) -> float | None:
+    """The mean size of a tensor's numbers; None where the run is too large to look at all."""
+    sizes = builder.run.execution.sizes
+    if sum(math.prod(shape) for shape in sizes.values()) > MOST_MEANS:
+        return None
+    mean = (
+        float(np.abs(builder.value(tensor)).mean(dtype=np.float64))
+        if math.prod(sizes[tensor])
+        else 0.0
+    )
+    return mean if math.isfinite(mean) else None
 
 
 def layers_of(builder: _Builder) -> tuple[Layer, ...]:

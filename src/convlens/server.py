@@ -52,6 +52,8 @@ class Session:
         from . import samples
 
         self.known[self.run.model.name] = self.run.model
+        # The network runs now, so that the first pictures are there when the page asks.
+        _ = self.run.output
         names = (*self.known, *(name for name in samples.NAMES if name not in self.known))
         return build(self.run, mode="served", around=surroundings(self.run), recent=names)
 

@@ -33,7 +33,7 @@ export function Header() {
 export function Strip() {
   const now = page.value;
   const here = place.value.layer;
-  const around = now.layers.map((layer, n) => ({ layer, n })).filter(({ n }) => now.layers.length < 12 || Math.abs(n - here) < 5);
+  const around = now.layers.map((layer, n) => ({ layer, n })).filter(({ n }) => now.layers.length < 12 || Math.abs(n - here) < 3);
   return (
     <nav class="strip" aria-label="Layers">
       <span class="chip ghost">picture <small>{shapeText(tensor(now.input).shape)}</small></span>

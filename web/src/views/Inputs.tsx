@@ -126,7 +126,7 @@ function Answer() {
   const row = last && values(last.output);
   if (!(row instanceof Float32Array) || row.length > 1000 || row.length < 2) return null;
   const best = row.indexOf(Math.max(...row));
-  return <p>the network says <b class="huge" data-answer>{classes[best] ?? best}</b> <span class="dim">{(100 * row[best]).toFixed(1)} of 100</span></p>;
+  return <p>answer: <b class="huge" data-answer>{classes[best] ?? best}</b> <span class="dim">{(100 * row[best]).toFixed(1)} of 100</span></p>;
 }
 
 export function Inputs() {
@@ -141,7 +141,7 @@ export function Inputs() {
         <>
           <div class="gallery">
             {now.pictures.map((picture) => (
-              <button type="button" key={picture.id} title={picture.label} aria-label={picture.label} onClick={async () => {
+              <button type="button" key={picture.id} aria-label={picture.label} onClick={async () => {
                 const image = new Image();
                 image.src = picture.png ?? "";
                 await image.decode();

@@ -33,7 +33,8 @@ export interface MapsProps {
   readonly picked?: number | null;
   readonly marks?: readonly Mark[];
   readonly class?: string;
-  readonly grey?: boolean;
+  /** Small pictures will do: the tensor itself is not fetched where it has some. */
+  readonly small?: boolean;
   onCell?: (channel: number, row: number, column: number) => void;
   onPick?: (channel: number, row: number, column: number) => void;
   onLeave?: () => void;
@@ -110,7 +111,7 @@ export function Maps(props: MapsProps) {
   const under = useRef<HTMLCanvasElement>(null);
   const over = useRef<HTMLCanvasElement>(null);
   const info = tensor(props.id);
-  const numbers = values(props.id);
+  const numbers = props.small && info.preview ? null : values(props.id);
   const view = mapView(info);
   const grid = gridOf(info, props);
   const dark = isDark.value;

@@ -104,8 +104,8 @@ function Thumbs({ layer }: { layer: Layer }) {
   return (
     <span class="thumbs" aria-hidden="true">
       {flat
-        ? <Maps id={layer.output} tile={tile} columns={1} most={1} gap={2} class="stripe" label="" />
-        : <Maps id={layer.output} tile={tile} columns={shown} most={shown} gap={2} label="" />}
+        ? <Maps id={layer.output} tile={tile} columns={1} most={1} gap={2} label="" small />
+        : <Maps id={layer.output} tile={tile} columns={shown} most={shown} gap={2} label="" small />}
       {view.channels > shown && !flat ? <small class="dim">+{count(view.channels - shown)}</small> : null}
     </span>
   );

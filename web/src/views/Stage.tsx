@@ -56,11 +56,12 @@ function windowMarks(id: string, ranges: ReadonlyMap<string, Parameters<typeof r
   return box ? [{ ...box, channels, kind }] : [];
 }
 
-function channelsRead(now: Layer, at: readonly number[] | null): readonly number[] | null {
+function channelsRead(now: Layer, at: readonly number[] | null, info: Tensor): readonly number[] | null {
   const made = at && facts.value;
-  if (!made || made.groups.length === 0) return null;
-  const view = mapView(tensor(now.inputs[0]));
-  return made.groups.length === view.channels ? null : made.groups.map((group) => group.channel);
+  if (!made) return null;
+  if (now.recipe.form === "window") return made.groups.map((group) => group.channel);
+  const out = tensor(now.output);
+  return now.recipe.form === "row" || out.channel === null || info.channel === null ? null : [behind.value.get(info.id)?.[info.channel]?.[0] ?? at[out.channel]];
 }
 
 export function PictureColumn({ width }: { width: number }) {
@@ -104,7 +105,7 @@ export function InputColumn({ width, height, source = 0 }: { width: number; heig
       </figcaption>
       <Maps id={id} tile={tile} columns={columns} most={mostMaps} class="inputs"
         label={`${count(view.channels)} input maps of ${view.height} by ${view.width}, the window marked in each`}
-        marks={windowMarks(id, ranges, "window", channelsRead(now, at))}
+        marks={windowMarks(id, ranges, "window", channelsRead(now, at, info))}
         onCell={(c, y, x) => (hoveredInput.value = { source, at: cellAt(info, c, y, x) })}
         onLeave={() => (hoveredInput.value = null)} />
       <p class="under">
@@ -191,7 +192,7 @@ export function OutputColumn({ width, height }: { width: number; height: number 
         <div class="focus">
           <Maps id={now.output} tile={focus} columns={1} only={c} class="focus-map"
             label={say("focus", { c, height: view.height, width: view.width, position })} {...shared} />
-          <p class="dim focus-words">map <b>{c}</b><br />made by<br />filter {c}</p>
+          <p class="dim focus-words">map <b>{c}</b></p>
         </div>
       )}
       {info.shape.length === 1 && info.shape[0] <= 16 ? <Units now={now} /> : <Maps id={now.output} tile={tile} columns={columns} most={mostMaps} picked={c} class="outputs"

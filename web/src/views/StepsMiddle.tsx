@@ -65,7 +65,7 @@ function Remote() {
   return (
     <ol class="steps-list">
       {now.terms.slice(0, 9).map((term, n) => <li key={n}><span class="who"><bdi>{term.source}</bdi> <span class="dim">[{term.input?.join(", ")}]</span></span><span class="num">{short(term.product ?? term.x, 6)}</span></li>)}
-      {now.terms.length > 9 ? <li class="dim">and {count(now.terms.length - 9)} more</li> : null}
+      {now.terms.length > 9 ? <li>…</li> : null}
       {now.steps.map((step) => <li key={step.name}><span class="who">{step.name} <span class="dim">{step.expression}</span></span><span class="num">{short(step.value, 6)}</span></li>)}
       <li><b>{at}</b><b class="num" data-value={now.value}>{short(now.value, 7)}</b></li>
       <li class="dim">engine: off by {short(Math.abs(now.difference), 3)}</li>
