@@ -21,7 +21,7 @@ from .weights import Found, LayerStore
 REMARK = (
     "this file holds weights alone: it does not say how layers are connected, nor strides, "
     "padding and activations; give them with --architecture config.json (model.to_json() in "
-    "Keras), or a Python file that builds the network"
+    "Keras), or architecture= a network built with convlens.keras"
 )
 
 
@@ -137,7 +137,7 @@ def with_architecture(
         raise ArgumentError(
             "this is no architecture",
             given=f"an object of class {type(architecture).__qualname__}",
-            needed="a path to config.json, to a complete Keras file or to Python code, or a model",
+            needed="a path to config.json or to a complete Keras file, or a model",
         )
     return _poured(graph, weights, file)
 

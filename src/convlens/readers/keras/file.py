@@ -24,8 +24,8 @@ def read_file(
 ) -> Graph:
     """The graph of a Keras file of any age; weights are read when first used.
 
-    `architecture` is for a file of weights alone: a path to the network's JSON, to a complete
-    Keras file, to Python code that defines it, or a graph.
+    `architecture` is for a file of weights alone: a path to the network's JSON or to a complete
+    Keras file, or a model.
     Raises ModelError for what cannot be read.
     """
     file = FileBytes.whole(path)
