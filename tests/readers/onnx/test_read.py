@@ -177,6 +177,7 @@ def test_an_if_is_opaque_and_its_branches_run() -> None:
         )
         for op in ("Relu", "Neg")
     ]
+    branches[0].initializer.append(numpy_helper.from_array(weight(3, 3), "inside"))
     proto = model_of(
         [
             node("Conv", "x w", "c"),
@@ -190,6 +191,7 @@ def test_an_if_is_opaque_and_its_branches_run() -> None:
     )
     graph = read_live(proto)
     assert graph.calls[1].inputs == (("Conv_0", 0),)
+    assert [w.name for w in graph.calls[1].weights] == ["inside"]
     run = Model(graph).run(np.ones((1, 1, 5, 5), np.float32))
     np.testing.assert_array_equal(run["If_1"], np.maximum(run["Conv_0"], 0))
 

@@ -6,7 +6,7 @@ Reading parses the protobuf and nothing else: no weight is read, no engine start
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from ... import model
 from ...errors import ArgumentError, ModelError, ShapeError
 from ...layers.base import Layer, Shape
 from ...layers.opaque import Opaque
-from ...layers.weight import Weight
+from ...layers.weight import Values, Weight
 from . import operators_math, operators_move  # noqa: F401 (they fill the table of operators)
 from .chains import Chain, Folds
-from .file import TYPES, printable
-from .graph import Graph, Input, Node, read_graph
+from .file import TYPES, loader, printable, tensor_shape
+from .graph import Graph, Input, Node, read_graph, subgraphs
 from .infer import infer
 from .operators import BUILDERS
 from .prepare import converted_types, prepared
@@ -306,6 +306,8 @@ def opaque(site: Site, why: str, makes: tuple[str, ...] = ()) -> Made:
     stored = state.graph.initializers
     reads = tuple(n for n in names if state.constant(n) is None and n not in stored)
     held = tuple(_held(state, name) for name in names if _is_weight(state, name))
+    if node.captured or any(True for _ in subgraphs(node.proto)):
+        held += tuple(_inner_weights(state, node))
     batched = bool(reads) and any(state.batched.get(name, False) for name in reads)
     shapes: list[Shape] = []
     for name in node.outputs:
@@ -323,6 +325,30 @@ def opaque(site: Site, why: str, makes: tuple[str, ...] = ()) -> Made:
 def _is_weight(state: State, name: str) -> bool:
     constant = state.constant(name)
     return constant is not None and constant.type in (1, 10, 11, 16) and constant.count > 0
+
+
+def _inner_weights(state: State, node: Node) -> Iterator[Weight]:
+    """The stored arrays inside a node's subgraphs, by their names there."""
+    wanted = list(subgraphs(node.proto))
+    source, found = state.graph, 0
+    while wanted and found < 10_000:
+        graph = wanted.pop(0)
+        tensors = [(t.name, t) for t in graph.initializer]
+        for inner in graph.node:
+            if inner.op_type == "Constant" and not inner.domain and inner.output:
+                tensors += [(inner.output[0], a.t) for a in inner.attribute if a.type == 4]
+            wanted += subgraphs(inner)
+        for name, tensor in tensors:
+            if tensor.data_type not in (1, 10, 11, 16) or not tensor.dims:
+                continue
+            try:
+                shape = tensor_shape(tensor, source.label)
+            except ModelError:
+                continue
+            found += 1
+            axes = tuple(f"axis {n}" for n in range(len(shape)))
+            values = Values(loader(tensor, source.folder, source.label), "file")
+            yield Weight(printable(name), shape, axes, values)
 
 
 def _held(state: State, name: str) -> Weight:
