@@ -304,7 +304,7 @@ def page(results: list[dict[str, Any]]) -> str:
     tensors = sum(result["tensors"] for result in run)
     explained = sum(result["explained"] for result in run)
     lines = [
-        "# Every network of keras.applications",
+        "# The networks of keras.applications",
         "",
         f"Written by `benchmarks/keras_zoo.py`: {agree} of {len(results)} networks agree with Keras in name, class, output shape",
         f"and parameters of every layer ({layers:,} layers). {len(run)} were run as well: {tensors:,} tensors agree, and {explained:,} explained numbers",
