@@ -252,6 +252,7 @@ TEXTS: dict[str, str] = {
     "softmax.log": "The logarithm of each number's share of its row ({count:n number}).",
     "softmax.sparse": "Shares of {count:n number} that add up to 1, many of them exactly 0.",
     "dropout": "Dropout works only while training; in use it passes every number on.",
+    "augmentation": "It changes pictures at random while training; in use it passes every number on.",
     "opaque": "`{what}` is not explained. {why} Its shape and its numbers are the engine's.",
     # -- a layer --------------------------------------------------------------------------------
     "layer.title": "{position:th} layer of {model}: {name} ({kind})",

@@ -85,7 +85,7 @@ def _identity(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -
 
 def _dropout(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     single(shapes)
-    return keeping(Identity("identity.dropout"))
+    return keeping(Identity("dropout"))
 
 
 def _check_rate(config: Config) -> None:

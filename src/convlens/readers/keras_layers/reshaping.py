@@ -290,7 +290,7 @@ def _augmentation(config: Config, shapes: tuple[Shape, ...], weights: WeightMake
     from ...layers.activate import Identity
 
     single(shapes)
-    return keeping(Identity("identity.augmentation"))
+    return keeping(Identity("augmentation"))
 
 
 _RANDOM: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (

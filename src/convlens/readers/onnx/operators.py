@@ -276,7 +276,7 @@ def _identity(site: Site) -> Made:
 def _dropout(site: Site) -> Made:
     if site.given(2) and any(site.numbers(2, "training mode")):
         raise NotOurs("it drops numbers at random")
-    return site.of(Identity("identity.dropout"))
+    return site.of(Identity("dropout"))
 
 
 @builds("Cast", "CastLike")

@@ -247,4 +247,4 @@ def _smallest(site: Site) -> Made:
 def _dropout(site: Site) -> Made:
     if site.get("train", False):
         raise NotOurs("it drops numbers, as in training")
-    return Made(Identity("dropout.identity"), (site.data("input", "self"),))
+    return Made(Identity("dropout"), (site.data("input", "self"),))
