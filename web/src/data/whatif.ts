@@ -1,7 +1,7 @@
 // What if: every later shape, count and receptive field, from the same relation with other numbers.
 
 import { bind, pairs, type Padding, type Window } from "../axis";
-import type { Knobs, Layer } from "../schema";
+import type { Knobs, Layer, WindowRecipe } from "../schema";
 import { page, tensor } from "./store";
 
 export type Change = Partial<Record<"kernel" | "stride" | "dilation" | "filters" | "groups", number>> & { padding?: "valid" | "same" };
@@ -39,6 +39,11 @@ export function windowOf(knobs: Knobs, axis: number): Window {
   };
 }
 
+/** Every axis read from end to end, as a global pool does. */
+function whole(recipe: WindowRecipe): boolean {
+  return recipe.axes.every((axis) => axis.n_out === 1 && axis.kernel === axis.n_in);
+}
+
 function one(layer: Layer, knobs: Knobs | null, shapes: readonly (readonly number[])[]): Pick<Then, "shape" | "params" | "macs"> {
   const { recipe } = layer;
   const [shape] = shapes;
@@ -65,7 +70,7 @@ function one(layer: Layer, knobs: Knobs | null, shapes: readonly (readonly numbe
     const taps = knobs.kernel.reduce((a, b) => a * b, 1);
     return { shape: made, params: taps * each + (knobs.bias ? filters : 0), macs: axes.reduce((a, axis) => a * (axis ? pairs(axis) : 0), each) };
   }
-  if (recipe.form === "window" && recipe.axes.every((axis) => axis.n_out === 1 && axis.kernel === axis.n_in)) {
+  if (recipe.form === "window" && whole(recipe)) {
     const place = tensor(layer.inputs[0]).channel ?? 0;
     return { shape: out.shape.length === 1 ? [shape[place]] : shape.map((n, axis) => (axis === place ? n : 1)), params: 0, macs: 0 };
   }
@@ -103,9 +108,12 @@ export function rederive(index: number, change: Change): readonly Then[] {
     }
     const knobs = layer.knobs && n === index ? changed(layer.knobs, change) : layer.knobs;
     const next = one(layer, knobs, from.map((item) => item.shape as readonly number[]));
-    const sees = from[0].sees.map(({ size, jump, n: cells }, axis) => {
+    const { recipe } = layer;
+    // What a transposed window or a resize sees is not followed: better unknown than wrong.
+    const lost = recipe.form === "window" && !knobs?.kernel && !whole(recipe);
+    const sees = (lost ? [] : from[0].sees).map(({ size, jump, n: cells }, axis) => {
       const widest = Math.max(...from.map((item) => item.sees[axis]?.size ?? size));
-      const { form } = layer.recipe;
+      const { form } = recipe;
       if (form === "row" || (form === "window" && !knobs?.kernel)) return { size: widest + (cells - 1) * jump, jump, n: 1 };
       if (form !== "window" || !knobs) return { size: widest, jump, n: cells };
       const window = windowOf(knobs, axis);

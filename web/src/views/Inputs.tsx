@@ -158,7 +158,7 @@ export function Inputs() {
             <button type="button" class="quiet" onClick={() => run(Float32Array.from({ length: count }, Math.random))}>random</button>
             {overrides.value.size ? <button type="button" class="quiet" onClick={() => (overrides.value = new Map())}>back</button> : null}
           </p>
-          <label class="file">a picture{now.mode === "served" ? ", an array (.npy) or a model" : ""}: drop it, paste it, or{" "}
+          <label class="file">a picture{now.mode === "served" ? ", an array (.npy) or a model" : ""}: drop, paste or{" "}
             <input type="file" onChange={(event) => { const file = event.currentTarget.files?.[0]; if (file) void take(file); }} /></label>
           {now.recent.map((name) => <button type="button" class="quiet" key={name} onClick={() => ask("model", "", { kind: "known", name })}><bdi>{name}</bdi></button>)}
           {now.preprocess ? <p class="dim">{now.preprocess.words}</p> : null}

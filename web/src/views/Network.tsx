@@ -202,10 +202,10 @@ export function Network() {
       <div class="net-tools">
         <label>Search <input type="search" value={search.value} onInput={(event) => (search.value = event.currentTarget.value)} /></label>
         <label>Sort and colour by <select value={sortBy.value} onChange={(event) => (sortBy.value = event.currentTarget.value as typeof sortBy.value)}>
-          <option value="order">order in the network</option>
+          <option value="order">order</option>
           <option value="params">parameters</option>
           <option value="macs">MACs</option>
-          <option value="memory">memory of its maps</option>
+          <option value="memory">memory</option>
           <option value="mean">mean activation</option>
         </select></label>
         <span class="dim" role="status">{list.length === now.layers.length ? "" : `${count(list.length)} rows`}</span>

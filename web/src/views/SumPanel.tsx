@@ -34,7 +34,7 @@ function Walker({ made }: { made: NumberFacts }) {
   return (
     <div class="walker">
       <label>
-        <span>add the terms one by one</span>
+        <span>add one by one</span>
         <input type="range" min={0} max={terms} value={upTo} aria-valuetext={`${upTo} of ${terms} terms, running total ${fixed(sum, places)}`}
           onInput={(event) => (added.value = Number(event.currentTarget.value))} />
       </label>

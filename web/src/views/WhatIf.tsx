@@ -76,7 +76,7 @@ export function WhatIf() {
             {["valid", "same"].map((word) => <option key={word} disabled={word === "valid" && dilation * (kernel - 1) + 1 > least}>{word}</option>)}
           </select></label>
         ) : null}
-        <button type="button" class="quiet" onClick={() => (change.value = { at: -1, of: {} })}>as it was</button>
+        <button type="button" class="quiet" onClick={() => (change.value = { at: -1, of: {} })}>reset</button>
       </div>
       <div class="scroll-x">
         <table class="whatif">
@@ -85,14 +85,14 @@ export function WhatIf() {
             {rows.map((n) => (
               <tr key={n}>
                 <td><bdi>{page.value.layers[n].name}</bdi></td>
-                <td class="dim">{before[n].shape ? shapeText(before[n].shape) : "not known"}</td>
+                <td class="dim">{before[n].shape ? shapeText(before[n].shape) : "?"}</td>
                 <td class={before[n].shape?.join() === after[n].shape?.join() ? "" : "moved"} data-then={n}>{after[n].shape ? shapeText(after[n].shape) : "does not fit"}</td>
                 <Cell now={before[n].params} then={after[n].params} />
                 <Cell now={before[n].macs} then={after[n].macs} />
                 <Cell now={before[n].sees[0]?.size ?? null} then={after[n].sees[0]?.size ?? null} />
               </tr>
             ))}
-            <tr class="sum-row"><td>the whole network</td><td /><td /><Cell now={total(before, "params")} then={total(after, "params")} /><Cell now={total(before, "macs")} then={total(after, "macs")} /><td /></tr>
+            <tr class="sum-row"><td>all</td><td /><td /><Cell now={total(before, "params")} then={total(after, "params")} /><Cell now={total(before, "macs")} then={total(after, "macs")} /><td /></tr>
           </tbody>
         </table>
       </div>

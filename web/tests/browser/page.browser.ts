@@ -241,6 +241,26 @@ test("what if: a larger kernel moves every later shape and count", async () => {
   await close();
 });
 
+for (const name of ["digits", "residual"]) {
+  test(`what if without a change is the model itself (${name})`, async () => {
+    const { page, close } = await open(browser, join(folder, `${name}.html`));
+    await goTo(page, "#/layer/conv2d");
+    const rows = await page.$$eval(".whatif tbody tr:not(.sum-row)", (list) => list.map((row) => [...row.querySelectorAll("td")].map((cell) => cell.textContent ?? "")));
+    const known = await page.evaluate(() => JSON.parse(document.getElementById("page")?.textContent ?? "").layers.map((layer: any) => {
+      const shape = layer.output_shape.slice(1);
+      const text = `(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;
+      const count = (n: number) => n.toLocaleString("en");
+      return [layer.name, text, text, count(layer.params), count(layer.macs), layer.field ? String(layer.field[0].size) : ""];
+    }));
+    rows.forEach((row, n) => {
+      const columns = row[5] === "?" || !known[n][5] ? 5 : 6;
+      expect(row.slice(0, columns), known[n][0]).toEqual(known[n].slice(0, columns));
+    });
+    expect(rows.length).toBe(Math.min(30, known.length));
+    await close();
+  });
+}
+
 test("a digit of the gallery runs through the network in the page", async () => {
   const { page, wrong, close } = await open(browser, digits());
   await page.click("text=Pictures");
