@@ -78,6 +78,14 @@ def test_the_answer_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> Non
         assert text in said
 
 
+def test_a_summary_can_be_had_as_text() -> None:
+    texts: list[str] = []
+    seed_model().summary(print_fn=texts.append, line_length=80)
+    assert "conv2d_1 (Conv2D)" in texts[0]
+    with pytest.raises(convlens.ArgumentError, match="has no argument `styl`"):
+        seed_model().summary(styl="keras")
+
+
 def test_the_imports_that_people_have_work() -> None:
     from convlens.keras.layers import Conv2D as Layer
     from convlens.keras.layers import MaxPool2D, MaxPooling2D
@@ -414,3 +422,28 @@ def test_a_saved_model_has_the_same_numbers(ending: str, tmp_path: Path) -> None
     if ending == "keras":
         assert {call.name for call in again.graph.calls} == {c.name for c in model.graph.calls}
         assert again.describe().to_dict()["totals"] == model.describe().to_dict()["totals"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "word"),
+    [
+        (lambda: k.Dropout(0.5), "training"),
+        (lambda: k.SpatialDropout2D(0.5), "training"),
+        (lambda: k.GaussianNoise(0.5), "training"),
+        (lambda: k.RandomFlip(), "training"),
+        (lambda: k.RandomRotation(0.1), "training"),
+        (lambda: k.Resizing(5, 7), ""),
+        (lambda: k.AdaptiveMaxPooling2D(2), ""),
+        (lambda: k.GlobalMaxPooling2D(), ""),
+        (lambda: k.ZeroPadding2D(), ""),
+    ],
+)
+def test_a_layer_is_explained_in_words_and_its_numbers_agree(layer: Any, word: str) -> None:
+    model = chain((4, 6, 2), layer())
+    (call,) = model.graph.calls
+    assert str(model.explain(call.name))
+    place = (0,) * len(model.graph.declared[call.name, 0])
+    fact = model.explain(call.name, at=place).to_dict()
+    assert abs(fact["difference"]) <= fact["tolerance"]
+    if word == "training":
+        assert word in str(model.explain(call.name))

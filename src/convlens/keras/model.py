@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -226,9 +227,26 @@ class Model(Part):
         return self._api
 
     def summary(self, *, style: str = "keras", **options: Any) -> None:
-        """Print the table that Keras prints; `style="convlens"` says where each number is from."""
-        file = options.pop("file", None)
-        self.convlens.summary(style=style, file=file)
+        """Print the table that Keras prints; `style="convlens"` says where each number is from.
+
+        `file` is where to, `print_fn` what gets the text instead. Keras' other arguments
+        (line_length, expand_nested, ...) are taken and change nothing.
+        """
+        taken = ("file", "print_fn", "line_length", "positions", "expand_nested",
+                 "show_trainable", "layer_range")  # fmt: skip
+        for word, value in options.items():
+            if word not in taken:
+                raise ArgumentError(
+                    f"`summary` has no argument `{word}`",
+                    given=f"{word}={value!r}",
+                    needed=f"style, {', '.join(taken)}",
+                    hint=near_miss(word, ("style", *taken)),
+                )
+        print_fn = options.get("print_fn")
+        text = io.StringIO() if print_fn else options.get("file")
+        self.convlens.summary(style=style, file=text)
+        if print_fn and isinstance(text, io.StringIO):
+            print_fn(text.getvalue().rstrip("\n"))
 
     def describe(self, input_shape: Any = None) -> Any:
         """The summary as facts."""
