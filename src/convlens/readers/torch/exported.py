@@ -34,11 +34,15 @@ def program_of(exported: Any, name: str) -> Program:
 
 
 # Operators whose result may be the same memory as their input, seen in another shape.
+# fmt: off
 VIEWS = frozenset(
-    ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose")
-    + ("t", "slice", "select", "narrow", "expand", "chunk", "split", "split_with_sizes")
-    + ("unbind", "as_strided", "alias", "detach", "contiguous", "to")
+    {
+        "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose",
+        "t", "slice", "select", "narrow", "expand", "chunk", "split", "split_with_sizes",
+        "unbind", "as_strided", "alias", "detach", "contiguous", "to",
+    }
 )
+# fmt: on
 
 
 def in_place(target: Any) -> bool:
