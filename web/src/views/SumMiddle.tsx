@@ -116,7 +116,7 @@ export function lines(facts: NumberFacts, most: number) {
   const rest = fsum(restTerms);
   const terms = [...top.map((group) => group.sum), ...(others.length ? [rest] : []), ...(facts.bias === null ? [] : [facts.bias])];
   const places = placesFor([...terms, facts.pre], 6);
-  return { top, others, rest, restCount: restTerms.length, print: printed(terms, facts.pre, places), sorted };
+  return { top, others, rest, print: printed(terms, facts.pre, places), sorted };
 }
 
 export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boolean }) {
@@ -148,7 +148,7 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
           <button type="button" class="rest" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
             {open.value ? <span class="who">show the largest only</span> : (
               <>
-                <span class="who">{count(made.others.length)} other {what}s<span class="dim">{count(made.restCount)} products</span></span>
+                <span class="who">{count(made.others.length)} other {what}s</span>
                 <span class="num">{minus(made.print.lines[made.top.length])}</span>
                 <Bar value={made.rest} largest={scales.sum} />
               </>
