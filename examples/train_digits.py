@@ -10,7 +10,7 @@ sees them. How far pictures are distorted was chosen on a part of the other 8,00
 
 Written into the output folder: digits.npz (weights), digits.json (where they come from, what they
 reach), heldout.npz (200 of the held-out digits, for tests to measure again), digits/ (some held-out
-digits as pictures). Takes about nine minutes on one core.
+digits as pictures). Takes about ten minutes on one core.
 """
 
 from __future__ import annotations
