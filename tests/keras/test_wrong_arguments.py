@@ -10,7 +10,7 @@ import pytest
 
 from convlens import keras
 from convlens.errors import ConvlensError
-from convlens.readers.keras_table import REQUIRED, TABLE
+from convlens.readers.keras.table import REQUIRED, TABLE
 
 k: Any = keras
 ROUNDS = 3000

@@ -17,7 +17,7 @@ from convlens.engine import Engine, Execution
 from convlens.layers.base import Index
 from convlens.layers.weight import Weight, given
 from convlens.model import Call, Graph, Input, TensorId
-from convlens.readers.keras_table import entry
+from convlens.readers.keras.table import entry
 from tests.oracles import oracle
 from tests.vectors import make_keras_vectors as vectors
 from tests.vectors.numbers import inputs_of, weights_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..readers.keras_layers.activations import ACTIVATIONS
+from ..readers.keras.table.activations import ACTIVATIONS
 
 globals().update({word: word for word in ACTIVATIONS})
 

@@ -165,7 +165,7 @@ def _doubtful(node: Node) -> str:
         return ""
     if isinstance(node.inputs[0].node.layer, InputLayer):
         shape: Shape = node.inputs[0].sizes
-        from ..readers.keras_table import swapped
+        from ..readers.keras.table import swapped
 
         hint = swapped(shape, len(shape) - 1, node.built.reads_last)
         return f"the axes of {shape} look swapped; {hint}" if hint else ""

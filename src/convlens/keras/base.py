@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import ArgumentError, ConvlensError, ShapeError
 from ..layers.base import Shape
 from ..layers.weight import Weight
-from ..readers.keras_table import Built, KerasLayer
+from ..readers.keras.table import Built, KerasLayer
 from .node import Node, Part, flat
 from .seeds import current_seed, initializer, start
 from .tensor import Tensor, placed, sized

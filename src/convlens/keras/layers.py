@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inspect import Parameter, Signature
 
-from ..readers.keras_table import REQUIRED, TABLE, KerasLayer
+from ..readers.keras.table import REQUIRED, TABLE, KerasLayer
 from .base import Layer
 from .entry import Input, InputLayer
 

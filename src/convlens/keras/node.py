@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..errors import ArgumentError
-from ..readers.keras_table import Built
+from ..readers.keras.table import Built
 from .tensor import Tensor
 
 _created = itertools.count()

@@ -158,7 +158,7 @@ def trail(tensor: Tensor) -> list[Tensor]:
 
 def _from_swapped(chain: list[Tensor]) -> str:
     """A hint where the first layer reads a picture's channel axis as its height or width."""
-    from ..readers.keras_table import swapped
+    from ..readers.keras.table import swapped
 
     first = chain[1].node.built if len(chain) > 1 else None
     if first is None or first.reads_last is None:

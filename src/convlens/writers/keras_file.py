@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import MissingDependency, ModelError
 from ..model import Call, Graph
 from ..readers.keras import config as kc
-from ..readers.keras_table import find
+from ..readers.keras.table import find
 from . import hdf5, replacing
 
 _KERAS = "3.15.1"  # the release whose words are written

@@ -14,6 +14,8 @@ from ...layers.weight import Values, Weight
 from ...model import Call, Graph
 from ..files import FileBytes, kind_of
 from .config import snake_case
+from .given import architecture_of, with_input_shape
+from .model import build
 from .slots import Leaf, Slot
 from .values import FileWeights
 from .weights import Found, LayerStore
@@ -117,9 +119,6 @@ def with_architecture(
 
     Raises ModelError where they do not belong together, ArgumentError for what is no architecture.
     """
-    from .file import architecture_of, with_input_shape
-    from .model import build
-
     if isinstance(architecture, (str, os.PathLike)):
         kind = kind_of(FileBytes.whole(architecture))
         if kind in ("zip", "json", "hdf5"):

@@ -10,6 +10,7 @@ from ...errors import ModelError
 from ...model import Graph
 from ..files import Archive, FileBytes, kind_of, shown
 from . import config as kc
+from .given import with_input_shape
 from .model import build
 from .values import FileWeights, RandomWeights, WeightSource
 
@@ -97,35 +98,3 @@ def _built(
     if input_shape is not None:
         architecture = with_input_shape(architecture, tuple(input_shape))
     return build(architecture, weights, file.name, str(file.path))
-
-
-def architecture_of(path: Path) -> kc.Graph:
-    """The architecture alone of a JSON, `.keras` or complete `.h5` file. Raises ModelError."""
-    file = FileBytes.whole(path)
-    kind = kind_of(file)
-    if kind == "zip":
-        archive = Archive.open(file)
-        return kc.parse(archive.text("config.json"), file.name)
-    if kind == "json":
-        return kc.parse(file.read_at(0, min(file.size, 64 << 20)), file.name)
-    from .hdf5 import as_text, open_tree
-
-    root = open_tree(file)
-    text = as_text(root.attributes.get("model_config"))
-    if text is None:
-        raise ModelError("this file holds weights alone, no architecture", where=file.name)
-    return kc.parse(text.encode(), file.name)
-
-
-def with_input_shape(architecture: kc.Graph, shape: tuple[Any, ...]) -> kc.Graph:
-    """The architecture with an input shape where its first input has none at all."""
-    from dataclasses import replace
-
-    refs = list(kc.refs_in(architecture.inputs))
-    layers = tuple(
-        replace(layer, config={**layer.config, "batch_shape": (None, *shape)})
-        if refs and layer.name == refs[0].layer and not layer.config.get("batch_shape")
-        else layer
-        for layer in architecture.layers
-    )
-    return replace(architecture, layers=layers)

@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import ModelError
 from ...model import Graph
 from . import config as kc
-from .file import with_input_shape
+from .given import with_input_shape
 from .model import build
 from .values import LiveWeights
 

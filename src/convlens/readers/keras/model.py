@@ -16,9 +16,9 @@ from ...layers.opaque import Opaque
 from ...layers.weight import Weight
 from ...model import Call, Graph, Input, TensorId
 from ..files import shown
-from ..keras_table import Built, find
 from . import config as kc
 from .opaque import known_shapes, why_opaque
+from .table import Built, find
 from .values import LayerWeights, WeightSource
 
 

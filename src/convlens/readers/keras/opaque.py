@@ -7,8 +7,8 @@ from typing import Any
 
 from ...errors import ConvlensError
 from ...layers.base import Shape
-from ..keras_table import find
 from . import config as kc
+from .table import find
 
 Arriving = tuple[Shape | None, ...]
 Shapes = tuple[Shape | None, ...]

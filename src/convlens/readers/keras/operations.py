@@ -15,8 +15,8 @@ from ...errors import NotExplained, ShapeError
 from ...layers import activate, arithmetic, functions, merge, piecewise, scale, softmax
 from ...layers.base import Layer, Shape
 from ...layers.weight import Weight, given
-from ..keras_table import Built, entry
 from . import config as kc
+from .table import Built, entry
 
 Settings = Mapping[str, Any]
 Arguments = tuple[Any, ...]

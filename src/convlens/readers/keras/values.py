@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from ...errors import ModelError
 from ...layers.weight import Origin, Values, Weight, drawn
 from ..files import shown
-from ..keras_table import WeightMaker
 from .config import ArrayConstant, Call, LayerSpec, TensorRef, snake_case
 from .slots import Leaf, Path, Slot
+from .table import WeightMaker
 from .words import kernel_transposed
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Older words of Keras as Keras 3 says them: class names, argument names and their values.
 
-Only words: what a layer means, and its defaults, are in the one table (`readers.keras_table`).
+Only words: what a layer means, and its defaults, are in the one table (`readers.keras.table`).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...layers.base import Shape
-from .entry import (
+from ....layers.base import Shape
+from .row import (
     REQUIRED,
     Built,
     Config,
@@ -19,7 +19,7 @@ from .entry import (
 
 def _layer_scale(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     """ConvNeXt's: each channel times a learnt number."""
-    from ...layers.scale import Affine
+    from ....layers.scale import Affine
 
     shape = single(shapes)
     channels = count_of(shape[-1] if shape else None, "the number of channels", shape)
@@ -30,13 +30,13 @@ def _layer_scale(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 
 def _custom_scale(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     """InceptionResNetV2's: the first input plus the second times a fixed number."""
-    from ...layers.weighted import WeightedAdd
+    from ....layers.weighted import WeightedAdd
 
     return keeping(WeightedAdd((1.0, real(config, "scale"))))
 
 
 def _embedding(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.embed import Embedding
+    from ....layers.embed import Embedding
 
     rows, length = whole(config, "input_dim"), whole(config, "output_dim")
     table = weights(

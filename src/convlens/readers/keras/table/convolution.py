@@ -6,14 +6,14 @@ import math
 from functools import partial
 from typing import Any
 
-from ...axis import Padding, TransposedWindow, Window
-from ...errors import ArgumentError, ShapeError, near_miss
-from ...layers.base import Layer, Shape
-from ...layers.conv import Conv, ConvTranspose
-from ...layers.spatial import axis_names, check_rank, split
-from ...layers.weight import Weight
+from ....axis import Padding, TransposedWindow, Window
+from ....errors import ArgumentError, ShapeError, near_miss
+from ....layers.base import Layer, Shape
+from ....layers.conv import Conv, ConvTranspose
+from ....layers.spatial import axis_names, check_rank, split
+from ....layers.weight import Weight
 from .activations import activation, check_activation
-from .entry import (
+from .row import (
     REQUIRED,
     Arguments,
     Built,
@@ -288,7 +288,7 @@ def _depthwise(rank: int, config: Config, shapes: tuple[Shape, ...], weights: We
 
 
 def _separable(rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.separable import Separable
+    from ....layers.separable import Separable
 
     channels = _channels(config, shapes, rank, f"SeparableConv{rank}D")
     last, filters = channels_last(config), whole(config, "filters")

@@ -9,8 +9,8 @@ from types import ModuleType
 import pytest
 
 from convlens.errors import ArgumentError
-from convlens.readers.keras_layers.activations import ACTIVATIONS
-from convlens.readers.keras_table import REQUIRED, TABLE, KerasLayer, entry, find
+from convlens.readers.keras.table import REQUIRED, TABLE, KerasLayer, entry, find
+from convlens.readers.keras.table.activations import ACTIVATIONS
 
 # Layers that keras.applications makes for itself, outside keras.layers.
 PRIVATE = {"LayerScale", "CustomScaleLayer"}

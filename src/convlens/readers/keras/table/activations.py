@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from ...errors import ArgumentError, near_miss
-from ...layers.activate import Clip, Identity
-from ...layers.base import Layer, Shape
-from ...layers.opaque import Opaque
-from ...layers.softmax import Glu, LogSoftmax, Softmax, Sparsemax
-from .entry import WeightMaker
+from ....errors import ArgumentError, near_miss
+from ....layers.activate import Clip, Identity
+from ....layers.base import Layer, Shape
+from ....layers.opaque import Opaque
+from ....layers.softmax import Glu, LogSoftmax, Softmax, Sparsemax
+from .row import WeightMaker, entry
 
 
 def _later(module: str, name: str) -> Callable[[], Layer]:
@@ -72,8 +72,6 @@ def activation(value: Any, shape: Shape, weights: WeightMaker) -> tuple[Layer | 
     if isinstance(value, str):
         return named(value), value
     if isinstance(getattr(value, "class_name", None), str):
-        from ..keras_table import entry
-
         built = entry(value.class_name).build(value.config, (shape,), weights)
         return built.layer, str(getattr(value, "name", value.class_name))
     name = getattr(value, "name", None) or getattr(value, "__name__", None)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ...errors import ArgumentError, near_miss
-from ...layers.base import Layer, Shape
-from ...layers.opaque import Opaque
-from ...layers.rearrange import Flatten, Permute, RepeatVector, Reshape
-from ...layers.spatial import check_rank, join, split
-from .entry import (
+from ....errors import ArgumentError, near_miss
+from ....layers.base import Layer, Shape
+from ....layers.opaque import Opaque
+from ....layers.rearrange import Flatten, Permute, RepeatVector, Reshape
+from ....layers.spatial import check_rank, join, split
+from .row import (
     REQUIRED,
     Built,
     Config,
@@ -123,7 +123,7 @@ def _is_list(value: Any) -> bool:
 def _border(
     word: str, rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 ) -> Built:
-    from ...layers.pad import Crop, Pad
+    from ....layers.pad import Crop, Pad
 
     what = f"{'ZeroPadding' if word == 'padding' else 'Cropping'}{rank}D"
     last = channels_last(config)
@@ -179,7 +179,7 @@ def _check_upsampling(rank: int, config: Config) -> None:
 def _upsampling(
     rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 ) -> Built:
-    from ...layers.resize import Cubic, Linear, Nearest, Scale
+    from ....layers.resize import Cubic, Linear, Nearest, Scale
 
     last = channels_last(config)
     what = f"UpSampling{rank}D"
@@ -229,7 +229,7 @@ def _check_size(config: Config) -> None:
 
 
 def _resizing(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.resize import Cubic, Linear, Nearest, Scale
+    from ....layers.resize import Cubic, Linear, Nearest, Scale
 
     last = channels_last(config)
     shape = single(shapes)
@@ -266,7 +266,7 @@ def _beyond(config: Config, spatial: Shape, size: tuple[int, int], word: str) ->
 
 
 def _center_crop(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.pad import Crop
+    from ....layers.pad import Crop
 
     last = channels_last(config)
     shape = single(shapes)
@@ -287,7 +287,7 @@ def _center_crop(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 
 
 def _augmentation(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.activate import Identity
+    from ....layers.activate import Identity
 
     single(shapes)
     return keeping(Identity("augmentation"))

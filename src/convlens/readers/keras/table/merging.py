@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ...errors import ArgumentError, ShapeError
-from ...layers.base import Layer, Shape
-from ...layers.join import Concatenate
-from ...layers.merge import Add, Average, Maximum, Minimum, Multiply, Subtract
-from ...layers.opaque import Opaque
-from .entry import REQUIRED, Built, Config, KerasLayer, WeightMaker, keeping, plain_axis
+from ....errors import ArgumentError, ShapeError
+from ....layers.base import Layer, Shape
+from ....layers.join import Concatenate
+from ....layers.merge import Add, Average, Maximum, Minimum, Multiply, Subtract
+from ....layers.opaque import Opaque
+from .row import REQUIRED, Built, Config, KerasLayer, WeightMaker, keeping, plain_axis
 
 _MERGES: dict[str, Callable[[], Layer]] = {
     "Add": Add,
@@ -69,7 +69,7 @@ def _missed(shapes: tuple[Shape, ...], axis: int) -> str:
 
 
 def _dot(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.matmul import MatMul
+    from ....layers.matmul import MatMul
 
     _several(shapes, "Dot", 2)
     left, right = shapes

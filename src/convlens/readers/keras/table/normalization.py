@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArgumentError, ShapeError
-from ...layers.base import Layer, Shape
-from ...layers.normalize import BatchNorm
-from ...layers.opaque import Opaque
-from ...layers.weight import Weight
-from .entry import (
+from ....errors import ArgumentError, ShapeError
+from ....layers.base import Layer, Shape
+from ....layers.normalize import BatchNorm
+from ....layers.opaque import Opaque
+from ....layers.weight import Weight
+from .row import (
     REQUIRED,
     Arguments,
     Built,
@@ -110,7 +110,7 @@ def _rows(config: Config, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...
 
 
 def _layer_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.groupnorm import LayerNorm
+    from ....layers.groupnorm import LayerNorm
 
     axes, held, spread = _rows(config, single(shapes))
     rms = bool(config.get("rms_scaling"))
@@ -120,7 +120,7 @@ def _layer_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker)
 
 
 def _rms_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.groupnorm import RMSNorm
+    from ....layers.groupnorm import RMSNorm
 
     axes, held, spread = _rows(config, single(shapes))
     words = ("channels",) if len(held) == 1 else tuple(f"axis {n + 1}" for n in range(len(held)))
@@ -129,14 +129,14 @@ def _rms_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -
 
 
 def _unit_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.groupnorm import UnitNorm
+    from ....layers.groupnorm import UnitNorm
 
     shape = single(shapes)
     return keeping(UnitNorm(tuple(sorted(plain_axes(config["axis"], len(shape))))))
 
 
 def _group_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.groupnorm import GroupNorm
+    from ....layers.groupnorm import GroupNorm
 
     shape = single(shapes)
     axis = plain_axis(config["axis"], len(shape))
@@ -159,7 +159,7 @@ def _group_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker)
 
 
 def _rescaling(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.scale import Rescaling
+    from ....layers.scale import Rescaling
 
     return keeping(Rescaling(_numbers(config, "scale"), _numbers(config, "offset")))
 
@@ -193,7 +193,7 @@ def _check_rescaling(config: Config) -> None:
 
 
 def _normalization(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.scale import Normalization
+    from ....layers.scale import Normalization
 
     shape = single(shapes)
     axis = config["axis"]
@@ -215,7 +215,7 @@ def _normalization(config: Config, shapes: tuple[Shape, ...], weights: WeightMak
 
 def _given_statistics(config: Config, shape: Shape, kept: tuple[int, ...]) -> Layer:
     """Normalization with its statistics in the arguments: a fixed scale and offset."""
-    from ...layers.scale import Rescaling
+    from ....layers.scale import Rescaling
 
     if config["mean"] is None or config["variance"] is None:
         raise ArgumentError(

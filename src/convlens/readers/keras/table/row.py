@@ -1,4 +1,4 @@
-"""What one row of the Keras table holds, and the helpers that rows share."""
+"""What one row of the Keras table holds, where rows are looked up, and what they share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ...errors import ArgumentError, ShapeError, near_miss
-from ...layers.base import Layer, Shape
-from ...layers.spatial import axis_names
-from ...layers.weight import Weight
+from ....errors import ArgumentError, ShapeError, near_miss
+from ....layers.base import Layer, Shape
+from ....layers.spatial import axis_names
+from ....layers.weight import Weight
 
 Config = Mapping[str, Any]
 Arguments = tuple[tuple[str, Any], ...]
@@ -120,6 +120,37 @@ class KerasLayer:
     def near(self, word: str) -> str:
         """`did you mean ...?` for a wrong argument name."""
         return near_miss(word, [name for name, _ in self.arguments])
+
+
+# --- every row by its names ---------------------------------------------------------------------
+
+_NAMES: dict[str, KerasLayer] = {}
+
+
+def enter(*rows: KerasLayer) -> dict[str, KerasLayer]:
+    """Make these rows known under each of their names; the rows by their first one."""
+    for row in rows:
+        for name in (row.name, *row.aliases):
+            _NAMES[name] = row
+    return {row.name: row for row in rows}
+
+
+def find(name: str) -> KerasLayer | None:
+    """The row of a class name or one of its aliases, None where there is none."""
+    return _NAMES.get(name)
+
+
+def entry(name: str) -> KerasLayer:
+    """The row of a class name or alias. Raises ArgumentError for an unknown name."""
+    row = find(name)
+    if row is None:
+        raise ArgumentError(
+            f"no layer of Keras that convlens knows is called `{name}`",
+            given=name,
+            needed=f"one of the {len(set(_NAMES.values()))} layers of convlens.keras.layers",
+            hint=near_miss(name, list(_NAMES)),
+        )
+    return row
 
 
 # --- arguments that many layers have ------------------------------------------------------------

@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ...axis import Window
-from ...errors import ArgumentError, ShapeError
-from ...layers.adaptive import AdaptiveAveragePool, AdaptiveMaxPool
-from ...layers.base import Layer, Shape
-from ...layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
-from ...layers.spatial import check_rank
+from ....axis import Window
+from ....errors import ArgumentError, ShapeError
+from ....layers.adaptive import AdaptiveAveragePool, AdaptiveMaxPool
+from ....layers.base import Layer, Shape
+from ....layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
+from ....layers.spatial import check_rank
 from .convolution import padding, swapped
-from .entry import (
+from .row import (
     REQUIRED,
     Built,
     Config,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ...errors import ArgumentError, ShapeError
-from ...layers.activate import Clip, Identity
-from ...layers.base import Layer, Shape
-from ...layers.dense import Dense
-from ...layers.opaque import Opaque
-from ...layers.softmax import Softmax
+from ....errors import ArgumentError, ShapeError
+from ....layers.activate import Clip, Identity
+from ....layers.base import Layer, Shape
+from ....layers.dense import Dense
+from ....layers.opaque import Opaque
+from ....layers.softmax import Softmax
 from .activations import activation, check_activation
-from .entry import (
+from .row import (
     REQUIRED,
     Arguments,
     Built,
@@ -102,7 +102,7 @@ def _check_rate(config: Config) -> None:
 
 
 def _relu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.piecewise import Relu
+    from ....layers.piecewise import Relu
 
     single(shapes)
     words = {word: config[word] or 0.0 for word in ("negative_slope", "threshold")}
@@ -114,21 +114,21 @@ def _relu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Bu
 
 
 def _leaky(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.piecewise import LeakyRelu
+    from ....layers.piecewise import LeakyRelu
 
     single(shapes)
     return keeping(LeakyRelu(real(config, "negative_slope")))
 
 
 def _elu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.functions import Elu
+    from ....layers.functions import Elu
 
     single(shapes)
     return keeping(Elu(real(config, "alpha")))
 
 
 def _prelu(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ...layers.piecewise import PRelu
+    from ....layers.piecewise import PRelu
 
     shape = single(shapes)
     shared = config["shared_axes"]

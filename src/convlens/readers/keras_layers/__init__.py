@@ -1,1 +1,0 @@
-"""Keras' layers, one file per family; `keras_table` joins them."""
