@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .errors import ArgumentError
 from .explain.facts import InputFact
@@ -17,6 +16,8 @@ from .layers.base import Array, Shape
 from .model import Graph, TensorId
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .engine import Engine, Execution
     from .explain.summary import SummaryFact
 

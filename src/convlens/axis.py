@@ -17,15 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .errors import ShapeError
 
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+IntArray: TypeAlias = "NDArray[np.int64]"
+FloatArray: TypeAlias = "NDArray[np.float64]"
 Spelling = Literal["valid", "same", "same_lower", "causal"]
 Padding = Spelling | tuple[int, int]
 Border = Literal["reflect", "edge", "wrap"]
@@ -55,6 +57,12 @@ def check_size(n: int, what: str = "an axis", limit: int = LARGEST_SIZE) -> int:
             hint="give a smaller picture, or mend the number",
         )
     return n
+
+
+def inside(start: int, step: int, count: int, n: int) -> int:
+    """How many of `count` positions start, start + step, ... lie in 0..n-1."""
+    first, last = max(0, -(start // step)), min(count - 1, (n - 1 - start) // step)
+    return max(0, last - first + 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,11 +195,10 @@ class Axis:
             return self.transposed().pairs() if abs(self.stride) == 1 else self._counted()
         if self.stride < 1:
             return self._counted()
-        k = np.arange(self.kernel, dtype=np.int64)
-        shift = self.dilation * k - self.pad
-        first = np.maximum(0, -(shift // self.stride))
-        last = np.minimum(self.n_out - 1, (self.n_in - 1 - shift) // self.stride)
-        return int(np.maximum(0, last - first + 1).sum())
+        s, d, p = self.stride, self.dilation, self.pad
+        if self.kernel > self.n_out and d > 0:
+            return sum(inside(s * o - p, d, self.kernel, self.n_in) for o in range(self.n_out))
+        return sum(inside(d * k - p, s, self.n_out, self.n_in) for k in range(self.kernel))
 
     def _counted(self) -> int:
         """The pairs one output at a time, for the rare axis that steps on both sides."""

@@ -10,15 +10,17 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .errors import EngineError, InputError, ShapeError
 from .layers.base import Array, Shape, Sizes
 from .model import Graph, Input, Step, TensorId
 from .session import Piece, Session
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 DEFAULT_BUDGET = 1 << 30
 LARGEST_TENSOR = 1 << 33

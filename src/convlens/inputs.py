@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .engine import LARGEST_TENSOR, as_feed, feed_shape
 from .errors import ArgumentError, InputError, near_miss
@@ -18,6 +17,7 @@ from .layers.base import Array, Shape
 from .model import Graph, Input
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 LARGEST_PICTURE = 64_000_000

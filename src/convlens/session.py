@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .errors import EngineError
 from .layers.base import Array, Sizes, Value
 from .layers.weight import Weight
 from .model import Step, TensorId
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 OPSET = 18
 

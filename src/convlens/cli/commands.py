@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from . import emit, say
+from .lazy import numpy_on_first_use
 from .words import open_model, parse_at, parse_inputs, split_model_layer
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def summary(
     convlens summary digits
     convlens summary model.keras --input-shape 224,224,3
     """
+    numpy_on_first_use()
     facts = open_model(model, input_shape, architecture).describe().facts
     if as_json:
         _print_json(facts.to_dict())

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..layers.base import Array, Layer, Sizes
 from ..layers.reading import SMALLEST, UNIT
 from ..model import Call, Graph, Input, Step
 from .number import Tensors, binding_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # What one comparison may hold at once: beyond it fewer filters are compared, and that is said.
 MOST_NUMBERS = 1 << 23

@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..axis import Axis, AxisReads, Table
 from ..errors import ConvlensError
@@ -28,6 +27,8 @@ from ..model import Graph, Input, Step, TensorId
 if TYPE_CHECKING:
     # Imported where a transposed layer or a table needs it: a summary must start quickly.
     from fractions import Fraction
+
+    from numpy.typing import NDArray
 
 Number: TypeAlias = "int | Fraction"
 Box = tuple[tuple[int, int] | None, ...]

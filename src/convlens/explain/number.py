@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import ArgumentError, NotExplained, near_miss
 from ..layers.base import Array, Binding, Index, Sizes
@@ -14,6 +13,9 @@ from ..layers.reading import Reading
 from ..model import Call, Graph, Step, TensorId
 from .facts import InputFact, NumberFact, WindowAxis
 from .names import axis_words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Tensors(Protocol):

@@ -27,8 +27,10 @@ from .base import (
 )
 from .reading import UNIT, Choice, Formula, FormulaStep, Reading, Rule
 
+# The largest float32, as a power of two, so that no NumPy is needed to say it.
+FLOAT32_MAX = (2 - 2.0**-23) * 2.0**127
 # Half a step above the largest float32: from here on it is infinity.
-FLOAT32_OVERFLOW = float(np.finfo(np.float32).max) * (1 + 2.0**-25)
+FLOAT32_OVERFLOW = FLOAT32_MAX * (1 + 2.0**-25)
 # Stands for infinity where a limit is asked for.
 FAR = 1e300
 

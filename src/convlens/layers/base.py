@@ -10,20 +10,22 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..axis import AxisReads, FloatArray, IntArray
 from ..errors import NotExplained, ShapeError
 from .reading import Block, Reading, Rule
 from .weight import Weight
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 Shape = tuple[int | None, ...]
 Sizes = tuple[int, ...]
 Index = tuple[int, ...]
-Array = NDArray[np.float32]
+Array: TypeAlias = "NDArray[np.float32]"
 Picture = Literal["window", "row", "scatter", "merge", "formula", "none"]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..axis import Axis, AxisReads, FloatArray, IntArray, Window
 from ..errors import ShapeError
-from .activate import scalar
+from .activate import FLOAT32_MAX, scalar
 from .base import (
     Array,
     Binding,
@@ -42,7 +42,7 @@ from .spatial import (
 )
 
 # What the engine starts a maximum from, and so what it gives for a window with no real read.
-LOWEST = float(np.finfo(np.float32).min)
+LOWEST = -FLOAT32_MAX
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,15 +6,17 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..axis import IntArray
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 Origin = Literal["file", "random", "trained"]
-FloatLike = NDArray[np.float32]
+FloatLike: TypeAlias = "NDArray[np.float32]"
 
 
 class Values:

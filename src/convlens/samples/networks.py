@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..axis import Window
 from ..layers.activate import Clip
@@ -21,6 +20,9 @@ from ..layers.softmax import Softmax
 from ..layers.weight import Values, Weight, drawn
 from ..model import Call, Graph, Input
 from . import DATA, coloured_digit, digit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SEED = 0
 MakeValues = Callable[[str, tuple[int, ...], str], Values]
