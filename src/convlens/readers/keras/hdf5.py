@@ -14,13 +14,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...errors import ModelError
 from ..files import Bytes, OverBudget, Window, shown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _EXTERNAL_STORAGE_MESSAGE = 7
 _UNDEFINED = 0xFFFFFFFFFFFFFFFF

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...errors import ModelError
 from ...layers.weight import Origin, Values, Weight, drawn
@@ -23,6 +22,8 @@ from .table import WeightMaker
 from .words import kernel_transposed
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .hdf5 import Group
     from .weights import Assignment, Found
 
