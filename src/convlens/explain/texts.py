@@ -203,6 +203,19 @@ TEXTS: dict[str, str] = {
     "select.slice": "Takes a part of each axis: {cuts:list}. No number changes.",
     "select.split": "Cuts axis {axis} into parts of {sizes:list}. No number changes.",
     "select.take": "Takes {count:n place} of axis {axis}. No number changes.",
+    "select.stack": "Lays {count:n tensor} on each other along a new axis {axis}. No number changes.",
+    "select.unstack": "Takes axis {axis} apart into {count:n tensor}. No number changes.",
+    "operand": "{formula}, with {count:n stored number} w.",
+    "reduce.norm1": "The sum of the numbers without sign over axes {axes:list}.",
+    "reduce.norm2": "The root of the sum of squares over axes {axes:list}.",
+    "reduce.variance": (
+        "The variance over axes {axes:list}: the squared distances from the mean added up, divided by "
+        "how many there are less {correction}."
+    ),
+    "reduce.deviation": (
+        "The standard deviation over axes {axes:list}: the root of the squared distances from the "
+        "mean added up, divided by how many there are less {correction}."
+    ),
     "reduce.sum": "The sum over axes {axes:list}.",
     "reduce.mean": "The mean over axes {axes:list}.",
     "reduce.max": "The largest number over axes {axes:list}.",

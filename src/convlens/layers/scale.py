@@ -93,13 +93,13 @@ class Affine(_Same):
         if self.scale is not None:
             w, place = stored(self.scale, at)
             canonical = np.array([place], dtype=np.int64).reshape(1, len(place))
-            more = {"array": self.scale.name, "weight_index": _stored(self.scale, canonical)}
+            more = {"array": self.scale.name, "weight_index": stored_index(self.scale, canonical)}
         block = gather(0, inputs[0], index, w, **more)
         if self.offset is None:
             return Sum((block,), tolerance=_bound(block))
         bias, place = stored(self.offset, at)
         canonical = np.array([place], dtype=np.int64).reshape(1, len(place))
-        where = tuple(int(n) for n in _stored(self.offset, canonical)[0])
+        where = tuple(int(n) for n in stored_index(self.offset, canonical)[0])
         return Sum(
             (block,),
             bias,
@@ -121,7 +121,7 @@ class Affine(_Same):
         return (Value(name, binding.output_shapes[0]),)
 
 
-def _stored(weight: Weight, canonical: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def stored_index(weight: Weight, canonical: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Storage positions; a weight without axes has the empty one."""
     return weight.stored(canonical) if weight.canonical else canonical
 
@@ -236,7 +236,7 @@ class Normalization(_Same):
             np.array([mean]),
             np.array([1.0 if self.invert else -1 / s]),
             array=self.mean.name,
-            weight_index=_stored(self.mean, canonical),
+            weight_index=stored_index(self.mean, canonical),
         )
         size = abs(float(block.products[0])) + abs(float(shift.products[0]))
         quantities = {"mean": mean, "variance": variance, "sigma": s}

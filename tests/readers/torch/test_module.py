@@ -243,6 +243,31 @@ def test_layers_of_other_ranks_equal_pytorchs(part: Any, shape: tuple[int, ...])
     check(nn.Sequential(part), shape)
 
 
+def test_operators_of_timms_networks_equal_pytorchs() -> None:
+    """Stacks, spreads, stored operands, chosen positions: one small network of them all."""
+
+    def forward(m: Any, x: Any) -> Any:
+        y = x.abs() + 0.5
+        grn = torch.addcmul(m.bias, m.weight, x * (x.norm(p=2, dim=(2, 3), keepdim=True)))
+        normed = (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True) + 1).sqrt()
+        both = torch.stack([x, y], 1).sum(1) + x.std((2, 3), keepdim=True, unbiased=False)
+        one, *others = torch.stack([grn, normed], 2).unbind(2)
+        stored = (y - m.weight) + (m.weight - y) * (m.bias + 2) + y / (m.bias + 3) + m.weight / y
+        powers = y.pow(m.power) + 2.5 / y + torch.max(x, y) - torch.min(x, grn)
+        moved = x[:, m.chosen] + x.flip(2) + x.roll(1, 3) + x.repeat(1, 2, 1, 1)[:, 4:]
+        product = (x.mean((2, 3)) @ m.matrix).reshape(-1, 4, 1, 1)
+        return torch.cat([both + product, one, *others, stored, powers, moved], 1)
+
+    parts = {
+        "weight": nn.Parameter(torch.rand(1, 4, 1, 1)),
+        "bias": nn.Parameter(torch.rand(1, 4, 1, 1)),
+        "power": nn.Parameter(torch.tensor([1.5])),
+        "matrix": nn.Parameter(torch.rand(4, 4)),
+        "chosen": torch.tensor([2, 0, 3, 1]),
+    }
+    check(Functions(forward, **parts), (4, 5, 3))
+
+
 def test_several_inputs_are_given_by_a_list_of_shapes_or_by_an_example() -> None:
     class Two(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:

@@ -19,6 +19,7 @@ from ...layers.matmul import MatMul
 from ...layers.normalize import BatchNorm
 from ...layers.pool import AveragePool, GlobalAveragePool, MaxPool
 from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from ...layers.spread import Variance, VectorNorm
 from .site import Made, NotOurs, Site
 
 OPERATORS: dict[str, Callable[[Site], Made]] = {}
@@ -102,6 +103,12 @@ def _linear_of_products(site: Site) -> Made:
 @operator("matmul", "bmm", "mm")
 def _matmul(site: Site) -> Made:
     other = "other" if site.given("other") else "mat2"
+    if site.is_weight(other):
+        stored = site.weight(other, ("in", "out"))
+        if len(stored.shape) != 2:
+            raise NotOurs("its stored matrices differ from row to row")
+        kernel = replace(stored, order=(1, 0), canonical=(stored.shape[1], stored.shape[0]))
+        return Made(Dense(kernel, None), (site.data("self"),))
     reads = (site.data("self"), site.data(other))
     return Made(MatMul(), reads)
 
@@ -234,12 +241,36 @@ def _sum(site: Site) -> Made:
 
 @operator("amax", "max")
 def _largest(site: Site) -> Made:
+    if site.given("other"):
+        return OPERATORS["maximum"](site)
     return _reduce(site, ReduceMax)
 
 
 @operator("amin", "min")
 def _smallest(site: Site) -> Made:
+    if site.given("other"):
+        return OPERATORS["minimum"](site)
     return _reduce(site, ReduceMin)
+
+
+@operator("linalg_vector_norm", "norm")
+def _vector_norm(site: Site) -> Made:
+    order = site.get("ord", site.get("p", 2))
+    if order not in (1, 2):
+        raise NotOurs(f"it is a norm of order {order}")
+    x = site.data("self")
+    axes = site.axes(site.get("dim"), x)
+    return Made(VectorNorm(axes, bool(site.get("keepdim", False)), int(order)), (x,))
+
+
+@operator("var", "std")
+def _variance(site: Site) -> Made:
+    x = site.data("self")
+    axes = site.axes(site.get("dim"), x)
+    correction = 1.0 if site.get("unbiased", True) else 0.0
+    correction = float(site.get("correction", correction))
+    root = site.node.operator.startswith("std")
+    return Made(Variance(axes, bool(site.get("keepdim", False)), correction, root), (x,))
 
 
 @operator("dropout", "dropout_", "alpha_dropout", "feature_dropout", "feature_alpha_dropout",

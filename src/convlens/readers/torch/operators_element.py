@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ...layers import activate, arithmetic, functions, merge, piecewise, scale, softmax
+from ...layers import activate, arithmetic, functions, merge, operand, piecewise, scale, softmax
 from ...layers.base import Layer
 from ...layers.weight import Weight
 from .nodes import Ref
@@ -166,6 +166,9 @@ def _glu(site: Site) -> Made:
 def _power(site: Site) -> Made:
     if isinstance(site.get("self"), (int, float)):
         raise NotOurs("its exponent is computed while the network runs")
+    if site.is_weight("exponent"):
+        x = site.data("self")
+        return Made(operand.StoredPower(_laid(site, "exponent", x)), (x,))
     return Made(arithmetic.Power(number(site.get("exponent"))), (site.data("self"),))
 
 
@@ -180,9 +183,14 @@ MERGES: dict[str, Callable[[], Layer]] = {
 }
 
 
+# Other names of theirs; `max` and `min` come here with two tensors only.
+SAME = {"true_divide": "div", "max": "maximum", "min": "minimum"}
+
+
 @operator(*MERGES)
 def _binary(site: Site) -> Made:
-    word = site.node.operator.partition(".")[0].rstrip("_").replace("true_divide", "div")
+    word = site.node.operator.partition(".")[0].rstrip("_")
+    word = SAME.get(word, word)
     one, other = site.get("self"), site.get("other")
     if site.get("alpha", 1) != 1 or site.given("rounding_mode"):
         raise NotOurs("it scales or rounds one of its inputs")
@@ -206,8 +214,21 @@ def _turned_difference(site: Site) -> Made:
     return Made(layer, (site.data("self"),))
 
 
+@operator("addcmul")
+def _scaled_and_added(site: Site) -> Made:
+    """self + value * tensor1 * tensor2, where all but one of the three are stored."""
+    if site.get("value", 1) != 1:
+        raise NotOurs("it scales one of its inputs")
+    for scale_at, data_at in (("tensor1", "tensor2"), ("tensor2", "tensor1")):
+        if site.is_weight("self") and site.is_weight(scale_at):
+            x = site.data(data_at)
+            weights = _laid(site, scale_at, x), _laid(site, "self", x)
+            return Made(scale.Affine(*weights), (x,))
+    raise NotOurs("it multiplies and adds numbers that are computed while the network runs")
+
+
 def _with_number(word: str, value: float, turned: bool) -> Layer:
-    """x and one number: scale*x + offset, or a limit."""
+    """x and one number: scale*x + offset, a quotient, or a limit."""
     if word == "add":
         return scale.Rescaling(1.0, value)
     if word == "sub":
@@ -216,15 +237,29 @@ def _with_number(word: str, value: float, turned: bool) -> Layer:
         return scale.Rescaling(value, 0.0)
     if word == "div" and not turned and value and math.isfinite(1 / value):
         return scale.Rescaling(1 / value, 0.0)
-    if word == "div" and turned and value == 1:
-        return arithmetic.Reciprocal()
+    if word == "div" and turned:
+        return arithmetic.Reciprocal() if value == 1 else operand.NumberOver(value)
     if word in ("maximum", "minimum"):
         return activate.Clip(value, None) if word == "maximum" else activate.Clip(None, value)
-    raise NotOurs("it divides a number by its input")
+    raise NotOurs(f"it divides by {value:g}")
 
 
 def _with_stored(site: Site, word: str, place: str, x: str, turned: bool) -> Layer:
-    """x and a parameter: x*scale or x + offset, broadcast."""
+    """x and a parameter, broadcast."""
+    weight = _laid(site, place, x)
+    if word == "mul":
+        return scale.Affine(scale=weight)
+    if word == "add":
+        return scale.Affine(offset=weight)
+    if word == "sub":
+        return operand.StoredDifference(weight, turned)
+    if word == "div":
+        return operand.StoredQuotient(weight, turned)
+    raise NotOurs(f"it works on a parameter by `{word}`")
+
+
+def _laid(site: Site, place: str, x: str) -> Weight:
+    """The parameter at an argument in the shape in which it meets a sample of `x`."""
     sample = site.sample(x)
     stored: Any = site.state.program.stored[site.node.arguments[place].name]
     canonical = tuple(stored.shape)
@@ -233,8 +268,4 @@ def _with_stored(site: Site, word: str, place: str, x: str, turned: bool) -> Lay
             raise NotOurs("its parameter differs from sample to sample")
         canonical = canonical[1:]
     weight: Weight = site.weight(place, (), canonical=canonical)
-    if word == "mul":
-        return scale.Affine(scale=weight)
-    if word == "add":
-        return scale.Affine(offset=weight)
-    raise NotOurs(f"it works on a parameter by `{word}`")
+    return weight

@@ -12,6 +12,7 @@ from ...layers.rearrange import Expand, Flatten, Permute, Reshape
 from ...layers.resize import Cubic, Linear, Nearest, Scale
 from ...layers.select import Slice, Split, Take
 from ...layers.shuffle import PixelShuffle, PixelUnshuffle
+from ...layers.stack import Stack, Unstack
 from .nodes import Ref
 from .operators import operator
 from .site import Made, NotOurs, Site
@@ -70,6 +71,23 @@ def _concatenate(site: Site) -> Made:
     return Made(Concatenate(site.axis(site.get("dim", 0), names[0])), tuple(names))
 
 
+@operator("stack")
+def _stack(site: Site) -> Made:
+    parts = [part for part in site.get("tensors") if isinstance(part, Ref)]
+    names = [site.checked(part.name) for part in parts]
+    new = site.get("dim", 0) % (len(site.sample(names[0])) + 2)
+    if new == 0:
+        raise NotOurs("it works across the batch axis")
+    return Made(Stack(new - 1), tuple(names))
+
+
+@operator("unbind")
+def _unbind(site: Site) -> Made:
+    x = site.data("self")
+    count = len(site.node.outputs)
+    return Made(Unstack(site.axis(site.get("dim", 0), x), count), (x,), outputs=count)
+
+
 def _split(site: Site, sizes: list[int], axis: int, x: str) -> Made:
     return Made(Split(axis, tuple(sizes)), (x,), outputs=len(sizes))
 
@@ -111,6 +129,51 @@ def _select(site: Site) -> Made:
     if size is None:
         raise NotOurs("the size of its axis is not known")
     return Made(Take(axis, (index % size,), keep=False), (x,))
+
+
+@operator("index", "index_select")
+def _chosen(site: Site) -> Made:
+    """Stored positions of one axis."""
+    x = site.data("self")
+    given = site.get("indices")
+    if given is None:
+        given = [None] * (site.get("dim") % (len(site.sample(x)) + 1)) + [site.get("index")]
+    places = [n for n, part in enumerate(given) if part is not None]
+    stored = site.state.program.stored.get(getattr(given[places[0]], "name", ""))
+    if len(places) != 1 or stored is None or len(stored.shape) != 1 or stored.dtype == "bool":
+        raise NotOurs("it chooses by numbers that are computed while the network runs")
+    chosen = tuple(int(number) for number in stored.values.array())
+    return Made(Take(site.axis(places[0], x), chosen), (x,))
+
+
+@operator("flip", "roll", "repeat")
+def _rearranged(site: Site) -> Made:
+    """Every position of one axis, in another order or several times."""
+    x = site.data("self")
+    word = site.node.operator.partition(".")[0]
+    if word == "repeat":
+        times = site.get("repeats")
+        many = [n for n, count in enumerate(times) if count != 1]
+        if len(times) != len(site.sample(x)) + 1 or len(many) != 1:
+            raise NotOurs("it repeats more than one axis")
+        axes = many
+    else:
+        axes = [axis for axis in site.get("dims")]
+    if len(axes) != 1:
+        raise NotOurs("it moves more than one axis")
+    axis = site.axis(axes[0], x)
+    size = site.sample(x)[axis]
+    if size is None:
+        raise NotOurs("the size of its axis is not known")
+    order = list(range(size))
+    if word == "flip":
+        order = order[::-1]
+    elif word == "roll":
+        shift = site.numbers("shifts", 1)[0] % size
+        order = order[size - shift :] + order[: size - shift]
+    else:
+        order = order * times[axes[0]]
+    return Made(Take(axis, tuple(order)), (x,))
 
 
 @operator("expand", "expand_as", "broadcast_to")
