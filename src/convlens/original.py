@@ -36,7 +36,9 @@ def worker_of(graph: Graph) -> Worker:
     if original is None:
         raise EngineError(f"`{graph.name}` has no graph of its own")
     if original not in _WORKERS:
-        _WORKERS[original] = Worker(original.load(), folder=original.folder, label=graph.name)
+        _WORKERS[original] = Worker(
+            original.load(), folder=original.folder, label=graph.name, options=original.options
+        )
     return _WORKERS[original]
 
 
@@ -172,13 +174,19 @@ class OriginalExecution:
         return found[tensor]
 
     def step(self, step: Step) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        """(inputs, outputs) of a step, from one run, as float32."""
+        """(inputs, outputs) of a step, from one run, as float32 (whole numbers: as they are)."""
         tensors = self._tensors(self._group_of[step.outputs[0]])
-        inputs = tuple(tensors[t].astype(np.float32, copy=False) for t in step.inputs)
-        outputs = tuple(tensors[t].astype(np.float32, copy=False) for t in step.outputs)
+        inputs = tuple(_real(tensors[t]) for t in step.inputs)
+        outputs = tuple(_real(tensors[t]) for t in step.outputs)
         return inputs, outputs
 
     def final(self) -> list[Array]:
         """The model's outputs alone."""
         found = self._run(self.graph.outputs)
         return [found[tensor] for tensor in self.graph.outputs if tensor in found]
+
+
+def _real(array: NDArray[Any]) -> Array:
+    """The numbers as float32; as float64 where float32 does not hold every one of the type."""
+    wide = array.dtype.kind in "iu" and array.dtype.itemsize > 2
+    return array.astype(np.float64 if wide else np.float32, copy=False)

@@ -38,6 +38,9 @@ ALIGN = 64
 HEADER_LIMIT = 64 << 20
 CAN_PASS_FILES = hasattr(socket, "send_fds") and os.name == "posix"
 SHARE_FROM = 1 << 16
+# Where a machine has no instruction for products of bytes, the engine cuts them off at 16 bits
+# unless it is told not to.
+EXACT_BYTES = "session.x64quantprecision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,6 +478,21 @@ class _Engine:
         return {}, {}
 
     def load(self, header: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
+        source = header["path"] or arrays["model"].tobytes()
+        try:
+            self.session = self._session(source, header, header["options"])
+        except Exception:
+            # A graph may have no kernel for the exact products: then the engine's own ones.
+            fewer = {k: v for k, v in header["options"].items() if k != EXACT_BYTES}
+            if len(fewer) == len(header["options"]):
+                raise
+            self.session = self._session(source, header, fewer)
+        return {
+            "inputs": [[i.name, i.type, _sizes(i.shape)] for i in self.session.get_inputs()],
+            "outputs": [[o.name, o.type, _sizes(o.shape)] for o in self.session.get_outputs()],
+        }
+
+    def _session(self, source: Any, header: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
         import onnxruntime as ort
 
         settings = ort.SessionOptions()
@@ -483,17 +501,12 @@ class _Engine:
         if header["folder"] and not header["path"]:
             key = "session.model_external_initializers_file_folder_path"
             settings.add_session_config_entry(key, header["folder"])
-        for key, value in header["options"].items():
+        for key, value in options.items():
             if key == "graph_optimization_level":
                 settings.graph_optimization_level = ort.GraphOptimizationLevel(int(value))
             else:
                 settings.add_session_config_entry(key, str(value))
-        source = header["path"] or arrays["model"].tobytes()
-        self.session = ort.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
-        return {
-            "inputs": [[i.name, i.type, _sizes(i.shape)] for i in self.session.get_inputs()],
-            "outputs": [[o.name, o.type, _sizes(o.shape)] for o in self.session.get_outputs()],
-        }
+        return ort.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
 
     def run(self, outputs: list[str] | None, feeds: Arrays) -> Arrays | _Shared:
         import numpy as np

@@ -266,6 +266,21 @@ TEXTS: dict[str, str] = {
     "softmax.sparse": "Shares of {count:n number} that add up to 1, many of them exactly 0.",
     "dropout": "Dropout works only while training; in use it passes every number on.",
     "augmentation": "It changes pictures at random while training; in use it passes every number on.",
+    "quantise.to": "Each number becomes the nearest whole number of steps of one size.",
+    "quantise.from": "Each whole number becomes the real number that it stands for.",
+    "quantise.range": (
+        "Finds the steps that just hold every number of what arrives: their size, and which whole "
+        "number stands for 0."
+    ),
+    "quantise.whole": "Works on whole numbers, without rounding.",
+    "quantise.product": (
+        "Quantised: sums whole numbers exactly, then brings the sum to the steps of its output. "
+        "Terms are shown as the real numbers that they stand for."
+    ),
+    "quantise.function": (
+        "Quantised: works on the real numbers that whole ones stand for, then brings the result to "
+        "the steps of its output."
+    ),
     "opaque": "`{what}` is not explained. {why} Its shape and its numbers are the engine's.",
     # -- a layer --------------------------------------------------------------------------------
     "layer.title": "{position:th} layer of {model}: {name} ({kind})",

@@ -86,6 +86,15 @@ FAMILIES = {
         "Sign",
     ),
     "softmax": ("Softmax", "Softmin", "LogSoftmax", "Sparsemax", "Glu"),
+    "cast": ("ToFloat", "ToWhole"),
+    "quantized": (
+        "Quantize",
+        "Dequantize",
+        "DynamicRange",
+        "IntegerProduct",
+        "QuantizedProduct",
+        "QuantizedFunction",
+    ),
     "opaque": ("Opaque",),
 }
 TABLE = {name: family for family, names in FAMILIES.items() for name in names}

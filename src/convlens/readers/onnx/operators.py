@@ -27,7 +27,7 @@ from ...layers.spatial import axis_names
 from ...layers.weight import Values, Weight
 from .knowledge import Unknown
 from .rules import transposed_windows, windows
-from .site import FLOATING, Made, NotOurs, Site
+from .site import Made, NotOurs, Site
 
 Builder = Callable[[Site], Made]
 BUILDERS: dict[tuple[str, str], Builder] = {}
@@ -277,14 +277,6 @@ def _dropout(site: Site) -> Made:
     if site.given(2) and any(site.numbers(2, "training mode")):
         raise NotOurs("it drops numbers at random")
     return site.of(Identity("dropout"))
-
-
-@builds("Cast", "CastLike")
-def _cast(site: Site) -> Made:
-    source, target = site.info(0).type, site.made().type
-    if target not in FLOATING or source not in FLOATING:
-        raise NotOurs("it changes the type of the numbers")
-    return site.of(Identity())
 
 
 @builds("Relu")

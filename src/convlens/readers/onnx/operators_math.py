@@ -182,7 +182,7 @@ def _between(site: Site, live: list[int]) -> Made:
         short = min(ranks)
         if any(site.batched(n) and len(site.full(n)) < max(ranks) for n in live):
             raise NotOurs("its inputs are not aligned along the batch axis")
-        if any(not site.batched(n) and len(site.full(n)) == max(ranks) for n in live) or not short:
+        if short and any(not site.batched(n) and len(site.full(n)) == max(ranks) for n in live):
             raise NotOurs("its inputs are not aligned along the batch axis")
     elif batched == {True} and len(ranks) > 1:
         raise NotOurs("its inputs are not aligned along the batch axis")

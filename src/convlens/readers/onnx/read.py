@@ -6,7 +6,7 @@ Reading parses the protobuf and nothing else: no weight is read, no engine start
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,12 @@ import numpy as np
 from ... import model
 from ...errors import ArgumentError, ModelError, ShapeError
 from ...layers.base import Layer, Shape
-from ...layers.opaque import Opaque
-from ...layers.weight import Values, Weight
-from . import operators_math, operators_move  # noqa: F401 (they fill the table of operators)
+from . import operators_math, operators_move, operators_quantised  # noqa: F401 (they fill the table)
 from .chains import Chain, Folds
-from .file import TYPES, loader, printable, tensor_shape
-from .graph import Graph, Input, Node, read_graph, subgraphs
+from .file import TYPES, printable
+from .graph import Graph, Input, Node, read_graph
 from .infer import infer
+from .opaque import opaque
 from .operators import BUILDERS
 from .prepare import converted_types, prepared
 from .site import Made, NotOurs, Site, State
@@ -29,6 +28,8 @@ from .site import Made, NotOurs, Site, State
 STATE = re.compile(r"(state|hidden|cell|memory|cache|past|^[hc]\d*$|^[hc]_?[nx0]$)", re.IGNORECASE)
 RATES = ("sr", "sample_rate", "sampling_rate")
 Sizes = tuple[int | None, ...]
+# Products of bytes are not to be cut off at 16 bits, whatever the machine.
+EXACT = {"session.x64quantprecision": "1"}
 
 
 def read_file(
@@ -238,6 +239,8 @@ def _of_chain(state: State, chain: Chain) -> Made | None:
 
 def _take(state: State, makers: dict[str, Made], made: Made) -> None:
     """Note what a layer makes: its batch axis and its layout."""
+    for earlier in made.before:
+        _take(state, makers, earlier)
     for place, name in enumerate(made.makes):
         if name:
             makers[name] = made
@@ -264,6 +267,8 @@ def layer_of(state: State, node: Node) -> Made:
         return opaque(site, "convlens has no layer for this operator")
     try:
         made = builder(site)
+        for earlier in made.before:
+            _take(state, {}, earlier)
         check(state, made)
         return made
     except NotOurs as reason:
@@ -296,66 +301,6 @@ def check(state: State, made: Made) -> None:
         )
         if not same:
             raise NotOurs(f"it makes {tuple(sizes)}, a layer of ours would make {result}")
-
-
-def opaque(site: Site, why: str, makes: tuple[str, ...] = ()) -> Made:
-    """A node that runs and is named, and is not explained; or only these outputs of it."""
-    state, node = site.state, site.node
-    made = makes or node.outputs
-    names = dict.fromkeys(n for n in (*node.inputs, *node.captured) if n)
-    stored = state.graph.initializers
-    reads = tuple(n for n in names if state.constant(n) is None and n not in stored)
-    held = tuple(_held(state, name) for name in names if _is_weight(state, name))
-    if node.captured or any(True for _ in subgraphs(node.proto)):
-        held += tuple(_inner_weights(state, node))
-    batched = bool(reads) and any(state.batched.get(name, False) for name in reads)
-    shapes: list[Shape] = []
-    for name in node.outputs:
-        known = state.info(name).shape
-        batched = batched and known is not None and bool(known) and known[0] == state.batch
-    for name in made:
-        sizes = tuple(s if isinstance(s, int) else None for s in state.info(name).shape or ())
-        shapes.append(sizes[1:] if batched else sizes)
-    layer = Opaque(printable(node.op), why, tuple(shapes), held)
-    layouts = {state.layout.get(name) for name in reads}
-    layout = layouts.pop() if len(layouts) == 1 and shapes and len(shapes[0]) > 2 else None
-    return Made(layer, reads, made, batched, layout, nodes=(node,))
-
-
-def _is_weight(state: State, name: str) -> bool:
-    constant = state.constant(name)
-    return constant is not None and constant.type in (1, 10, 11, 16) and constant.count > 0
-
-
-def _inner_weights(state: State, node: Node) -> Iterator[Weight]:
-    """The stored arrays inside a node's subgraphs, by their names there."""
-    wanted = list(subgraphs(node.proto))
-    source, found = state.graph, 0
-    while wanted and found < 10_000:
-        graph = wanted.pop(0)
-        tensors = [(t.name, t) for t in graph.initializer]
-        for inner in graph.node:
-            if inner.op_type == "Constant" and not inner.domain and inner.output:
-                tensors += [(inner.output[0], a.t) for a in inner.attribute if a.type == 4]
-            wanted += subgraphs(inner)
-        for name, tensor in tensors:
-            if tensor.data_type not in (1, 10, 11, 16) or not tensor.dims:
-                continue
-            try:
-                shape = tensor_shape(tensor, source.label)
-            except ModelError:
-                continue
-            found += 1
-            axes = tuple(f"axis {n}" for n in range(len(shape)))
-            values = Values(loader(tensor, source.folder, source.label), "file")
-            yield Weight(printable(name), shape, axes, values)
-
-
-def _held(state: State, name: str) -> Weight:
-    constant = state.constant(name)
-    assert constant is not None
-    axes = tuple(f"axis {n}" for n in range(len(constant.shape)))
-    return Weight(printable(constant.source), constant.shape, axes, state.values_of(constant))
 
 
 # --- the graph --------------------------------------------------------------------------------
@@ -493,6 +438,7 @@ class _Assembly:
             names=names,
             folder=None if folder is None else str(folder),
             bound=self.reading.bound,
+            options=EXACT if any("Q" in n.op or "Integer" in n.op for n in source.nodes) else {},
         )
 
     def _constant_outputs(self) -> list[str]:

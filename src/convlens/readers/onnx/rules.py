@@ -94,13 +94,10 @@ def axis_of(axis: int, rank: int) -> int:
     *["Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Sign", "Not", "BitwiseNot", "Identity"],
     *["InstanceNormalization", "GroupNormalization", "LRN", "LpNormalization", "CumSum"],
     *["MeanVarianceNormalization", "RMSNormalization", "Trilu", "CumProd", "ScatterND"],
-    *["ScatterElements", "Scatter", "ReverseSequence", "EyeLike", "QuantizeLinear"],
+    *["ScatterElements", "Scatter", "ReverseSequence", "EyeLike"],
 )
 def _same(c: Context) -> list[Info]:
     first = c.info(0)
-    if c.node.op == "QuantizeLinear":
-        zero = c.info(2)
-        return [Info(zero.type or int(c.node.get("output_dtype") or 2), first.shape)]
     value = first.value if c.node.op == "Identity" else None
     if value is None and first.value is not None:
         value = _each(c.node.op, first.value)
@@ -295,7 +292,7 @@ def slide(size: Dim, window: Window) -> Dim:
 
 
 @rule("Conv", "ConvInteger", "QLinearConv", "FusedConv")
-@rule("FusedConv", "NhwcFusedConv", "QLinearConv", domain="com.microsoft")
+@rule("FusedConv", "NhwcFusedConv", domain="com.microsoft")
 def _conv(c: Context) -> list[Info]:
     place = 3 if c.node.op == "QLinearConv" else 1
     x, w = c.shape(0), c.shape(place)
@@ -414,30 +411,3 @@ def _matmul(c: Context) -> list[Info]:
     if len(b) == 1:
         return [Info(kind, a[:-1])]
     return [Info(kind, (*broadcast(a[:-2], b[:-2]), a[-2], b[-1]))]
-
-
-@rule("DequantizeLinear")
-def _dequantize(c: Context) -> list[Info]:
-    return [Info(c.info(1).type or FLOAT, c.shape(0))]
-
-
-@rule("DynamicQuantizeLinear")
-def _dynamic_quantize(c: Context) -> list[Info]:
-    return [Info(2, c.shape(0)), Info(FLOAT, ()), Info(2, ())]
-
-
-# --- com.microsoft ----------------------------------------------------------------------------
-
-
-@rule(
-    *["Gelu", "FastGelu", "BiasGelu", "QuickGelu", "QLinearAdd", "QLinearMul", "QLinearSigmoid"],
-    *["QLinearLeakyRelu", "SkipLayerNormalization", "SimplifiedLayerNormalization", "GroupNorm"],
-    *["DequantizeLinear", "BiasAdd"],
-    domain="com.microsoft",
-)
-def _microsoft(c: Context) -> list[Info]:
-    if c.node.op in ("QLinearAdd", "QLinearMul"):
-        return [Info(c.info(0).type, broadcast(c.shape(0), c.shape(3)))]
-    if c.node.op == "DequantizeLinear":
-        return [Info(c.info(1).type or FLOAT, c.shape(0))]
-    return [Info(c.info(0).type, c.shape(0))]

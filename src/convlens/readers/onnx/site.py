@@ -31,7 +31,8 @@ class NotOurs(Exception):
 class Made:
     """What a node (or a chain of nodes) is: a layer, the tensors it reads and makes.
 
-    `reads` and `makes` are names in the graph. `channels_last` is the layout of the maps it
+    `reads` and `makes` are names in the graph. `before` are layers that the same node is, too, and
+    that come first. `channels_last` is the layout of the maps it
     makes, None for what is no map. `nodes` are all nodes that it stands for, `kind` its name when
     it is not the operator's.
     """
@@ -44,6 +45,7 @@ class Made:
     kind: str = ""
     nodes: tuple[Node, ...] = ()
     name: str = ""
+    before: tuple[Made, ...] = ()
 
 
 @dataclass
