@@ -255,3 +255,11 @@ def test_two_inputs_are_refused() -> None:
     with pytest.raises(ShapeError) as error:
         seed().output_shapes(((8, 8, 32), (8, 8, 32)))
     assert str(error.value) == "Conv takes one input\n  given:  2\n  needed: 1"
+
+
+def test_the_crop_of_a_transposed_convolution_is_told_where_the_size_is_unknown() -> None:
+    window = TransposedWindow(1, 1, 1, (2, 0))
+    layer = ConvTranspose(weight(np.zeros((1, 1, 1))), None, (window,))
+    (line, _) = layer.derivation(((None, 1),))
+    assert line.numbers == "(steps - 1)*1 + 1 - 2"
+    assert layer.output_shapes(((None, 1),)) == ((None, 1),)

@@ -285,8 +285,9 @@ class ConvTranspose(_Convolution):
         for name, n, window in zip(names, spatial, self.windows, strict=True):
             size = window.size(n)
             span = window.dilation * (window.kernel - 1) + 1
-            # The crop is the same for every size, so any size tells it.
-            known = n or 1 + span
+            # The crop is the same for every size, so any size that is large enough tells it.
+            cut = sum(window.padding) if isinstance(window.padding, tuple) else 0
+            known = n or 1 + span + cut
             crop = (known - 1) * window.stride + span - (window.size(known) or 0)
             shown = name if n is None else str(n)
             numbers = f"({shown} - 1)*{window.stride} + {span}"
