@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import hypothesis
 import pytest
@@ -18,10 +19,19 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 # "ci" is for everybody, so that a red run is red again. No deadline: the machine is shared, and a
 # first call compiles. No example database: derandomised runs have nothing to remember.
+ALWAYS: dict[str, Any] = {
+    "deadline": None,
+    "print_blob": True,
+    "suppress_health_check": [
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.data_too_large,
+        hypothesis.HealthCheck.large_base_example,
+    ],
+}
 hypothesis.settings.register_profile(
-    "ci", derandomize=True, max_examples=40, deadline=None, database=None, print_blob=True
+    "ci", derandomize=True, max_examples=40, database=None, **ALWAYS
 )
-hypothesis.settings.register_profile("explore", max_examples=1000, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("explore", max_examples=1000, **ALWAYS)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 STARTED = pytest.StashKey[float]()
