@@ -24,6 +24,7 @@ from .explain.summary import RowFact, SummaryFact, cost_working, count_working, 
 from .explain.wording import note_text
 from .layers.base import Sizes
 from .layers.spatial import axis_names
+from .layers.weight import held
 from .model import Graph, Step, TensorId
 from .page_recipe import NOTHING, Found, find
 from .page_schema import (
@@ -260,7 +261,7 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         output = builder.tensor(made, same_as=inputs[0] if flat else None)
     for other in step.outputs[1:]:
         builder.tensor(other)
-    own = step.layer.weights() if row.shared_with is None else ()
+    own = held(step.layer.weights()) if row.shared_with is None else ()
     params = row.params if whole else sum(weight.count for weight in own)
     working = row.params_working if whole else count_working(own)
     cost = None if whole else step.layer.cost(binding_of(builder.run.execution, step))  # type: ignore[arg-type]
@@ -283,7 +284,8 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         input_shapes=row.input_shapes if whole else tuple((None, *shape) for shape in shapes),
         output_shape=row.output_shape if last else (None, *sizes[made]),
         weights=tuple(
-            Weight(w.name, w.shape, w.axes, w.count, w.trainable) for w in step.layer.weights()
+            Weight(w.name, w.shape, w.axes, w.count, w.trainable)
+            for w in held(step.layer.weights())
         ),
         params=params,
         params_working=shown,

@@ -222,11 +222,27 @@ def _seen(
 
 def _notes(graph: Graph, call: Call, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
     """What people get wrong about this layer: its own notes, its weights' order, its activation."""
-    notes = [*call.layer.notes(shapes), *_order_notes(graph, call)]
+    notes = [*call.layer.notes(shapes), *_computed_notes(call), *_order_notes(graph, call)]
     if call.activation is not None:
         made = graph.producers[(call.name, 0)].layer
         notes += made.notes(call.layer.output_shapes(shapes)[:1])
     return tuple(notes)
+
+
+def _computed_notes(call: Call) -> list[Note]:
+    """Weights that are not stored as they are used, and what they are made from."""
+    return [
+        Note(
+            "layer.computed_weight",
+            {
+                "name": weight.name,
+                "shape": weight.shape,
+                "sources": " and ".join(f"`{source.name}`" for source in weight.sources),
+            },
+        )
+        for weight in call.weights
+        if weight.sources
+    ]
 
 
 def _order_notes(graph: Graph, call: Call) -> list[Note]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ..errors import ConvlensError
 from ..layers.base import Binding, Cost, Shape, product
-from ..layers.weight import Weight
+from ..layers.weight import Weight, held
 from ..model import Call, Graph, Step, TensorId
 from .facts import SCHEMA
 from .field import Field, bindings, fields
@@ -334,9 +334,10 @@ def _row(
     field: dict[str, tuple[Field, ...]] | None,
     counted: set[int],
 ) -> RowFact:
-    own = call.weights if call.shared_with is None else ()
-    new = [w for w in own if id(w) not in counted and not w.buffer]
-    counted.update(id(weight) for weight in new)
+    listed = held(call.weights)
+    own = listed if call.shared_with is None else ()
+    new = [w for w in own if id(w.values) not in counted and not w.buffer]
+    counted.update(id(weight.values) for weight in new)
     outputs = [shapes[(call.name, n)] for n in range(call.outputs) if (call.name, n) in shapes]
     counts = [product(shape) for shape in outputs]
     memory = None if None in counts else FLOAT_BYTES * sum(n for n in counts if n is not None)
@@ -350,7 +351,7 @@ def _row(
         output_shapes=tuple(with_batch(shape, call.batched) for shape in outputs),
         layout=_layout(call.channels_last),
         activation=call.activation_name,
-        weights=tuple(weight_fact(weight) for weight in call.weights),
+        weights=tuple(weight_fact(weight) for weight in listed),
         params=sum(weight.count for weight in new),
         trainable_params=sum(weight.count for weight in new if weight.trainable),
         params_working=count_working(new),

@@ -285,6 +285,10 @@ TEXTS: dict[str, str] = {
     # -- a layer --------------------------------------------------------------------------------
     "layer.title": "{position:th} layer of {model}: {name} ({kind})",
     "layer.after": "Then {activation}: {value}. That is the layer's output.",
+    "layer.computed_weight": (
+        "The `{name}` {shape:shape} that this layer works with is not stored: it is computed from "
+        "{sources}."
+    ),
     "layer.shared": "It is the same layer as {first}, used again: no new weights.",
     "layer.axes_keras": (
         "Keras keeps a kernel as (window, input maps, filters); PyTorch would keep it as "

@@ -99,7 +99,8 @@ class VectorNorm(_Spread):
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         over = tuple(sorted(self.over(shapes[0])))
-        return (Note(f"reduce.norm{self.order}", {"axes": over}),)
+        name = "reduce.norm1" if self.order == 1 else "reduce.norm2"
+        return (Note(name, {"axes": over}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
@@ -150,8 +151,8 @@ class Variance(_Spread):
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         over = tuple(sorted(self.over(shapes[0])))
-        what = "deviation" if self.root else "variance"
-        return (Note(f"reduce.{what}", {"axes": over, "correction": self.correction}),)
+        name = "reduce.deviation" if self.root else "reduce.variance"
+        return (Note(name, {"axes": over, "correction": self.correction}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -109,6 +109,11 @@ def _random(rng: np.random.Generator, initializer: str, shape: tuple[int, ...]) 
     return rng.uniform(-0.05, 0.05, shape).astype(np.float32)
 
 
+def held(weights: Iterable[Weight]) -> tuple[Weight, ...]:
+    """The weights that are stored: for each computed one, those it is made from."""
+    return tuple(real for weight in weights for real in weight.sources or (weight,))
+
+
 @dataclass(frozen=True, eq=False)
 class Weight:
     """One array of a layer.
@@ -116,6 +121,8 @@ class Weight:
     `shape` and `axes` (the name of each axis) are in the framework's storage order. A layer works
     with the canonical array: storage axes permuted by `order`, then reshaped to `canonical`.
     A `buffer` is PyTorch's word for stored numbers that are no parameters: listed, not counted.
+    `sources` are the weights that a computed one (weight norm) is made from: they are what a user
+    has, so that they are listed and counted in its place.
     """
 
     name: str
@@ -126,6 +133,7 @@ class Weight:
     canonical: tuple[int, ...] = ()
     trainable: bool = True
     buffer: bool = False
+    sources: tuple[Weight, ...] = ()
 
     def __post_init__(self) -> None:
         order = self.order or tuple(range(len(self.shape)))

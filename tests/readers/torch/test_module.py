@@ -122,11 +122,55 @@ def test_an_in_place_change_is_seen_by_those_who_read_the_tensor_later() -> None
     check(Functions(forward, **parts), (2, 6, 6))
 
 
-def test_weight_norm_gives_the_weight_that_pytorch_computes() -> None:
-    module = nn.Sequential(torch.nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)))
-    model = check(module, (3, 6, 6))
-    assert names(model) == ["0"]
-    assert any("is computed from" in fact for fact in model.graph.facts)
+def own_count(module: Any) -> int:
+    return sum(part.numel() for part in module.parameters())
+
+
+NORMED = [
+    (torch.nn.utils.parametrizations.weight_norm, "original0 original1"),
+    (torch.nn.utils.weight_norm, "weight_g weight_v"),
+    (torch.nn.utils.parametrizations.spectral_norm, "original 0._u 0._v"),
+]
+
+
+@pytest.mark.parametrize(("normed", "names_of"), NORMED, ids=["parametrised", "old", "spectral"])
+def test_a_normed_weight_is_listed_and_counted_as_what_the_user_has(
+    normed: Any, names_of: str
+) -> None:
+    module = nn.Sequential(normed(nn.Conv2d(3, 4, 3)), nn.ReLU(), normed(nn.Linear(16, 5)))
+    module.insert(2, nn.Flatten())
+    model = check(module, (3, 4, 4))
+    assert names(model) == ["0", "1", "2", "3"]
+    first, last = (model.describe().to_dict()["layers"][n] for n in (0, 3))
+    prefix = "" if "weight" in names_of else "parametrizations.weight."
+    wanted = [f"{prefix}{name}" for name in names_of.split()]
+    assert sorted(weight["name"] for weight in first["weights"]) == sorted([*wanted, "bias"])
+    assert first["params"] == own_count(module[0])
+    assert last["params"] == own_count(module[3])
+    fact = model.graph.facts[0]
+    assert fact.startswith("the kernel of `0` is computed from `")
+    assert fact.endswith(", and of 1 more layers from theirs")
+    told = " ".join(str(model.run().explain("0")).split())
+    assert "(4, 3, 3, 3) that this layer works with is not stored: it is computed from" in told
+    g = next(weight for weight in first["weights"] if weight["name"] in (wanted[0], wanted[-1]))
+    assert g["count"] == {"weight_g": 4, "weight_v": 108}.get(g["name"], g["count"])
+
+
+def test_a_parameter_in_another_shape_keeps_its_own_name_and_positions() -> None:
+    parts = {"gamma": nn.Parameter(torch.rand(3)), "conv": nn.Conv2d(3, 3, 1)}
+    module = Functions(lambda m, x: m.conv(x) * m.gamma.reshape(1, -1, 1, 1), **parts)
+    model = check(module, (3, 5, 5))
+    row = model.describe().to_dict()["layers"][1]
+    assert [(weight["name"], weight["shape"]) for weight in row["weights"]] == [("gamma", [3])]
+    fact = model.run().explain("mul", at=(2, 1, 1)).facts
+    assert fact.reading.blocks[0].weight_index.tolist() == [[2]]
+    assert not model.graph.facts
+
+
+def test_a_parameter_that_is_used_twice_counts_once() -> None:
+    parts = {"gamma": nn.Parameter(torch.rand(1, 3, 1, 1))}
+    model = check(Functions(lambda m, x: (x * m.gamma).relu() / m.gamma, **parts), (3, 5, 5))
+    assert model.describe().to_dict()["totals"]["params"] == 3
 
 
 def test_layers_without_a_meaning_of_ours_run_by_pytorch_and_are_named() -> None:

@@ -18,7 +18,7 @@ from ...model import Graph
 from ..files import Archive, Bytes, shown
 from .build import build
 from .listing import Listing
-from .nodes import Fed, Full, Node, Owner, Program, Ref, Stored
+from .nodes import Fed, Full, Node, Owner, Program, Ref, Stored, computed
 from .pickles import Listed
 
 LARGEST_PROGRAM = 512 << 20
@@ -125,11 +125,8 @@ class _Program:
         sources = [stored[name] for name in used]
         for place, name in enumerate(node.outputs):
             sizes = tuple(size or 0 for size in shapes.get(name, ()))
-            path = f"{node.owner.path.partition('.parametrizations')[0]}.weight"
             values = Values(_Computed(node, used, sources, place), "file")
-            learnt = any(source.trainable for source in sources)
-            made_of = tuple(source.name for source in sources)
-            stored[name] = Stored(path, sizes, learnt, values, made_of=made_of)
+            stored[name] = computed(node, sizes, values, stored)
         return True
 
 

@@ -69,12 +69,17 @@ class _Builder:
         )
 
     def _converted(self) -> tuple[str, ...]:
-        made = tuple(
-            f"`{stored.name}` is computed from {', '.join(f'`{name}`' for name in stored.made_of)}"
-            for stored in self.program.stored.values()
-            if stored.made_of
+        """What the numbers of the program were before they became ours."""
+        rows = [call for call in self.calls if any(w.sources for w in call.layer.weights())]
+        if not rows:
+            return self._number_types()
+        sources = next(w.sources for w in rows[0].layer.weights() if w.sources)
+        made = " and ".join(f"`{weight.name}`" for weight in sources)
+        more = f", and of {len(rows) - 1:,} more layers from theirs" if rows[1:] else ""
+        return (
+            f"the kernel of `{rows[0].name}` is computed from {made}{more}",
+            *self._number_types(),
         )
-        return made + self._number_types()
 
     def _number_types(self) -> tuple[str, ...]:
         kinds = {stored.dtype for stored in self.program.stored.values()}

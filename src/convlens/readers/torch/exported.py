@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...layers.weight import Values
-from .nodes import Fed, Full, Node, Owner, Program, Ref, Runner, Stored
+from .nodes import Fed, Full, Node, Owner, Program, Ref, Runner, Stored, computed
 
 
 def program_of(exported: Any, name: str) -> Program:
@@ -140,6 +140,8 @@ class _Reader:
         if node.target is operator.getitem:
             self._item(node)
             return
+        if value is None:
+            return  # a check that makes no tensor
         arguments = self._arguments(node)
         outputs = self._outputs(node, value)
         if in_place(node.target):
@@ -220,10 +222,7 @@ class _Reader:
 
             shape = tuple(size or 0 for size in self.shapes.get(name, ()))
             values = Values(lambda one=one: as_array(one()), "file")  # type: ignore[misc]
-            trainable = any(self.stored[used].trainable for used in names)
-            path = f"{made.owner.path.partition('.parametrizations')[0]}.weight"
-            sources = tuple(self.stored[used].name for used in names)
-            self.stored[name] = Stored(path, shape, trainable, values, made_of=sources)
+            self.stored[name] = computed(made, shape, values, self.stored)
             self._real[name] = one
 
 

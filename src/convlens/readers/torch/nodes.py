@@ -7,7 +7,7 @@ everything after it is written once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,8 @@ def references(value: Any) -> Iterator[str]:
 class Stored:
     """A parameter, buffer or constant: its path in the module, shape and numbers.
 
-    `made_of` names the stored numbers that a computed one (weight norm) was made from.
+    `made_of` has the keys in `Program.stored` of what a computed one (weight norm) was made from,
+    all of them real. `base` is the real one that this is only another shape of.
     """
 
     name: str
@@ -88,6 +89,32 @@ class Stored:
     dtype: str = "float32"
     buffer: bool = False
     made_of: tuple[str, ...] = ()
+    base: Stored | None = None
+
+
+# Operators that give the same numbers, in the same order, another shape.
+SHAPED = frozenset(
+    {"view", "reshape", "unsqueeze", "squeeze", "flatten", "unflatten", "_unsafe_view"}
+)
+
+
+def computed(
+    node: Node,
+    shape: tuple[int, ...],
+    values: Values,
+    stored: Mapping[str, Stored],
+) -> Stored:
+    """The stored number that a node makes of stored ones alone."""
+    used = list(dict.fromkeys(node.references()))
+    first = stored[used[0]]
+    if node.operator.partition(".")[0] in SHAPED and (first.base or not first.made_of):
+        made_of = first.made_of or (used[0],)
+        base = first.base or first
+        return replace(base, shape=shape, values=values, base=base, made_of=made_of)
+    leaves = dict.fromkeys(key for name in used for key in stored[name].made_of or (name,))
+    path = f"{node.owner.path.partition('.parametrizations')[0]}.weight".removeprefix(".")
+    learnt = any(stored[name].trainable for name in used)
+    return Stored(path, shape, learnt, values, buffer=not learnt, made_of=tuple(leaves))
 
 
 @dataclass(frozen=True)

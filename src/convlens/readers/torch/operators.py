@@ -20,6 +20,7 @@ from ...layers.normalize import BatchNorm
 from ...layers.pool import AveragePool, GlobalAveragePool, MaxPool
 from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from ...layers.spread import Variance, VectorNorm
+from ...layers.weight import Weight
 from .site import Made, NotOurs, Site
 
 OPERATORS: dict[str, Callable[[Site], Made]] = {}
@@ -43,7 +44,7 @@ def _conv(site: Site) -> Made:
     if site.get("transposed", False):
         return _transposed(site)
     kernel = site.weight("weight", ("out", "in", *KERNEL.get(rank, ())))
-    sizes = kernel.shape[2:]
+    sizes = kernel.canonical[2:]
     strides = site.numbers("stride", rank, 1)
     dilations = site.numbers("dilation", rank, 1)
     padding = site.get("padding", 0)
@@ -72,7 +73,7 @@ def _transposed(site: Site) -> Made:
     windows = tuple(
         TransposedWindow(k, s, d, (p, p), more)
         for k, s, d, p, more in zip(
-            kernel.shape[2:],
+            kernel.canonical[2:],
             site.numbers("stride", rank, 1),
             site.numbers("dilation", rank, 1),
             site.numbers("padding", rank, 0),
@@ -95,20 +96,23 @@ def _linear(site: Site) -> Made:
 def _linear_of_products(site: Site) -> Made:
     if site.get("alpha", 1) != 1 or site.get("beta", 1) != 1:
         raise NotOurs("it scales one of its inputs")
-    stored = site.weight("mat2", ("in", "out"))
-    kernel = replace(stored, order=(1, 0), canonical=(stored.shape[1], stored.shape[0]))
-    return Made(Dense(kernel, site.weight("self", ("out",))), (site.data("mat1"),))
+    layer = Dense(_turned(site, "mat2"), site.weight("self", ("out",)))
+    return Made(layer, (site.data("mat1"),))
+
+
+def _turned(site: Site, place: str) -> Weight:
+    """A stored matrix (in, out) as a dense layer's kernel (out, in)."""
+    stored = site.weight(place, ("in", "out"))
+    if len(stored.shape) != 2 or stored.canonical != stored.shape:
+        raise NotOurs("its stored matrices differ from row to row")
+    return replace(stored, order=(1, 0), canonical=(stored.shape[1], stored.shape[0]))
 
 
 @operator("matmul", "bmm", "mm")
 def _matmul(site: Site) -> Made:
     other = "other" if site.given("other") else "mat2"
     if site.is_weight(other):
-        stored = site.weight(other, ("in", "out"))
-        if len(stored.shape) != 2:
-            raise NotOurs("its stored matrices differ from row to row")
-        kernel = replace(stored, order=(1, 0), canonical=(stored.shape[1], stored.shape[0]))
-        return Made(Dense(kernel, None), (site.data("self"),))
+        return Made(Dense(_turned(site, other), None), (site.data("self"),))
     reads = (site.data("self"), site.data(other))
     return Made(MatMul(), reads)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...layers.base import Layer, Shape
 from ...layers.weight import Weight
-from .nodes import Node, Program, Ref
+from .nodes import Node, Program, Ref, Stored
 
 
 class NotOurs(Exception):
@@ -122,20 +122,34 @@ class Site:
             raise NotOurs(f"its `{name}` is computed while the network runs")
         key = (value.name, axes, canonical)
         if key not in self.state.weights:
-            short = stored.name.rpartition(".")[2]
-            names = (
-                axes
-                if len(axes) == len(stored.shape)
-                else tuple(f"axis {n}" for n in range(len(stored.shape)))
+            real = stored.base or stored
+            self.state.weights[key] = Weight(
+                real.name.rpartition(".")[2],
+                real.shape,
+                axes if len(axes) == len(real.shape) else _axes(real),
+                real.values,
+                canonical=canonical or stored.shape,
+                trainable=real.trainable if trainable is None else trainable,
+                buffer=real.buffer,
+                sources=() if stored.base else tuple(map(self._source, stored.made_of)),
             )
+        return self.state.weights[key]
+
+    def _source(self, name: str) -> Weight:
+        """What a weight is computed from, by its name inside the module it belongs to."""
+        key = (name, "source")
+        if key not in self.state.weights:
+            real = self.state.program.stored[name]
+            path = self.node.owner.path
+            inside = bool(path) and real.name.startswith(f"{path}.")
+            short = real.name[len(path) + 1 :] if inside else real.name
             self.state.weights[key] = Weight(
                 short,
-                stored.shape,
-                names,
-                stored.values,
-                canonical=canonical,
-                trainable=stored.trainable if trainable is None else trainable,
-                buffer=stored.buffer,
+                real.shape,
+                _axes(real),
+                real.values,
+                trainable=real.trainable,
+                buffer=real.buffer,
             )
         return self.state.weights[key]
 
@@ -149,6 +163,10 @@ class Site:
         if not shape or shape[0] != self.state.batch:
             raise NotOurs("its output has no batch axis")
         return shape[1:]
+
+
+def _axes(stored: Stored) -> tuple[str, ...]:
+    return tuple(f"axis {n}" for n in range(len(stored.shape)))
 
 
 def number(value: Any) -> float:
