@@ -101,6 +101,11 @@ SENTENCES: dict[str, str] = {
         "output map {c}, {height} by {width} cells; arrow keys move the cell, page up and down "
         "change the map; now at {position}"
     ),
+    "inputs": "{maps} input maps of {height} by {width}, the window marked in each",
+    "outputs": "all {maps} output maps; arrow keys move the cell",
+    "patch": "the picture, with the {rows} by {columns} patch that this number sees",
+    "live.sum": "{layer} [{at}] = {value}, from {terms} products",
+    "live.other": "{layer} [{at}] = {value}, from {terms} numbers",
     "max": "A pool has no weights: it takes the largest number of its window, map by map.",
     "mean": "A pool has no weights: it takes the mean of its window, map by map.",
     "opaque": (

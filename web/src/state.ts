@@ -1,9 +1,9 @@
 // Where the reader is: one state, one address. Everything on the page follows from these signals.
 
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import { explain } from "./data/number";
 import { windowsBehind, type Ranges } from "./data/reach";
-import { page, tensor, values } from "./data/store";
+import { page, ready, tensor, values } from "./data/store";
 import { strongest } from "./data/tensor";
 
 export interface Place {
@@ -129,7 +129,7 @@ export const pinned = computed<readonly number[] | null>(() => {
   if (!now) return null;
   const info = tensor(now.output);
   const numbers = values(now.output);
-  if (numbers instanceof Float32Array && info.shape.length) return strongest(info, numbers);
+  if (ready(numbers) && info.shape.length) return strongest(info, numbers);
   return info.shape.map((n) => Math.floor(n / 2));
 });
 
@@ -142,6 +142,21 @@ function explained(at: readonly number[] | null) {
 export const pinnedFacts = computed(() => explained(pinned.value));
 
 export const facts = computed(() => (hovered.value ? explained(hovered.value) : pinnedFacts.value));
+
+/**
+ * The same facts once the cursor rests: what is long or read aloud follows it then. A hovered sum is
+ * painted in its own frame, and the page below does not hold it up.
+ */
+export const rested = signal(facts.peek());
+
+effect(() => {
+  const now = facts.value;
+  if (!hovered.value) rested.value = now;
+  else {
+    const wait = setTimeout(() => (rested.value = now), 120);
+    return () => clearTimeout(wait);
+  }
+});
 
 /** The window of the shown cell in every earlier tensor. */
 export const behind = computed(() => (cell.value ? windowsBehind(place.value.layer, cell.value) : new Map<string, Ranges>()));

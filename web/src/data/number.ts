@@ -7,8 +7,8 @@ import { reads, type Axis } from "../axis";
 import type { FormulaRecipe, Layer, Recipe, WindowRecipe } from "../schema";
 import { ExactSum, fsum } from "../sum";
 import { activate, type Step } from "./activate";
-import { overrides, tensor, unflattened, values, type Values } from "./store";
-import { flat, size, strides, unflat } from "./tensor";
+import { overrides, ready, tensor, unflattened, values, type Values } from "./store";
+import { flat, size, strides } from "./tensor";
 
 /** The terms of one source channel: places start..end of the term arrays. */
 export interface Group {
@@ -118,14 +118,14 @@ function window(out: Draft, layer: Layer, recipe: WindowRecipe, at: readonly num
       const input = places[n] + (first + c) * channelStep;
       const weight = weights ? (filter * perGroup + c) * taps + tapPlaces[n] : -1;
       out.x.push((numbers as Values)[input]);
-      out.w.push(weights instanceof Float32Array ? weights[weight] : mean ? combos[n].c / divisor : combos[n].c);
+      out.w.push(ready(weights) ? weights[weight] : mean ? combos[n].c / divisor : combos[n].c);
       out.input.push(input);
       out.weight.push(weight);
       out.channel.push(first + c);
     }
   }
   out.padding = padding * perGroup;
-  if (bias instanceof Float32Array) out.bias = bias[filter];
+  if (ready(bias)) out.bias = bias[filter];
   if (mean) out.divisor = divisor;
   if (recipe.combine === "max") choose(out, Math.max);
   if (mean && recipe.axes.every((axis) => axis.form === "equation")) {
@@ -166,7 +166,7 @@ function row(out: Draft, layer: Layer, weightId: string, biasId: string | null, 
     out.weight.push(unitAt * n + i);
     out.channel.push(channelOf(i));
   }
-  if (bias instanceof Float32Array) out.bias = bias[unitAt];
+  if (ready(bias)) out.bias = bias[unitAt];
   return true;
 }
 
@@ -247,7 +247,7 @@ function formula(out: Draft, layer: Layer, recipe: FormulaRecipe, at: readonly n
   for (const name of recipe.constants) {
     const slot = name === null ? null : values(name);
     if (name !== null && !ready(slot)) return false;
-    constants.push(slot instanceof Float32Array ? slot[channel % slot.length] : null);
+    constants.push(ready(slot) ? slot[channel % slot.length] : null);
   }
   if (recipe.name === "batch_norm") return batchNorm(out, recipe, constants, place, numbers[place]);
   const made = activate(recipe, info.shape, numbers, at, place);
@@ -267,10 +267,6 @@ function batchNorm(out: Draft, recipe: FormulaRecipe, constants: (number | null)
   push(out, 0, -1, mean ?? 0, -k);
   out.bias = beta ?? 0;
   return true;
-}
-
-export function ready(slot: unknown): slot is Values {
-  return slot instanceof Float32Array;
 }
 
 function grouped(out: Draft, product: Float64Array): Group[] {
@@ -340,14 +336,4 @@ function total(product: Float64Array, bias: number | null): number {
   for (const p of product) sum.add(p);
   if (bias !== null) sum.add(bias);
   return sum.value();
-}
-
-/** Where the terms of `facts` lie in source tensor `source`, as indices in the user's layout. */
-export function inputPositions(facts: NumberFacts, source: number): number[][] {
-  const shape = tensor(facts.layer.inputs[source]).shape;
-  const found: number[][] = [];
-  facts.input.forEach((place, n) => {
-    if (facts.source[n] === source && place >= 0) found.push(unflat(shape, place));
-  });
-  return found;
 }

@@ -9,6 +9,10 @@ import type { Page, Tensor } from "../schema";
 export type Values = Float32Array;
 export type Slot = Values | null | "absent";
 
+export function ready(slot: unknown): slot is Values {
+  return slot instanceof Float32Array;
+}
+
 const element = document.getElementById("page");
 export const page: Signal<Page> = signal(JSON.parse(element?.textContent ?? "null") as Page);
 
@@ -57,12 +61,12 @@ function release(): void {
   let held = 0;
   for (const name of order) {
     const value = slots.get(name)?.peek();
-    if (value instanceof Float32Array) held += value.byteLength;
+    if (ready(value)) held += value.byteLength;
   }
   while (held > memoryLimit && order.length > 4) {
     const name = order.shift() as string;
     const value = slots.get(name)?.peek();
-    if (value instanceof Float32Array) held -= value.byteLength;
+    if (ready(value)) held -= value.byteLength;
     slots.delete(name);
   }
 }
@@ -134,7 +138,7 @@ export function values(id: string): Slot {
   if (info.blob !== null) return blob(info.blob);
   if (info.clipped_from === null) return "absent";
   const before = values(info.clipped_from);
-  return before instanceof Float32Array ? clipped(before) : before;
+  return ready(before) ? clipped(before) : before;
 }
 
 const clippedCache = new WeakMap<Values, Values>();

@@ -2,7 +2,7 @@
 
 import { mapView, largestSize } from "../data/tensor";
 import type { Tensor } from "../schema";
-import { colours, index, isDark } from "./colour";
+import { colours, css, isDark } from "./colour";
 
 export interface Atlas {
   readonly picture: HTMLCanvasElement;
@@ -11,6 +11,8 @@ export interface Atlas {
   readonly width: number;
   readonly maps: number;
   readonly largest: number;
+  /** Whether a number is below zero. */
+  readonly low: boolean;
 }
 
 const cache = new WeakMap<Float32Array, Map<string, Atlas>>();
@@ -53,7 +55,7 @@ export function atlas(info: Tensor, numbers: Float32Array, most = 4096): Atlas {
     }
   }
   context.putImageData(image, 0, 0);
-  const made = { picture, columns, height: view.height, width: view.width, maps, largest: scale };
+  const made = { picture, columns, height: view.height, width: view.width, maps, largest: scale, low: numbers.some((x) => x < 0) };
   kept.set(key, made);
   return made;
 }
@@ -74,17 +76,16 @@ export function drawGrid(
   context: CanvasRenderingContext2D, numbers: ArrayLike<number>, columns: number, largest: number,
   x: number, y: number, cell: number,
 ): void {
-  const lut = colours();
   for (let n = 0; n < numbers.length; n++) {
-    const packed = lut[index(numbers[n], largest)];
-    context.fillStyle = `rgb(${packed & 255} ${(packed >> 8) & 255} ${(packed >> 16) & 255})`;
+    context.fillStyle = css(numbers[n], largest);
     context.fillRect(x + (n % columns) * cell, y + Math.floor(n / columns) * cell, cell, cell);
   }
 }
 
 /** Size a canvas for the screen's own pixels, and give its context in CSS pixels. */
 export function sharp(canvas: HTMLCanvasElement, width: number, height: number): CanvasRenderingContext2D {
-  const ratio = Math.min(3, window.devicePixelRatio || 1);
+  // No side beyond what every browser can hold.
+  const ratio = Math.min(3, window.devicePixelRatio || 1, 16_000 / Math.max(width, height));
   const w = Math.max(1, Math.round(width * ratio));
   const h = Math.max(1, Math.round(height * ratio));
   if (canvas.width !== w || canvas.height !== h) {

@@ -3,7 +3,7 @@
 import { effect, signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { forward } from "../data/forward";
-import { overrides, page, replacePage, served, tensor, values } from "../data/store";
+import { overrides, page, ready, replacePage, served, tensor, values } from "../data/store";
 import { say } from "../words";
 import { go, place } from "../state";
 import type { Page } from "../schema";
@@ -124,7 +124,7 @@ function Answer() {
   const { layers, classes } = page.value;
   const last = layers[layers.length - 1];
   const row = last && values(last.output);
-  if (!(row instanceof Float32Array) || row.length > 1000 || row.length < 2) return null;
+  if (!ready(row) || row.length > 1000 || row.length < 2) return null;
   const best = row.indexOf(Math.max(...row));
   return <p>answer: <b class="huge" data-answer>{classes[best] ?? best}</b> <span class="dim">{(100 * row[best]).toFixed(1)} of 100</span></p>;
 }

@@ -3,12 +3,12 @@
 // Two canvases lie on each other: the maps, drawn when numbers or theme change, and the marks,
 // drawn when the cursor moves. There is no DOM node per cell.
 
-import { useEffect, useRef } from "preact/hooks";
-import { bytes, tensor, values, type Values } from "../data/store";
+import { bytes, ready, tensor, values, type Values } from "../data/store";
 import { mapView } from "../data/tensor";
-import { atlas, drawTile, sharp } from "../draw/atlas";
-import { colours, isDark, styleColour } from "../draw/colour";
+import { atlas, drawTile } from "../draw/atlas";
+import { css, isDark, styleColour } from "../draw/colour";
 import type { Tensor } from "../schema";
+import { Drawing, pointIn } from "./parts";
 
 /** A rectangle of cells; `channels` null means: in every map. */
 export interface Mark {
@@ -30,7 +30,7 @@ export interface MapsProps {
   /** Show this map alone. */
   readonly only?: number;
   readonly most?: number;
-  readonly picked?: number | null;
+  readonly picked?: number;
   readonly marks?: readonly Mark[];
   readonly class?: string;
   /** Small pictures will do: the tensor itself is not fetched where it has some. */
@@ -39,7 +39,6 @@ export interface MapsProps {
   onPick?: (channel: number, row: number, column: number) => void;
   onLeave?: () => void;
   onKey?: (rows: number, columns: number, maps: number) => void;
-  readonly reference?: { current: HTMLDivElement | null };
 }
 
 export interface Grid {
@@ -83,85 +82,80 @@ function previewed(info: Tensor): { info: Tensor; numbers: Values } | null {
   return { info: { ...info, shape: [small.maps, small.height, small.width], channel: 0 }, numbers };
 }
 
-function stroke(context: CanvasRenderingContext2D, mark: Mark, x: number, y: number, grid: Grid, w: number, h: number): void {
-  const cw = grid.tile / w;
-  const ch = grid.tall / h;
-  const left = x + mark.column * cw;
-  const top = y + mark.row * ch;
+/** Outline a mark in every tile that has it: all tiles in one path. */
+function outline(context: CanvasRenderingContext2D, mark: Mark, grid: Grid, only: number | undefined, cw: number, ch: number): void {
   const width = Math.max(3, mark.columns * cw);
   const height = Math.max(3, mark.rows * ch);
-  const colour = styleColour(mark.kind === "use" ? "--weight" : mark.kind === "field" ? "--field" : "--mark");
-  if (mark.kind === "use") {
+  const use = mark.kind === "use";
+  const boxes = (grow: number) => {
+    context.beginPath();
+    for (let n = 0; n < grid.maps; n++) {
+      if (mark.channels && !mark.channels.includes(only ?? n)) continue;
+      const [x, y] = tilePlace(grid, n);
+      context.rect(x + mark.column * cw - grow, y + mark.row * ch - grow, width + 2 * grow, height + 2 * grow);
+    }
+  };
+  const colour = styleColour(use ? "--weight" : mark.kind === "field" ? "--field" : "--mark");
+  boxes(0);
+  if (use) {
     context.globalAlpha = 0.35;
     context.fillStyle = colour;
-    context.fillRect(left, top, width, height);
+    context.fill();
     context.globalAlpha = 1;
   }
+  boxes(1);
   context.lineWidth = grid.tile > 90 ? 2 : 1.25;
   context.strokeStyle = styleColour("--paper");
-  context.setLineDash([]);
-  context.strokeRect(left - 1, top - 1, width + 2, height + 2);
+  context.stroke();
+  boxes(0);
   context.strokeStyle = colour;
   if (mark.kind === "hover") context.setLineDash([3, 2]);
-  context.strokeRect(left, top, width, height);
+  context.stroke();
   context.setLineDash([]);
 }
 
 export function Maps(props: MapsProps) {
-  const under = useRef<HTMLCanvasElement>(null);
-  const over = useRef<HTMLCanvasElement>(null);
+  const { only, marks = [], picked } = props;
   const info = tensor(props.id);
   const numbers = props.small && info.preview ? null : values(props.id);
   const view = mapView(info);
   const grid = gridOf(info, props);
-  const dark = isDark.value;
-  const drawn = numbers instanceof Float32Array ? { info, numbers } : previewed(info);
+  const drawn = ready(numbers) ? { info, numbers } : previewed(info);
 
-  useEffect(() => {
-    if (!under.current) return;
-    const context = sharp(under.current, grid.width, grid.height);
+  const maps = (context: CanvasRenderingContext2D) => {
     if (!drawn) {
       context.fillStyle = styleColour("--veil");
       for (let n = 0; n < grid.maps; n++) context.fillRect(...tilePlace(grid, n), grid.tile, grid.tall);
       return;
     }
-    const source = atlas(drawn.info, drawn.numbers, Math.max(props.most ?? 4096, (props.only ?? 0) + 1));
+    const source = atlas(drawn.info, drawn.numbers, Math.max(props.most ?? 4096, (only ?? 0) + 1));
     for (let n = 0; n < grid.maps; n++) {
       const [x, y] = tilePlace(grid, n);
-      if ((props.only ?? n) < source.maps) drawTile(context, source, props.only ?? n, x, y, grid.tile, grid.tall);
+      if ((only ?? n) < source.maps) drawTile(context, source, only ?? n, x, y, grid.tile, grid.tall);
     }
-  }, [drawn?.numbers, dark, props.id, props.only, grid.width, grid.height, grid.tile]);
+  };
 
-  useEffect(() => {
-    if (!over.current) return;
-    const context = sharp(over.current, grid.width, grid.height);
-    for (let n = 0; n < grid.maps; n++) {
-      const channel = props.only ?? n;
-      const [x, y] = tilePlace(grid, n);
-      if (props.picked === channel && props.only === undefined) {
-        context.lineWidth = 2;
-        context.strokeStyle = styleColour("--ink");
-        context.strokeRect(x, y, grid.tile, grid.tall);
-      }
-      for (const mark of props.marks ?? []) {
-        if (mark.channels && !mark.channels.includes(channel)) continue;
-        stroke(context, mark, x, y, grid, view.width, view.height);
-      }
+  const over = (context: CanvasRenderingContext2D) => {
+    if (picked !== undefined && picked < grid.maps) {
+      context.lineWidth = 2;
+      context.strokeStyle = styleColour("--ink");
+      context.strokeRect(...tilePlace(grid, picked), grid.tile, grid.tall);
     }
-  });
+    for (const mark of marks) outline(context, mark, grid, only, grid.tile / view.width, grid.tall / view.height);
+  };
 
   const find = (event: MouseEvent): [number, number, number] | null => {
-    const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
-    const scale = grid.width / box.width;
-    const x = (event.clientX - box.left) * scale;
-    const y = (event.clientY - box.top) * scale;
+    const point = pointIn(event);
+    const scale = grid.width / point.box.width;
+    const x = point.x * scale;
+    const y = point.y * scale;
     const column = Math.floor(x / (grid.tile + grid.gap));
     const n = Math.floor(y / (grid.tall + grid.gap)) * grid.columns + column;
     if (column < 0 || column >= grid.columns || n < 0 || n >= grid.maps) return null;
     const [left, top] = tilePlace(grid, n);
     const row = Math.min(view.height - 1, Math.floor(((y - top) / grid.tall) * view.height));
     const cell = Math.min(view.width - 1, Math.floor(((x - left) / grid.tile) * view.width));
-    return row < 0 || cell < 0 ? null : [props.only ?? n, row, cell];
+    return row < 0 || cell < 0 ? null : [only ?? n, row, cell];
   };
 
   const keys: Record<string, [number, number, number]> = {
@@ -171,7 +165,6 @@ export function Maps(props: MapsProps) {
   const interactive = props.onKey !== undefined;
   return (
     <div
-      ref={props.reference}
       class={`maps ${props.class ?? ""} ${props.onPick ? "live" : ""}`}
       style={{ width: `${grid.width}px`, aspectRatio: `${grid.width} / ${Math.max(1, grid.height)}` }}
       role={interactive ? "application" : "img"}
@@ -198,8 +191,8 @@ export function Maps(props: MapsProps) {
         props.onKey?.(...move);
       } : undefined}
     >
-      <canvas ref={under} />
-      <canvas ref={over} />
+      <Drawing width={grid.width} height={grid.height} style={undefined} draw={maps} on={[drawn?.numbers, props.id, only]} />
+      <Drawing width={grid.width} height={grid.height} style={undefined} draw={over} on={[JSON.stringify([marks, picked, only])]} />
     </div>
   );
 }
@@ -207,27 +200,19 @@ export function Maps(props: MapsProps) {
 /** The printed colour scale of a tensor. */
 export function Scale({ id }: { id: string }) {
   const numbers = values(id);
-  const canvas = useRef<HTMLCanvasElement>(null);
-  const dark = isDark.value;
-  const ready = numbers instanceof Float32Array;
-  const largest = ready ? atlas(tensor(id), numbers).largest : 0;
-  const low = ready && numbers.some((x) => x < 0);
-  useEffect(() => {
-    if (!canvas.current) return;
-    const context = sharp(canvas.current, 72, 8);
-    const lut = colours();
-    for (let x = 0; x < 72; x++) {
-      const packed = lut[low ? Math.round((x / 71) * 256) : 128 + Math.round((x / 71) * 128)];
-      context.fillStyle = `rgb(${packed & 255} ${(packed >> 8) & 255} ${(packed >> 16) & 255})`;
-      context.fillRect(x, 0, 1, 8);
-    }
-  }, [dark, low, largest]);
-  if (!ready) return null;
+  if (!ready(numbers) || !numbers.length) return null;
+  void isDark.value;
+  const { largest, low } = atlas(tensor(id), numbers);
   const text = largest >= 100 ? largest.toFixed(0) : largest.toPrecision(3);
   return (
     <span class="scale" role="img" aria-label={`colours: ${low ? `from -${text} (blue) through 0` : "from 0"} to ${text} (orange)`}>
       <span>{low ? `−${text}` : "0"}</span>
-      <canvas ref={canvas} style={{ width: "72px", height: "8px" }} />
+      <Drawing width={72} height={8} on={[low]} draw={(context) => {
+        for (let x = 0; x < 72; x++) {
+          context.fillStyle = css(low ? x / 35.5 - 1 : x / 71, 1);
+          context.fillRect(x, 0, 1, 8);
+        }
+      }} />
       <span>{text}</span>
     </span>
   );

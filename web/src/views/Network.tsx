@@ -8,12 +8,13 @@ import { useEffect, useRef } from "preact/hooks";
 import { page, tensor } from "../data/store";
 import { mapView, shapeText } from "../data/tensor";
 import { count, short } from "../decimal";
-import { sharp } from "../draw/atlas";
-import { css, isDark, styleColour } from "../draw/colour";
+import { css, styleColour } from "../draw/colour";
 import type { Layer } from "../schema";
 import { address, go, place } from "../state";
 import { ratioOf } from "./Stage";
 import { Maps } from "./Maps";
+import { Drawing, placeOf } from "./parts";
+import { curve } from "./Strands";
 import { Word } from "./Word";
 
 const tall = 62;
@@ -58,30 +59,21 @@ const entries = computed<readonly Entry[]>(() => {
 });
 
 function Lanes({ n, layer, lanes }: { n: number; layer: Layer | null; lanes: number }) {
-  const canvas = useRef<HTMLCanvasElement>(null);
-  const dark = isDark.value;
-  useEffect(() => {
-    if (!canvas.current) return;
+  const draw = (context: CanvasRenderingContext2D) => {
     const row = page.value.graph.rows[n];
-    const context = sharp(canvas.current, lanes * laneStep + 8, tall);
     const x = (lane: number) => 12 + Math.min(lane, lanes - 1) * laneStep;
+    const line = (from: number, top: number, to: number, bottom: number) => curve(context, { x: from, y: top }, { x: to, y: bottom }, true);
     context.lineWidth = 1.5;
     context.strokeStyle = styleColour("--soft");
-    const draw = (from: number, top: number, to: number, bottom: number) => {
-      context.beginPath();
-      context.moveTo(from, top);
-      context.bezierCurveTo(from, (top + bottom) / 2, to, (top + bottom) / 2, to, bottom);
-      context.stroke();
-    };
-    for (const lane of row.passing) draw(x(lane), 0, x(lane), tall);
-    for (const lane of row.joins) draw(x(lane), 0, x(row.lane), tall / 2);
-    if (row.begins) draw(x(row.lane), tall / 2, x(row.lane), tall);
+    for (const lane of row.passing) line(x(lane), 0, x(lane), tall);
+    for (const lane of row.joins) line(x(lane), 0, x(row.lane), tall / 2);
+    if (row.begins) line(x(row.lane), tall / 2, x(row.lane), tall);
     context.beginPath();
     context.arc(x(row.lane), tall / 2, 5, 0, 7);
     context.fillStyle = styleColour(layer?.params ? "--weight" : "--mark");
     context.fill();
-  }, [n, dark, lanes, layer]);
-  return <canvas ref={canvas} aria-hidden="true" style={{ width: `${lanes * laneStep + 8}px`, height: `${tall}px` }} />;
+  };
+  return <Drawing width={lanes * laneStep + 8} height={tall} on={[n, layer]} draw={draw} />;
 }
 
 function Amount({ value, largest, text }: { value: number; largest: number; text: string }) {
@@ -172,7 +164,7 @@ export function Network() {
   const lanes = Math.min(now.graph.lanes, 8);
   useEffect(() => {
     const measure = () => {
-      const top = box.current?.getBoundingClientRect().top ?? 0;
+      const top = box.current ? placeOf(box.current).top : 0;
       const first = Math.max(0, Math.floor(-top / tall) - 4);
       if (first !== sight.peek()[0] || !box.current?.childElementCount) sight.value = [first, first + Math.ceil(innerHeight / tall) + 10];
     };

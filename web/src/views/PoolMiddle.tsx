@@ -3,7 +3,7 @@
 import type { NumberFacts } from "../data/number";
 import { css, inkOn } from "../draw/colour";
 import { atlas } from "../draw/atlas";
-import { tensor, values } from "../data/store";
+import { ready, tensor, values } from "../data/store";
 import { count, fixed, minus, placesFor, short } from "../decimal";
 import { say } from "../words";
 import { apart } from "./Ledger";
@@ -13,7 +13,7 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   if (recipe.form !== "window") return null;
   const id = facts.layer.inputs[0];
   const numbers = values(id);
-  const largest = numbers instanceof Float32Array ? atlas(tensor(id), numbers, 1).largest : 1;
+  const largest = ready(numbers) ? atlas(tensor(id), numbers, 1).largest : 1;
   const columns = recipe.axes[recipe.axes.length - 1].kernel;
   const many = facts.x.length > 64;
   const places = placesFor(facts.x, 4);

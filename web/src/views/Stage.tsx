@@ -2,15 +2,16 @@
 
 import { useRef } from "preact/hooks";
 import { feeds, rectangle } from "../data/reach";
-import { page, tensor, unflattened, values } from "../data/store";
+import { page, ready, tensor, unflattened, values } from "../data/store";
 import { atCell, cellAt, mapView, shapeText } from "../data/tensor";
-import { count, fixed, minus } from "../decimal";
+import { count, fixed } from "../decimal";
 import type { Layer, Tensor } from "../schema";
-import { behind, cell, facts, go, hovered, hoveredInput, layer, pinned, place } from "../state";
+import { behind, cell, facts, go, hovered, hoveredInput, layer, pinned, place, rested } from "../state";
 import { say } from "../words";
 import { Burst } from "./Burst";
 import { Maps, Scale, type Mark } from "./Maps";
 import { Middle } from "./Middle";
+import { Dim, Num, Who } from "./parts";
 import { Strands } from "./Strands";
 import { Bar } from "./SumMiddle";
 import { useWidth } from "./useSize";
@@ -76,9 +77,9 @@ export function PictureColumn({ width }: { width: number }) {
   return (
     <figure class="column picture-column">
       <figcaption>
-        <b>picture</b> <span class="dim">{shapeText(info.shape)}</span>
+        <b>picture</b> <Dim>{shapeText(info.shape)}</Dim>
       </figcaption>
-      <Maps id={id} tile={tile} columns={1} only={0} label={`the picture${box ? `, with the ${box.rows} by ${box.columns} patch that this number sees` : ""}`}
+      <Maps id={id} tile={tile} columns={1} only={0} label={say(box ? "patch" : "?picture", { ...box })}
         marks={windowMarks(id, ranges, "field", null)} class="picture" />
       <p class="under">
         {box ? <>sees <b>{box.rows}×{box.columns}</b> of it</> : null}
@@ -101,16 +102,16 @@ export function InputColumn({ width, height, source = 0 }: { width: number; heig
     <figure class="column input-column">
       <figcaption>
         <b>{isPicture ? "picture" : maps === 1 && view.channels === 1 ? "numbers" : `${count(view.channels)} maps`}</b>{" "}
-        <span class="dim">{shapeText(info.shape)}</span>
+        <Dim>{shapeText(info.shape)}</Dim>
       </figcaption>
       <Maps id={id} tile={tile} columns={columns} most={mostMaps} class="inputs"
-        label={`${count(view.channels)} input maps of ${view.height} by ${view.width}, the window marked in each`}
+        label={say("inputs", { maps: view.channels, height: view.height, width: view.width })}
         marks={windowMarks(id, ranges, "window", channelsRead(now, at, info))}
         onCell={(c, y, x) => (hoveredInput.value = { source, at: cellAt(info, c, y, x) })}
         onLeave={() => (hoveredInput.value = null)} />
       <p class="under">
         <Scale id={id} />
-        {view.channels > maps ? <span class="dim"> first {maps} of {count(view.channels)}</span> : null}
+        {view.channels > maps ? <Dim> first {maps} of {count(view.channels)}</Dim> : null}
       </p>
     </figure>
   );
@@ -142,7 +143,7 @@ function outputMarks(now: Layer): Mark[] {
 /** A short row of numbers: one line each, with its name where it has one. */
 function Units({ now }: { now: Layer }) {
   const numbers = values(now.output);
-  if (!(numbers instanceof Float32Array)) return null;
+  if (!ready(numbers)) return null;
   const own = cell.value?.[0];
   const largest = Math.max(...numbers.map(Math.abs));
   return (
@@ -150,7 +151,7 @@ function Units({ now }: { now: Layer }) {
       {[...numbers].map((x, n) => (
         <li key={n}>
           <button type="button" class={n === own ? "own" : ""} aria-pressed={n === pinned.value?.[0]} onMouseEnter={() => (hovered.value = [n])} onMouseLeave={() => (hovered.value = null)} onClick={() => go({ at: [n] })}>
-            <span class="who">{page.value.classes[n] ?? n}</span><span class="num">{minus(fixed(x, 6))}</span><Bar value={x} largest={largest} />
+            <Who>{page.value.classes[n] ?? n}</Who><Num>{fixed(x, 6)}</Num><Bar value={x} largest={largest} />
           </button>
         </li>
       ))}
@@ -186,7 +187,7 @@ export function OutputColumn({ width, height }: { width: number; height: number 
     <figure class="column output-column">
       <figcaption>
         <b>{info.channel === null ? `${count(view.width)} numbers` : `${count(view.channels)} maps`}</b>{" "}
-        <span class="dim">{shapeText(info.shape)}</span>
+        <Dim>{shapeText(info.shape)}</Dim>
       </figcaption>
       {flat ? null : (
         <div class="focus">
@@ -196,10 +197,10 @@ export function OutputColumn({ width, height }: { width: number; height: number 
         </div>
       )}
       {info.shape.length === 1 && info.shape[0] <= 16 ? <Units now={now} /> : <Maps id={now.output} tile={tile} columns={columns} most={mostMaps} picked={c} class="outputs"
-        label={`all ${count(view.channels)} output maps; arrow keys move the cell`} {...shared} />}
+        label={say("outputs", { maps: view.channels })} {...shared} />}
       <p class="under">
         <Scale id={now.output} />
-        {view.channels > maps ? <span class="dim"> first {maps} of {count(view.channels)}</span> : null}
+        {view.channels > maps ? <Dim> first {maps} of {count(view.channels)}</Dim> : null}
       </p>
     </figure>
   );
@@ -207,11 +208,14 @@ export function OutputColumn({ width, height }: { width: number; height: number 
 
 /** The cell that moves, said aloud once it rests. */
 export function Live() {
-  const made = facts.value;
-  const text = made
-    ? `${made.layer.name} [${made.at.join(", ")}] = ${made.value.toPrecision(6)}, from ${made.product.length} ${made.rule === "sum" ? "products" : "numbers"}`
-    : "";
-  return <p class="hidden" aria-live="polite" data-live>{text}</p>;
+  const made = rested.value;
+  return (
+    <p class="hidden" aria-live="polite" data-live>
+      {made ? say(`live.${made.rule === "sum" ? "sum" : "other"}`, {
+        layer: made.layer.name, at: made.at.join(", "), value: made.value.toPrecision(6), terms: made.product.length,
+      }) : ""}
+    </p>
+  );
 }
 
 export function Stage() {

@@ -1,22 +1,26 @@
 // The strands: from the window in each map, through its slice, to the plus where they meet.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { unflattened } from "../data/store";
 import { mapView } from "../data/tensor";
 import { sharp } from "../draw/atlas";
 import { isDark, styleColour } from "../draw/colour";
 import { facts, layer, place } from "../state";
+import { placeOf } from "./parts";
 
 interface Point {
   readonly x: number;
   readonly y: number;
 }
 
-function curve(context: CanvasRenderingContext2D, a: Point, b: Point): void {
-  const middle = (a.x + b.x) / 2;
+/** From `a` to `b`, leaving and arriving level, or `upright`. */
+export function curve(context: CanvasRenderingContext2D, a: Point, b: Point, upright = false): void {
+  const x = (a.x + b.x) / 2;
+  const y = (a.y + b.y) / 2;
   context.beginPath();
   context.moveTo(a.x, a.y);
-  context.bezierCurveTo(middle, a.y, middle, b.y, b.x, b.y);
+  if (upright) context.bezierCurveTo(a.x, y, b.x, y, b.x, b.y);
+  else context.bezierCurveTo(x, a.y, x, b.y, b.x, b.y);
   context.stroke();
 }
 
@@ -26,18 +30,19 @@ export function Strands({ stage }: { stage: { current: HTMLElement | null } }) {
   const dark = isDark.value;
   const apart = place.value.apart;
   const now = layer.value;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const box = stage.current;
     if (!box || !canvas.current) return;
-    const frame = box.getBoundingClientRect();
-    const context = sharp(canvas.current, frame.width, frame.height);
+    const frame = placeOf(box);
     const maps = box.querySelector<HTMLElement>(".maps.inputs");
     const rows = box.querySelectorAll<HTMLElement>(".terms > li");
     const list = box.querySelector<HTMLElement>(".terms-box");
     const plus = box.querySelector<HTMLElement>(".plus span");
-    if (!maps || !rows.length || !plus || !list || apart || !made) return;
+    const fits = maps && rows.length && plus && list && !apart && made;
+    canvas.current.hidden = !fits;
+    if (!fits) return;
     const at = (element: Element) => {
-      const rect = element.getBoundingClientRect();
+      const rect = placeOf(element);
       return { left: rect.left - frame.left, right: rect.right - frame.left, top: rect.top - frame.top, middle: (rect.top + rect.bottom) / 2 - frame.top, width: rect.width, height: rect.height };
     };
     const inputs = at(maps);
@@ -50,6 +55,11 @@ export function Strands({ stage }: { stage: { current: HTMLElement | null } }) {
     const sum = at(plus);
     const target = { x: sum.left - 2, y: sum.middle };
     const visible = at(list);
+    // Only as wide as the strands are: a canvas costs what its area is.
+    const context = sharp(canvas.current, target.x - inputs.left, frame.height);
+    canvas.current.style.left = `${inputs.left}px`;
+    canvas.current.style.width = `${target.x - inputs.left}px`;
+    context.translate(-inputs.left, 0);
     let largest = 0;
     for (const group of made.groups) largest = Math.max(largest, Math.abs(group.sum));
     const bySize = new Map(made.groups.map((group) => [group.channel, group.sum]));

@@ -2,17 +2,17 @@
 // the activation. Largest first; what does not fit is one row that opens.
 
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
 import type { Group, NumberFacts } from "../data/number";
-import { tensor, unflattened, values } from "../data/store";
+import { ready, tensor, unflattened, values } from "../data/store";
 import { size } from "../data/tensor";
-import { drawGrid, sharp } from "../draw/atlas";
-import { isDark, styleColour } from "../draw/colour";
+import { drawGrid } from "../draw/atlas";
+import { styleColour } from "../draw/colour";
 import { count, minus, placesFor, printed } from "../decimal";
 import { hoveredWeight } from "../state";
-import { fsum } from "../sum";
-import { Word } from "./Word";
+import { ExactSum } from "../sum";
 import { Ledger } from "./Ledger";
+import { Dim, Drawing, Num, Who, pointIn } from "./parts";
+import { Word } from "./Word";
 
 /** Window and slice of one map as full grids; NaN where the window lies on padding. */
 export function grids(facts: NumberFacts, group: Group): { x: Float64Array; w: Float64Array; columns: number } {
@@ -31,7 +31,7 @@ export function grids(facts: NumberFacts, group: Group): { x: Float64Array; w: F
     x[tap] = facts.x[n];
     w[tap] = facts.w[n];
   }
-  if (whole instanceof Float32Array && group.end > group.start) {
+  if (ready(whole) && group.end > group.start) {
     const base = facts.weight[group.start] - (facts.weight[group.start] % taps);
     for (let tap = 0; tap < taps; tap++) w[tap] = whole[base + tap];
   }
@@ -44,42 +44,46 @@ export interface Scales {
   readonly sum: number;
 }
 
-const graphicWidth = 100;
+const rowHeight = 38;
+const left = { x: 6, w: 60, width: 100 };
 
-function TermGraphic({ facts, group, scales }: { facts: NumberFacts; group: Group; scales: Scales }) {
-  const canvas = useRef<HTMLCanvasElement>(null);
-  const dark = isDark.value;
-  useEffect(() => {
-    if (!canvas.current) return;
-    const { x, w, columns } = grids(facts, group);
-    const rows = Math.ceil(x.length / columns);
-    const cell = Math.max(1, Math.min(10, Math.floor(33 / Math.max(columns, rows)) || 1));
-    const context = sharp(canvas.current, graphicWidth, 34);
-    const top = Math.max(0, (34 - cell * rows) / 2);
-    drawGrid(context, x, columns, scales.x, 6, top, cell);
-    drawGrid(context, w, columns, scales.w, 60, top, cell);
-    context.lineWidth = 1;
-    context.strokeStyle = styleColour("--mark");
-    context.strokeRect(5.5, top - 0.5, cell * columns + 1, cell * rows + 1);
-    context.strokeStyle = styleColour("--weight");
-    context.strokeRect(59.5, top - 0.5, cell * columns + 1, cell * rows + 1);
-    context.fillStyle = styleColour("--soft");
+/** Where the grids of a row lie: side of a cell, rows, and the first row's top. */
+function layout(columns: number, count: number, n: number) {
+  const rows = Math.ceil(count / columns);
+  const side = Math.max(1, Math.min(10, Math.floor(33 / Math.max(columns, rows)) || 1));
+  return { rows, side, top: n * rowHeight + Math.max(2, (rowHeight + 1 - side * rows) / 2) };
+}
+
+/** Window and slice of every row, in one canvas. */
+function Slices({ facts, groups, scales }: { facts: NumberFacts; groups: readonly Group[]; scales: Scales }) {
+  const draw = (context: CanvasRenderingContext2D) => {
     context.font = "14px system-ui, sans-serif";
     context.textAlign = "center";
-    context.fillText("×", 49, 22);
-  }, [facts, group, dark, scales.x, scales.w]);
+    groups.forEach((group, n) => {
+      const { x, w, columns } = grids(facts, group);
+      const { rows, side, top } = layout(columns, x.length, n);
+      for (const [numbers, largest, at, colour] of [[x, scales.x, left.x, "--mark"], [w, scales.w, left.w, "--weight"]] as const) {
+        drawGrid(context, numbers, columns, largest, at, top, side);
+        context.strokeStyle = styleColour(colour);
+        context.strokeRect(at - 0.5, top - 0.5, side * columns + 1, side * rows + 1);
+      }
+      context.fillStyle = styleColour("--soft");
+      context.fillText("×", 49, n * rowHeight + 24);
+    });
+  };
   const point = (event: MouseEvent) => {
-    const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
-    const { columns, x } = grids(facts, group);
-    const rows = Math.ceil(x.length / columns);
-    const cell = Math.max(1, Math.min(10, Math.floor(33 / Math.max(columns, rows)) || 1));
-    const column = Math.floor((event.clientX - box.left - 60) / cell);
-    const row = Math.floor((event.clientY - box.top - (34 - cell * rows) / 2) / cell);
-    const inside = column >= 0 && column < columns && row >= 0 && row < rows;
-    hoveredWeight.value = inside && facts.layer.recipe.form === "window" ? [group.channel, row, column] : null;
+    const { x, y } = pointIn(event);
+    const n = Math.floor(y / rowHeight);
+    const group = groups[n];
+    if (!group || facts.layer.recipe.form !== "window") return;
+    const grid = grids(facts, group);
+    const { rows, side, top } = layout(grid.columns, grid.x.length, n);
+    const column = Math.floor((x - left.w) / side);
+    const row = Math.floor((y - top) / side);
+    hoveredWeight.value = column >= 0 && column < grid.columns && row >= 0 && row < rows ? [group.channel, row, column] : null;
   };
   return (
-    <canvas ref={canvas} style={{ width: `${graphicWidth}px`, height: "34px" }} aria-hidden="true"
+    <Drawing width={left.width} height={groups.length * rowHeight} on={[facts, groups.length]} draw={draw}
       onMouseMove={point} onMouseLeave={() => (hoveredWeight.value = null)} />
   );
 }
@@ -112,8 +116,9 @@ export function lines(facts: NumberFacts, most: number) {
   const sorted = [...facts.groups].sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum));
   const top = sorted.slice(0, sorted.length <= most + 1 ? sorted.length : most);
   const others = sorted.slice(top.length);
-  const restTerms = others.flatMap((group) => [...facts.product.subarray(group.start, group.end)]);
-  const rest = fsum(restTerms);
+  const sum = new ExactSum();
+  for (const group of others) for (let n = group.start; n < group.end; n++) sum.add(facts.product[n]);
+  const rest = sum.value();
   const terms = [...top.map((group) => group.sum), ...(others.length ? [rest] : []), ...(facts.bias === null ? [] : [facts.bias])];
   const places = placesFor([...terms, facts.pre], 6);
   return { top, others, rest, print: printed(terms, facts.pre, places), sorted };
@@ -123,13 +128,13 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
   const open = useSignal(false);
   const made = lines(facts, open.value ? 512 : narrow ? 5 : 7);
   const scales = scalesOf(facts);
-  const [filter] = [facts.at[tensor(facts.layer.output).channel ?? facts.at.length - 1]];
+  const filter = facts.at[tensor(facts.layer.output).channel ?? facts.at.length - 1];
   const what = noun(facts);
   return (
     <div class="middle sum-middle">
       <div class="terms-box">
         <p class="caption">
-          <b>filter {filter}</b> <span class="dim">one {facts.groups.length > 1 ? `slice for each ${what}` : "slice"}</span>
+          <b>filter {filter}</b> <Dim>one {facts.groups.length > 1 ? `slice for each ${what}` : "slice"}</Dim>
         </p>
         <div class="terms-head dim">
           <span /> <span class="g"><Word of="window">window</Word><i /> <Word of="weight">slice</Word></span> <span>adds</span>
@@ -137,19 +142,20 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
         <ol class={`terms ${open.value ? "open" : ""}`}>
           {made.top.map((group, n) => (
             <li key={n} data-term={group.channel}>
-              <span class="who">{what === "map" ? `map ${group.channel}` : `[${group.channel}]`}</span>
-              <TermGraphic facts={facts} group={group} scales={scales} />
+              <Who>{what === "map" ? `map ${group.channel}` : `[${group.channel}]`}</Who>
+              <i />
               <span class="num" data-sum={group.sum}>{minus(made.print.lines[n])}</span>
               <Bar value={group.sum} largest={scales.sum} />
             </li>
           ))}
+          <Slices facts={facts} groups={made.top} scales={scales} />
         </ol>
         {made.others.length || open.value ? (
           <button type="button" class="rest" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
-            {open.value ? <span class="who">show the largest only</span> : (
+            {open.value ? <Who>show the largest only</Who> : (
               <>
-                <span class="who">{count(made.others.length)} other {what}s</span>
-                <span class="num">{minus(made.print.lines[made.top.length])}</span>
+                <Who>{count(made.others.length)} other {what}s</Who>
+                <Num>{made.print.lines[made.top.length]}</Num>
                 <Bar value={made.rest} largest={scales.sum} />
               </>
             )}

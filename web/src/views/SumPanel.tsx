@@ -1,16 +1,17 @@
 // Depth 3: one number, term by term. A slider adds the terms one by one; nothing plays by itself.
 
-import { signal } from "@preact/signals";
+import { signal, useSignal } from "@preact/signals";
 import { tensor } from "../data/store";
 import { size, unflat } from "../data/tensor";
 import { count, fixed, minus, placesFor, printed, short } from "../decimal";
-import type { NumberFacts } from "../data/number";
-import { facts, hoveredInput, hoveredWeight, pinned } from "../state";
+import type { Group, NumberFacts } from "../data/number";
+import { facts, hoveredInput, hoveredWeight, pinned, rested } from "../state";
 import { fsum } from "../sum";
 import { uses } from "../axis";
 import { say } from "../words";
 import { lines, noun } from "./SumMiddle";
 import { activationWord, apart } from "./Ledger";
+import { Num } from "./parts";
 
 const added = signal<number | null>(null);
 const mostRows = 400;
@@ -48,7 +49,7 @@ function Walker({ made }: { made: NumberFacts }) {
   );
 }
 
-function GroupTerms({ made, group }: { made: NumberFacts; group: NumberFacts["groups"][number] }) {
+function GroupTerms({ made, group }: { made: NumberFacts; group: Group }) {
   const products = [...made.product.subarray(group.start, group.end)].slice(0, mostRows);
   const places = placesFor([...products, group.sum], 6);
   const print = printed(products, group.end - group.start > mostRows ? fsum(products) : group.sum, places);
@@ -60,7 +61,7 @@ function GroupTerms({ made, group }: { made: NumberFacts; group: NumberFacts["gr
         {products.map((_, i) => {
           const n = group.start + i;
           return (
-            <tr key={n} onMouseEnter={() => (hoveredInput.value = { source: 0, at: unflat(shape, made.input[n]) })} onMouseLeave={() => (hoveredInput.value = null)}>
+            <tr key={i} onMouseEnter={() => (hoveredInput.value = { source: 0, at: unflat(shape, made.input[n]) })} onMouseLeave={() => (hoveredInput.value = null)}>
               <td class="dim">[{unflat(shape, made.input[n]).join(", ")}]</td><td class="dim">{weightPlace(made, n)}</td>
               <td>{minus(short(made.x[n], 6))}</td><td>×</td><td>{minus(short(made.w[n], 6))}</td><td>{minus(print.lines[i])}</td>
             </tr>
@@ -70,6 +71,17 @@ function GroupTerms({ made, group }: { made: NumberFacts; group: NumberFacts["gr
         <tr class="sum-row"><td colSpan={5}>adds</td><td>{minus(print.total)}</td></tr>
       </tbody>
     </table>
+  );
+}
+
+/** One map's terms; closed ones have no rows in the document. */
+function GroupBox({ made, group, what, first }: { made: NumberFacts; group: Group; what: string; first: boolean }) {
+  const open = useSignal(first);
+  return (
+    <details open={open.value} onToggle={(event) => (open.value = event.currentTarget.open)}>
+      <summary>{what} {group.channel} adds <b><Num>{fixed(group.sum, placesFor([group.sum, made.pre], 6))}</Num></b></summary>
+      {open.value ? <GroupTerms made={made} group={group} /> : null}
+    </details>
   );
 }
 
@@ -85,7 +97,7 @@ export function WeightUse() {
 }
 
 export function SumPanel() {
-  const made = facts.value;
+  const made = rested.value;
   if (!made || made.rule !== "sum" || !made.product.length) return null;
   const { sorted } = lines(made, 8);
   const name = made.layer.activation ? activationWord(made.layer.activation.name) : "";
@@ -103,10 +115,7 @@ export function SumPanel() {
       <Walker made={made} key={pinned.value?.join()} />
       <div class="groups">
         {few ? <GroupTerms made={made} group={{ channel: 0, start: 0, end: made.product.length, sum: fsum(made.product) }} /> : sorted.slice(0, 64).map((group, n) => (
-          <details key={group.channel} open={n < 2}>
-            <summary>{what} {group.channel} adds <b class="num">{minus(fixed(group.sum, placesFor([group.sum, made.pre], 6)))}</b></summary>
-            <GroupTerms made={made} group={group} />
-          </details>
+          <GroupBox key={n} made={made} group={group} what={what} first={n < 2} />
         ))}
       </div>
     </section>

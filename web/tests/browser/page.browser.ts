@@ -179,11 +179,11 @@ test("arrow keys move the cell, a click pins it, and the place is announced", as
   await page.keyboard.press("ArrowRight");
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("PageDown");
-  expect(page.url()).toContain("at=6,13,28");
-  expect(await page.textContent("[data-live]")).toContain("conv2d_1 [6, 13, 28]");
+  await page.waitForURL(/at=6,13,28/);
+  await page.waitForFunction(() => document.querySelector("[data-live]")?.textContent?.includes("conv2d_1 [6, 13, 28]"));
   const box = await page.locator(".focus-map").boundingBox();
   await page.mouse.click((box?.x ?? 0) + 3, (box?.y ?? 0) + 3);
-  expect(page.url()).toContain("at=0,0,28");
+  await page.waitForURL(/at=0,0,28/);
   expect(wrong).toEqual([]);
   await close();
 });

@@ -1,0 +1,66 @@
+// What every view is built from: quiet words and buttons, panels, canvases.
+
+import type { ComponentChildren, JSX } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { minus } from "../decimal";
+import { sharp } from "../draw/atlas";
+import { isDark } from "../draw/colour";
+
+interface Kids {
+  readonly children?: ComponentChildren;
+}
+
+export function Dim({ children }: Kids) {
+  return <span class="dim">{children}</span>;
+}
+
+/** A printed number. */
+export function Num({ children }: { readonly children: string }) {
+  return <span class="num">{minus(children)}</span>;
+}
+
+export function Who({ children }: Kids) {
+  return <span class="who">{children}</span>;
+}
+
+export function Quiet({ on, children }: Kids & { readonly on: () => void }) {
+  return <button type="button" class="quiet" onClick={on}>{children}</button>;
+}
+
+export function Panel({ title, children }: Kids & { readonly title: string }) {
+  return (
+    <section class="panel" aria-label={title}>
+      <h2>{title}</h2>
+      {children}
+    </section>
+  );
+}
+
+type CanvasProps = Omit<JSX.IntrinsicElements["canvas"], "width" | "height" | "ref">;
+
+/**
+ * A canvas that is drawn before the frame is shown, again when `on`, its size or the theme changes.
+ * It is hidden from screen readers unless it has a role: what it shows is said elsewhere.
+ */
+export function Drawing({ width, height, draw, on, ...rest }: CanvasProps & {
+  readonly width: number;
+  readonly height: number;
+  readonly draw: (context: CanvasRenderingContext2D) => void;
+  readonly on: readonly unknown[];
+}) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useLayoutEffect(() => {
+    if (canvas.current) draw(sharp(canvas.current, width, height));
+  }, [...on, width, height, isDark.value]);
+  return <canvas ref={canvas} style={{ width: `${width}px`, height: `${height}px` }} aria-hidden={rest.role ? undefined : "true"} {...rest} />;
+}
+
+/** An element's place on the screen, and the mouse in it. */
+export function placeOf(element: Element): DOMRect {
+  return element.getBoundingClientRect();
+}
+
+export function pointIn(event: MouseEvent): { x: number; y: number; box: DOMRect } {
+  const box = placeOf(event.currentTarget as Element);
+  return { x: event.clientX - box.left, y: event.clientY - box.top, box };
+}
