@@ -12,7 +12,7 @@ from .measure import Row
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-HELPERS = {"__init__", "__main__", "measure"}
+HELPERS = {"__init__", "__main__", "measure", "torch_judge", "torch_networks"}
 
 
 def names() -> list[str]:

@@ -1,228 +1,210 @@
 """Every convolutional network of torchvision and timm, opened by convlens and judged by PyTorch.
 
-    python -m benchmarks.torch_zoo torchvision [--match resnet] [--out docs/torch-zoo.md]
-    python -m benchmarks.torch_zoo timm --quick
+    python -m benchmarks.torch_zoo torchvision --size 128 --state zoo.jsonl --out docs/torch-zoo.md
+    python -m benchmarks.torch_zoo timm --quick --state timm.jsonl
+    python -m benchmarks.torch_zoo timm --operators
 
-A network counts as fully explained when every layer has a rule of its own; `--quick` opens it on
-PyTorch's meta device and compares shapes and parameters alone. Without it the network also runs
-with random weights, its output is compared with PyTorch's, and numbers of random layers are
-explained and compared with the engine's.
+A network counts as fully explained when every layer has a rule of its own. `--quick` reads it on
+PyTorch's meta device: shapes, parameters, what is explained. Without it the network also runs with
+random weights: every tensor of it is compared with the one that PyTorch's own interpreter makes of
+the exported program, numbers of random layers are explained and compared with the engine's, and
+multiply-adds of every row with those of `torch.utils.flop_counter` and, where it is there, fvcore.
+
+`--state` keeps results in a file and skips what is in it. `--operators` opens one network per
+distinct set of module classes and names the operators that no layer means, by networks.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
-import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-import convlens
+from .torch_judge import judge
+from .torch_networks import family, timm_networks, torchvision_networks
 
-# timm's families of pure and hybrid convolutional networks.
-FAMILIES = (
-    "byobnet convnext densenet dla dpn edgenext efficientnet fasternet ghostnet hardcorenas hgnet "
-    "hrnet inception_resnet_v2 inception_next inception_v3 inception_v4 mambaout metaformer "
-    "mobilenetv3 mobilenetv5 nasnet nfnet pnasnet regnet repghost repvit res2net resnest resnet "
-    "resnetv2 rexnet selecsls senet sknet starnet tresnet vgg vovnet xception xception_aligned "
-    "cspnet csatv2 cpubone fastvit shvit tiny_vit vitamin rdnet sequencer"
-)
-SKIPPED = re.compile(r"vit|swin|maxvit|rcnn|retina|ssd|fcos|raft|r3d|mc3|r2plus|s3d|mvit|quantized")
-ATTENTION = re.compile(r"matmul|bmm|scaled_dot|einsum")
-
-
-def torchvision_networks() -> Iterator[tuple[str, Any, int]]:
-    """(name, builder, picture size) of classification and segmentation networks."""
-    _declare_operators()
-    from torchvision import models
-
-    for name in models.list_models():
-        if SKIPPED.search(name):
-            continue
-
-        def build(name: str = name) -> Any:
-            more = (
-                {"weights_backbone": None}
-                if models.get_model_builder(name).__module__.find("segmentation") >= 0
-                else {}
-            )
-            if name in ("googlenet", "inception_v3"):
-                more["init_weights"] = False
-            return models.get_model(name, weights=None, **more)
-
-        yield name, build, 299 if name == "inception_v3" else 224
-
-
-def timm_networks() -> Iterator[tuple[str, Any, int]]:
-    """(name, builder, picture size) of the families named above."""
-    _declare_operators()
-    import timm
-
-    families = set(FAMILIES.split())
-    for name in timm.list_models():
-        if name.startswith("test_"):
-            continue
-        module = timm.models._registry._model_to_module.get(name, "")
-        if module in families:
-            size = timm.models.get_pretrained_cfg(name)
-            side = size.input_size[-1] if size is not None and size.input_size else 224
-
-            def build(name: str = name) -> Any:
-                return timm.create_model(name, pretrained=False)
-
-            yield name, build, side
-
-
-def _declare_operators() -> None:
-    """Name torchvision's own operators where its compiled part is missing: its import asks."""
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool"):
-            library.define(f"{operator}(Tensor a) -> Tensor")
-            library.define(f"_{operator}_backward(Tensor a) -> Tensor")
-        library.define("deform_conv2d(Tensor a) -> Tensor")
-        library.define("_deform_conv2d_backward(Tensor a) -> Tensor")
-        for name in [name for name in sys.modules if name.startswith("torchvision")]:
-            del sys.modules[name]
-        globals()["_kept_library"] = library
-
-
-def judge(build: Any, size: int, quick: bool) -> dict[str, Any]:
-    """What was found of one network."""
-    device = "meta" if quick else "cpu"
-    with torch.device(device):
-        torch.manual_seed(0)
-        module = build().eval()
-    if not quick:
-        for part in module.modules():
-            if getattr(part, "running_var", None) is not None:
-                part.running_mean.normal_(0, 0.1)
-                part.running_var.uniform_(0.5, 1.5)
-    example = torch.zeros(2, 3, size, size, device=device)
-    model = convlens.load(module, example=example)
-    totals = model.describe().to_dict()["totals"]
-    opaque = Counter(call.kind for call in model.graph.calls if call.layer.rule == "opaque")
-    used = _used_parameters(module, model)
-    found: dict[str, Any] = {
-        "layers": len(model.graph.calls),
-        "opaque": opaque,
-        "parameters": totals["params"],
-        "expected": used,
-    }
-    if not quick:
-        found.update(_run(module, model, size))
-    return found
-
-
-def _used_parameters(module: Any, model: Any) -> int:
-    """PyTorch's count, without auxiliary heads that are not run."""
-    unused = ("aux", "AuxLogits")
-    return sum(
-        part.numel() for name, part in module.named_parameters() if not name.startswith(unused)
-    )
-
-
-def _run(module: Any, model: Any, size: int) -> dict[str, Any]:
-    x = np.random.default_rng(0).random((1, 3, size, size), dtype=np.float32)
-    run = model.run(x)
-    output = run.output[0] if isinstance(run.output, list) else run.output
-    with torch.no_grad():
-        wanted = module(torch.from_numpy(x))
-    wanted = wanted["out"] if isinstance(wanted, dict) else wanted
-    wanted = wanted.numpy()
-    rng = np.random.default_rng(1)
-    numbers, held = 0, 0
-    for call in rng.permutation(np.array(model.graph.calls, dtype=object))[:20]:
-        if call.layer.rule == "opaque":
-            continue
-        sizes = run.execution.sizes[(call.name, 0)]
-        for _ in range(2):
-            at = tuple(int(rng.integers(n)) for n in sizes)
-            numbers += 1
-            held += run.explain(call.name, at).facts.holds
-    scale = max(float(np.abs(wanted).max()), 1e-30)
-    return {
-        "difference": float(np.abs(output - wanted).max()) / scale,
-        "numbers": numbers,
-        "held": held,
-    }
+Found = dict[str, Any]
+Networks = list[tuple[str, Any, int]]
 
 
 def main() -> None:
+    options = _options()
+    warnings.simplefilter("ignore")
+    torch.set_grad_enabled(False)
+    every = torchvision_networks() if options.zoo == "torchvision" else timm_networks()
+    networks = [entry for entry in every if re.search(options.match, entry[0])]
+    if options.operators:
+        operators(networks)
+        return
+    known = _known(options.state)
+    started = time.monotonic()
+    for name, build, size in networks[:: options.every]:
+        if name in known or time.monotonic() - started > options.seconds:
+            continue
+        known[name] = _found(build, min(size, options.size or size), options.quick)
+        print(name, known[name], flush=True)
+        if options.state:
+            with options.state.open("a", encoding="utf-8") as out:
+                out.write(json.dumps({"name": name, **known[name]}) + "\n")
+    rows = {name: known[name] for name, _, _ in networks if name in known}
+    text = report(options.zoo, rows, len(networks))
+    print(text)
+    if options.out:
+        options.out.write_text(text, encoding="utf-8")
+
+
+def _options() -> Any:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("zoo", choices=["torchvision", "timm"])
     parser.add_argument("--match", default="")
     parser.add_argument("--every", type=int, default=1, help="take each n-th network")
+    parser.add_argument("--size", type=int, help="side of the picture at most")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--operators", action="store_true")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after this long")
+    parser.add_argument("--state", type=Path, help="results so far, one JSON object per line")
     parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    torch.set_grad_enabled(False)
-    networks = torchvision_networks() if options.zoo == "torchvision" else timm_networks()
-    chosen = [entry for entry in networks if re.search(options.match, entry[0])][:: options.every]
-    rows, started = [], time.monotonic()
-    for name, build, size in chosen:
-        if time.monotonic() - started > options.seconds:
-            break
-        try:
-            found = judge(build, size, options.quick)
-        except Exception as error:
-            found = {"error": f"{type(error).__name__}: {str(error).splitlines()[0][:100]}"}
-        rows.append((name, found))
-        print(line(name, found), flush=True)
-    text = report(options.zoo, rows, len(chosen))
-    print(text)
-    if options.out:
-        options.out.write_text(text)
+    return parser.parse_args()
 
 
-def line(name: str, found: dict[str, Any]) -> str:
+def _known(state: Path | None) -> dict[str, Found]:
+    if state is None or not state.exists():
+        return {}
+    rows = [json.loads(row) for row in state.read_text("utf-8").splitlines()]
+    return {row.pop("name"): row for row in rows}
+
+
+def _found(build: Any, size: int, quick: bool) -> Found:
+    try:
+        return {"size": size, **judge(build, size, quick)}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+
+
+def operators(networks: Networks) -> None:
+    """Operators without a layer, by how many networks have them; one network per set of classes."""
+    groups: dict[frozenset[str], Networks] = {}
+    for entry in networks:
+        with torch.device("meta"):
+            parts = entry[1]().modules()
+        groups.setdefault(frozenset(type(part).__name__ for part in parts), []).append(entry)
+    counts: Counter[str] = Counter()
+    whole = 0
+    for group in groups.values():
+        name, build, size = group[0]
+        found = _found(build, size, True)
+        missing = [found["error"]] if "error" in found else list(found["opaque"])
+        whole += 0 if missing else len(group)
+        counts.update({word: len(group) for word in missing})
+        print(len(group), name, missing or "fully explained", flush=True)
+    print(f"{whole} of {len(networks)} networks have only operators that are explained")
+    for word, count in counts.most_common():
+        print(f"{count:5} {word}")
+
+
+# --- the report -------------------------------------------------------------------------------
+
+
+def report(zoo: str, rows: dict[str, Found], total: int) -> str:
+    """The totals, then a table: of networks, or of families for a zoo of hundreds."""
+    opened = {name: found for name, found in rows.items() if "error" not in found}
+    whole = [name for name, found in opened.items() if not found["opaque"]]
+    attention = [name for name, found in opened.items() if found.get("attention")]
+    pure = [name for name in opened if name not in set(attention)]
+    same = [n for n in opened if opened[n]["parameters"] == opened[n]["expected"]]
+    lines = [
+        f"{len(rows)} of {total} networks of {zoo} were opened: {len(whole)} fully explained, "
+        f"{len(opened) - len(whole)} partly, {len(rows) - len(opened)} not. {len(pure)} of them "
+        f"have no product of two activations (no attention): of those "
+        f"{len(set(pure) & set(whole))} are fully explained. Parameters are PyTorch's count in "
+        f"{len(same)}.",
+        "",
+    ]
+    run = {name: found for name, found in opened.items() if "worst" in found}
+    if run:
+        lines += [_summed(run), ""]
+    lines += _networks(rows) if len(rows) < 100 else _families(rows)
+    return "\n".join(lines) + "\n"
+
+
+def _summed(run: dict[str, Found]) -> str:
+    numbers = sum(found["numbers"] for found in run.values())
+    held = sum(found["held"] for found in run.values())
+    tensors = sum(found["tensors"] for found in run.values())
+    worst = max(run, key=lambda name: run[name]["worst"])
+    torch_same = sum(found["macs"] == found["torch_macs"] for found in run.values())
+    text = (
+        f"{len(run)} were run on random weights: {tensors:,} tensors compared with PyTorch's, the "
+        f"largest difference {run[worst]['worst']:.1e} of the tensor's largest number ({worst}); "
+        f"{held:,} of {numbers:,} explained numbers within their bound. Multiply-adds are "
+        f"`torch.utils.flop_counter`'s in {torch_same} of {len(run)}"
+    )
+    judged = [found for found in run.values() if found.get("fvcore_macs")]
+    agree = sum(not found["fvcore_macs"]["differ"] for found in judged)
+    return text + (f", fvcore's, row by row, in {agree} of {len(judged)}." if judged else ".")
+
+
+def _networks(rows: dict[str, Found]) -> list[str]:
+    head = [
+        "| network | picture | layers | not explained | parameters | tensors compared | "
+        "largest difference | numbers within bound | multiply-adds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    return head + [line(name, found) for name, found in rows.items()]
+
+
+def line(name: str, found: Found) -> str:
     """One row of the table."""
     if "error" in found:
-        return f"| {name} | {found['error']} | | | | |"
-    opaque = ", ".join(f"{kind} {n}" for kind, n in found["opaque"].items()) or "all explained"
-    same = (
-        "yes"
-        if found["parameters"] == found["expected"]
-        else (f"{found['parameters']:,} of {found['expected']:,}")
-    )
-    difference = f"{found['difference']:.1e}" if "difference" in found else ""
-    held = f"{found['held']} of {found['numbers']}" if "numbers" in found else ""
-    return f"| {name} | {found['layers']} | {opaque} | {same} | {difference} | {held} |"
+        return f"| {name} | {found['error']} | | | | | | | |"
+    opaque = ", ".join(f"{kind} {n}" for kind, n in found["opaque"].items()) or "none"
+    count, wanted = found["parameters"], found["expected"]
+    same = f"{count:,}" if count == wanted else f"{count:,}, PyTorch {wanted:,}"
+    cells = [name, f"{found['size']}", f"{found['layers']}", opaque, same, "", "", "", ""]
+    if "worst" in found:
+        macs = f"{found['macs']:,}"
+        differs = found["macs"] != found["torch_macs"]
+        macs += f", PyTorch {found['torch_macs']:,}" if differs else ""
+        shapes = "" if found["shapes"] else ", shapes differ"
+        cells[5:] = [
+            f"{found['tensors']}{shapes}",
+            f"{found['worst']:.1e}",
+            f"{found['held']} of {found['numbers']}",
+            macs,
+        ]
+    return f"| {' | '.join(cells)} |"
 
 
-def report(zoo: str, rows: list[tuple[str, dict[str, Any]]], chosen: int) -> str:
-    """The table with its totals in front."""
-    errors = sum("error" in found for _, found in rows)
-    full = sum("error" not in found and not found["opaque"] for _, found in rows)
-    attention = sum(
-        "error" not in found and any(ATTENTION.search(kind) for kind in found["opaque"])
-        for _, found in rows
-    )
-    kinds: Counter[str] = Counter()
-    for _, found in rows:
-        kinds.update(dict.fromkeys(found.get("opaque", ()), 1))
-    missing = ", ".join(f"`{kind}` {n}" for kind, n in kinds.most_common(12)) or "none"
-    head = [
-        f"{len(rows)} of {chosen} networks of {zoo} were opened: {full} fully explained, "
-        f"{len(rows) - full - errors} partly ({attention} of them with attention), {errors} not.",
-        f"Operators without a layer, and in how many networks: {missing}.",
-        "",
-        "| network | layers | not explained | parameters as PyTorch counts them | "
-        "largest difference of the output (share of its largest number) | numbers within bound |",
+def _families(rows: dict[str, Found]) -> list[str]:
+    """Per family, then every network that is not whole."""
+    groups: dict[str, list[str]] = {}
+    for name in rows:
+        groups.setdefault(family(name), []).append(name)
+    lines = [
+        "| family | networks | fully explained | partly | of these with attention | not opened |",
         "|---|---|---|---|---|---|",
     ]
-    return "\n".join([*head, *(line(name, found) for name, found in rows)]) + "\n"
+    for word, names in sorted(groups.items()):
+        opened = [name for name in names if "error" not in rows[name]]
+        partly = [name for name in opened if rows[name]["opaque"]]
+        attention = sum(bool(rows[name].get("attention")) for name in partly)
+        lines.append(
+            f"| {word} | {len(names)} | {len(opened) - len(partly)} | {len(partly)} | {attention} "
+            f"| {len(names) - len(opened)} |"
+        )
+    lines += ["", "Not whole:", "", "| network | why |", "|---|---|"]
+    for name, found in rows.items():
+        opaque = ", ".join(f"{kind} {n}" for kind, n in found.get("opaque", {}).items())
+        if "error" in found or opaque:
+            lines.append(f"| {name} | {found.get('error') or opaque} |")
+    return lines
 
 
 if __name__ == "__main__":

@@ -23,8 +23,16 @@ SILENT = frozenset({"alias", "clone", "contiguous", "detach", "to", "_to_copy", 
 
 def build(program: Program, *, path: str | None = None, facts: tuple[str, ...] = ()) -> Graph:
     """The graph of a program. What no layer of ours means is opaque, with its recorded shape."""
+    return built(program, path, facts)[0]
+
+
+def built(
+    program: Program, path: str | None = None, facts: tuple[str, ...] = ()
+) -> tuple[Graph, dict[str, TensorId]]:
+    """The graph, and which of its tensors each value of the program is."""
     batch = next((fed.shape[0] for fed in program.inputs if fed.shape), 1) or 1
-    return _Builder(program, batch).graph(path, facts)
+    builder = _Builder(program, batch)
+    return builder.graph(path, facts), builder.tensors
 
 
 class _Builder:

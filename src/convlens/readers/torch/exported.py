@@ -17,8 +17,7 @@ from .nodes import Fed, Full, Node, Owner, Program, Ref, Runner, Stored, compute
 
 def program_of(exported: Any, name: str) -> Program:
     """The program, with in-place operators made pure and stored-only arithmetic folded."""
-    if _changes_a_view(exported.graph):
-        exported = exported.run_decompositions({})
+    exported = untangled(exported)
     reader = _Reader(exported)
     for node in exported.graph.nodes:
         reader.take(node)
@@ -31,6 +30,11 @@ def program_of(exported: Any, name: str) -> Program:
         reader.shapes,
         reader.dtypes,
     )
+
+
+def untangled(exported: Any) -> Any:
+    """The program without changes of tensors that others see through a view."""
+    return exported.run_decompositions({}) if _changes_a_view(exported.graph) else exported
 
 
 # Operators whose result may be the same memory as their input, seen in another shape.
