@@ -86,6 +86,13 @@ FAMILIES = {
         "Sign",
     ),
     "softmax": ("Softmax", "Softmin", "LogSoftmax", "Sparsemax", "Glu"),
+    "gemm": ("Gemm",),
+    "measure": ("LpNorm", "MeanVariance", "Moments"),
+    "unpool": ("MaxPoolPlaces", "MaxUnpool"),
+    "sample": ("AffineGrid", "GridSample"),
+    "deform": ("DeformConv", "RoiAlign"),
+    "fold": ("Fold",),
+    "resample": ("Resample",),
     "cast": ("ToFloat", "ToWhole"),
     "quantized": (
         "Quantize",
@@ -95,6 +102,9 @@ FAMILIES = {
         "QuantizedProduct",
         "QuantizedFunction",
     ),
+    "over_time": ("OverTime",),
+    "recurrent": ("Recurrent", "BothWays"),
+    "attention": ("MultiHeadAttention",),
     "opaque": ("Opaque",),
 }
 TABLE = {name: family for family, names in FAMILIES.items() for name in names}

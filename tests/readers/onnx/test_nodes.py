@@ -1,7 +1,7 @@
 """ONNX's own node tests for the operator families that we explain: shapes and every value.
 
 What a layer of ours means is worked out by our rules alone (up to 60 numbers of each output), and
-compared with the outputs that onnx expects. What stays opaque is run as the file's own graph.
+compared with the outputs that onnx expects; then with ONNX Runtime, within each number's bound.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from convlens.api import Model
+from convlens.layers.opaque import Opaque
 from convlens.model import Graph
 from convlens.readers.onnx import read_live
+from tests.readers.onnx.made import explained
 
 FAMILIES = (
     *["Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv"],
@@ -83,6 +86,10 @@ def by_rule(
     for call in graph.calls:
         arrays = [values[tensor] for tensor in call.inputs]
         flags = [graph.batched[tensor] for tensor in call.inputs]
+        if not call.batched and any(flags):
+            # What is not of a batch may still read one sample of it.
+            arrays = [a[0] if f else a for a, f in zip(arrays, flags, strict=True)]
+            flags = [False] * len(flags)
         lead = (len(arrays[flags.index(True)]),) if call.batched else ()
         sizes = tuple(a.shape[1:] if f else a.shape for a, f in zip(arrays, flags, strict=True))
         binding = call.layer.bind(sizes)
@@ -117,34 +124,74 @@ def test_what_is_explained_gives_the_numbers_that_onnx_expects() -> None:
             else:
                 right += 1
     assert not wrong
-    assert right >= 109
+    assert right >= 207
 
 
-def test_what_is_not_explained_runs_as_it_is() -> None:
-    ort = pytest.importorskip("onnxruntime")
-    ran, refused, differ = 0, [], []
+# What stays opaque of the 212, and why.
+OPAQUE = {
+    "test_batchnorm_example_training_mode": "it measures the batch that it is given",
+    "test_batchnorm_epsilon_training_mode": "it measures the batch that it is given",
+    "test_maxunpool_export_with_output_shape": (
+        "in an output of another size, onnx and its engines differ on the places"
+    ),
+}
+
+
+def test_what_stays_opaque_is_listed_with_its_reason() -> None:
+    found = {}
     for name, case in cases().items():
-        graph, x, expected = prepared(case)
-        if not any(call.layer.rule == "opaque" for call in graph.calls):
-            continue
+        graph, _, _ = prepared(case)
+        for call in graph.calls:
+            if isinstance(call.layer, Opaque):
+                found[name] = call.layer.why
+    assert found == OPAQUE
+
+
+# Cases that ONNX Runtime has no kernel for in the newest operator set, or not with padding.
+REFUSED = {"test_convinteger_with_padding", "test_roialign_aligned_false"} | {
+    "test_roialign_aligned_true",
+    "test_roialign_mode_max",
+}
+
+
+class Here:
+    """ONNX Runtime in this process, in the place of a worker: these graphs are nobody's."""
+
+    def __init__(self, graph: Graph) -> None:
+        import onnxruntime as ort
+
         assert graph.original is not None
         options = ort.SessionOptions()
         options.log_severity_level = 4
-        try:
-            session = ort.InferenceSession(
-                graph.original.load(), options, providers=["CPUExecutionProvider"]
-            )
-            names = [graph.original.names[tensor] for tensor in graph.outputs]
-            made = session.run(names, {session.get_inputs()[0].name: x})
-        except Exception:  # the engine knows fewer operators than onnx
-            refused.append(name)
+        self.session = ort.InferenceSession(
+            graph.original.load(), options, providers=["CPUExecutionProvider"]
+        )
+
+    def info(self) -> dict[str, Any]:
+        return {"inputs": [[i.name, i.type, i.shape] for i in self.session.get_inputs()]}
+
+    def run(self, feeds: Any, outputs: Any = None) -> dict[str, Any]:
+        names = list(outputs)
+        return dict(zip(names, self.session.run(names, dict(feeds)), strict=True))
+
+
+def test_what_is_explained_is_within_its_bound_of_the_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("onnxruntime")
+    from convlens import original
+
+    monkeypatch.setattr(original, "worker_of", Here)
+    checked, refused = 0, set()
+    for name, case in cases().items():
+        graph, x, _ = prepared(case)
+        if any(call.layer.rule == "opaque" for call in graph.calls):
             continue
-        pairs = list(zip(made, expected, strict=True))
-        if all(np.allclose(a, b, rtol=2e-3, atol=1e-3, equal_nan=True) for a, b in pairs):
-            ran += 1
-        else:
-            differ.append(name)
-    # Where the engine itself differs from onnx, what is shown is the engine's.
-    assert set(differ) <= {"test_maxunpool_export_with_output_shape"}
-    assert len(refused) <= 16, refused
-    assert ran >= 80
+        try:
+            checked += explained(Model(graph), {graph.inputs[0].name: x.astype(np.float32)})
+        except AssertionError:
+            raise AssertionError(name) from None
+        except Exception:  # the engine knows fewer operators than onnx
+            refused.add(name)
+    assert refused <= REFUSED
+    assert checked >= 1000

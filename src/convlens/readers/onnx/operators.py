@@ -17,15 +17,19 @@ from ...layers.adaptive import LpPool
 from ...layers.base import Layer
 from ...layers.conv import Conv, ConvTranspose
 from ...layers.dense import Dense
+from ...layers.gemm import Gemm
 from ...layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
 from ...layers.lrn import LRN
 from ...layers.matmul import MatMul
+from ...layers.measure import LpNorm, MeanVariance, Moments
 from ...layers.normalize import BatchNorm
 from ...layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
 from ...layers.softmax import LogSoftmax, Softmax
 from ...layers.spatial import axis_names
+from ...layers.unpool import MaxPoolPlaces, MaxUnpool
 from ...layers.weight import Values, Weight
 from .knowledge import Unknown
+from .opaque import opaque
 from .rules import transposed_windows, windows
 from .site import Made, NotOurs, Site
 
@@ -97,7 +101,35 @@ def _conv_transpose(site: Site) -> Made:
 def _max_pool(site: Site) -> Made:
     site.need_batch()
     found = _windows(site, tuple(site.node.get("kernel_shape") or ()))
-    return site.of(MaxPool(found, False), channels_last=False)
+    pool, further = MaxPool(found, False), site.node.outputs[1:]
+    if not any(name in site.state.used for name in further):
+        return site.of(pool, channels_last=False)
+    if site.state.batch != 1:
+        why = "its places count through the whole batch"
+        return site.of(pool, channels_last=False, before=(opaque(site, why, further),))
+    places = MaxPoolPlaces(pool, bool(site.node.get("storage_order", 0)))
+    return site.of(
+        pool, channels_last=False, before=(site.of(places, makes=further, channels_last=False),)
+    )
+
+
+@builds("MaxUnpool")
+def _max_unpool(site: Site) -> Made:
+    site.need_batch()
+    kernel = list(site.node.get("kernel_shape") or ())
+    rank = len(kernel)
+    strides = list(site.node.get("strides") or [1] * rank)
+    pads = list(site.node.get("pads") or [0] * 2 * rank)
+    sizes = []
+    for n, size in enumerate(site.sample()[1:]):
+        if size is None:
+            raise NotOurs("the size of its input is known only when it runs")
+        sizes.append((size - 1) * strides[n] - pads[n] - pads[n + rank] + kernel[n])
+    if site.given(2) and site.numbers(2, "output shape")[2:] != sizes:
+        raise NotOurs("in an output of another size, onnx and its engines differ on the places")
+    places = None if site.constant(1) is None else site.aligned(1, 0)
+    reads = (site.data(0),) if places is not None else (site.data(0), site.data(1))
+    return site.of(MaxUnpool(tuple(sizes), places), *reads, channels_last=False)
 
 
 @builds("AveragePool")
@@ -129,15 +161,15 @@ def _global_pool(site: Site) -> Made:
 
 @builds("Gemm")
 def _gemm(site: Site) -> Made:
-    site.need_batch()
     node = site.node
-    if node.get("transA", 0):
-        raise NotOurs("it turns its input around the batch axis")
+    turned_a, turned = bool(node.get("transA", 0)), bool(node.get("transB", 0))
     alpha, beta = float(node.get("alpha", 1.0)), float(node.get("beta", 1.0))
+    dense = site.constant(1) is not None and not turned_a and _row_bias(site)
+    if not dense:
+        return _matrices(site, turned_a, turned, alpha, beta)
     shape = site.fixed(1, "kernel").shape
-    if len(shape) != 2:
+    if len(shape) != 2 or len(site.sample()) < 1:
         raise NotOurs(f"a kernel of shape {shape}")
-    turned = bool(node.get("transB", 0))
     axes = ("units", "features") if turned else ("features", "units")
     order = () if turned else (1, 0)
     units = shape[0] if turned else shape[1]
@@ -148,6 +180,25 @@ def _gemm(site: Site) -> Made:
         kernel = Weight(scaled.name, shape, axes, scaled.values, order)
     bias = _bias(site, 2, units, beta) if site.given(2) else None
     return site.of(Dense(kernel, bias), channels_last=None)
+
+
+def _row_bias(site: Site) -> bool:
+    """Whether what a Gemm adds, if anything, is the same for every row."""
+    if not site.given(2):
+        return True
+    constant = site.constant(2)
+    return constant is not None and (len(constant.shape) < 2 or constant.shape[0] == 1)
+
+
+def _matrices(site: Site, turned_a: bool, turned: bool, alpha: float, beta: float) -> Made:
+    """A product of matrices that is no Dense layer: turned, added to, or of two activations."""
+    live = [n for n in range(3) if site.given(n) and site.constant(n) is None]
+    if 0 not in live or any(site.batched(n) for n in live):
+        raise NotOurs("it works across the batch axis")
+    kernel = site.weight(1, ("rows", "columns"), "kernel") if 1 not in live else None
+    offset = site.weight(2, (), "offset") if site.given(2) and 2 not in live else None
+    layer = Gemm(kernel, offset, turned_a, turned, alpha, beta)
+    return site.of(layer, *(site.data(n) for n in live), batched=False, channels_last=None)
 
 
 def _bias(site: Site, place: int, units: int, beta: float = 1.0) -> Weight:
@@ -229,6 +280,20 @@ def _group_norm(site: Site) -> Made:
     return site.of(GroupNorm(gamma, beta, groups, False, epsilon))
 
 
+@builds("LpNormalization")
+def _lp_norm(site: Site) -> Made:
+    p = int(site.node.get("p", 2))
+    if p not in (1, 2):
+        raise NotOurs(f"a norm of order {p}")
+    return site.of(LpNorm((site.axis(int(site.node.get("axis", -1))),), p))
+
+
+@builds("MeanVarianceNormalization")
+def _mean_variance(site: Site) -> Made:
+    axes = site.node.get("axes") or (0, 2, 3)
+    return site.of(MeanVariance(tuple(sorted(site.axis(int(axis)) for axis in axes))))
+
+
 @builds("LayerNormalization", "RMSNormalization")
 def _layer_norm(site: Site) -> Made:
     rank = len(site.full())
@@ -239,7 +304,11 @@ def _layer_norm(site: Site) -> Made:
     if site.node.op == "RMSNormalization":
         return site.of(RMSNorm(gamma, axes, epsilon))
     beta = site.aligned(2, 0) if site.given(2) else None
-    return site.of(LayerNorm(gamma, beta, axes, epsilon))
+    further = site.node.outputs[1:]
+    moments: tuple[Made, ...] = ()
+    if any(name in site.state.used for name in further):
+        moments = (site.of(Moments(axes, epsilon), makes=further),)
+    return site.of(LayerNorm(gamma, beta, axes, epsilon), before=moments)
 
 
 @builds("LRN")

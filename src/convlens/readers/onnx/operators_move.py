@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, cast, get_args
+from typing import Literal
 
 import numpy as np
 
-from ...axis import Coordinates, Rounding
 from ...layers.activate import Identity
 from ...layers.base import Layer, Shape
+from ...layers.fold import Fold
 from ...layers.join import Concatenate
 from ...layers.pad import Pad
 from ...layers.rearrange import Expand, Flatten, Permute, Reshape
-from ...layers.resize import Cubic, Linear, Nearest, Scale
 from ...layers.select import Slice, Split, Take
 from ...layers.shuffle import PixelShuffle, PixelUnshuffle
 from ..maps import turned
-from .knowledge import Info
+from .knowledge import Info, Unknown
 from .operators import builds
+from .rules import windows
 from .site import Made, NotOurs, Site
 
 FAR = 2**31 - 1
@@ -242,80 +241,31 @@ def _pad(site: Site) -> Made:
     return site.of(Pad(tuple(pairs), mode, value))
 
 
-# --- resizing ---------------------------------------------------------------------------------
-
-ROUNDING = get_args(Rounding)
-RULES = get_args(Coordinates)
-
-
-@builds("Resize", "Upsample")
-def _resize(site: Site) -> Made:
-    site.need_batch()
-    node, opset = site.node, site.state.graph.opset
-    old = node.op == "Upsample" or opset < 11
-    mode = node.get("mode", "nearest")
-    rule = "asymmetric" if old else node.get("coordinate_transformation_mode", "half_pixel")
-    if rule not in RULES or node.get("antialias", 0):
-        raise NotOurs(f"resizing by the rule {rule}" if rule not in RULES else "antialiasing")
-    how = cast(Coordinates, rule)
-    sizes, factors = _targets(site, old)
+@builds("CenterCropPad")
+def _center(site: Site) -> Made:
+    """Cut or pad evenly on both sides; where that is odd, the cell more is cut or added behind."""
     rank = len(site.full())
-    scales = _scales(site, sizes, factors)
-    if len(site.sample()) != rank - 1 or rank < 3:
-        raise NotOurs("resizing of what is no map")
-    layer: Layer
-    if mode == "nearest":
-        rounding = "floor" if old else node.get("nearest_mode", "round_prefer_floor")
-        if rounding not in ROUNDING:
-            raise NotOurs(f"rounding to the nearest by {rounding}")
-        layer = Nearest(scales, False, how, cast(Rounding, rounding))
-    elif mode in ("linear", "bilinear"):
-        layer = Linear(scales, False, how)
-    elif mode == "cubic":
-        a = float(np.float32(node.get("cubic_coeff_a", -0.75)))
-        layer = Cubic(scales, False, how, a, bool(node.get("exclude_outside", 0)))
-    else:
-        raise NotOurs(f"resizing in mode {mode}")
-    return site.of(layer, channels_last=False)
-
-
-def _targets(site: Site, old: bool) -> tuple[Sequence[Any] | None, Sequence[Any] | None]:
-    """(sizes, factors) of every axis, whichever is given."""
-    node, rank = site.node, len(site.full())
-    axes = [int(a) % rank for a in node.get("axes") or range(rank)]
-    place = 1 if old else 2
-    if not old and site.given(3) and site.info(3).shape != (0,):
-        made = site.made().shape
-        if made is None or node.get("keep_aspect_ratio_policy", "stretch") != "stretch":
-            raise NotOurs("its size is computed while the network runs")
-        return [made[n] if n in axes else None for n in range(rank)], None
-    factors = site.numbers(place, "scales") if site.given(place) else node.get("scales")
-    if not factors:
-        raise NotOurs("it has neither scales nor sizes")
-    whole: list[float] = [1.0] * rank
-    for axis, factor in zip(axes, factors, strict=True):
-        whole[axis] = float(factor)
-    return None, whole
-
-
-def _scales(
-    site: Site, sizes: Sequence[Any] | None, factors: Sequence[Any] | None
-) -> tuple[Scale, ...]:
-    before = site.full()
-    scales = []
-    for n in range(len(before)):
-        if factors is not None:
-            same, scale = factors[n] == 1.0, Scale(factor=float(np.float32(factors[n])))
-        else:
-            size = (sizes or ())[n]
-            if size is not None and not isinstance(size, int) and size != before[n]:
-                raise NotOurs("its size is computed while the network runs")
-            same = size is None or size == before[n]
-            whole = size if isinstance(size, int) else None
-            scale = Scale(size=whole) if whole is not None else Scale(factor=1.0)
-        if n < 2:
-            if not same:
-                raise NotOurs("it resizes the batch or the maps themselves")
+    axes = [int(axis) % rank for axis in site.node.get("axes") or range(rank)]
+    pairs = [(0, 0)] * len(site.sample())
+    for number, wanted in zip(axes, site.numbers(1, "shape"), strict=True):
+        size = site.full()[number]
+        if not isinstance(size, int):
+            raise NotOurs("the size of its input is known only when it runs")
+        more = int(wanted) - size
+        if site.batched() and number == 0 and not more:
             continue
-        scales.append(scale)
-    return tuple(scales)
+        before = more // 2 if more > 0 else -(-more // 2)
+        pairs[site.axis(number)] = (before, more - before)
+    return site.of(Pad(tuple(pairs), "constant", 0.0))
+
+
+@builds("Col2Im")
+def _col2im(site: Site) -> Made:
+    site.need_batch()
+    sizes = tuple(int(n) for n in site.numbers(1, "image shape"))
+    kernel = [int(n) for n in site.numbers(2, "block shape")]
+    try:
+        found = windows(site.context, kernel)
+    except Unknown:
+        raise NotOurs("its strides, dilations or pads do not fit its block") from None
+    return site.of(Fold(sizes, found), channels_last=False)

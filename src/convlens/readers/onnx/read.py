@@ -15,7 +15,12 @@ import numpy as np
 from ... import model
 from ...errors import ArgumentError, ModelError, ShapeError
 from ...layers.base import Layer, Shape
-from . import operators_math, operators_move, operators_quantised  # noqa: F401 (they fill the table)
+from . import (  # noqa: F401 (they fill the table of operators)
+    operators_math,
+    operators_move,
+    operators_quantised,
+    operators_resize,
+)
 from .chains import Chain, Folds
 from .file import TYPES, printable
 from .graph import Graph, Input, Node, read_graph
@@ -33,7 +38,7 @@ EXACT = {"session.x64quantprecision": "1"}
 
 
 def read_file(
-    path: str | Path, input_shape: Sequence[int] | None = None, architecture: Any = None
+    path: str | Path, input_shape: Any = None, architecture: Any = None
 ) -> model.Graph:
     """The graph of an ONNX file. Raises ModelError for what is damaged or unsafe."""
     if architecture is not None:
@@ -46,7 +51,7 @@ def read_file(
     return _Reading(graph, Path(path).stem, str(path)).whole(input_shape)
 
 
-def read_live(source: Any, input_shape: Sequence[int] | None = None) -> model.Graph:
+def read_live(source: Any, input_shape: Any = None) -> model.Graph:
     """The graph of an onnx.ModelProto."""
     name = printable(source.graph.name) or "onnx model"
     return _Reading(read_graph(source, name), name, None).whole(input_shape)
@@ -59,20 +64,29 @@ class _Reading:
         self.graph = graph
         self.name = name
         self.path = path
+        self._batch = batch_of(graph.inputs)
         self._bound: dict[Any, model.Graph] = {}
 
-    def whole(self, input_shape: Sequence[int] | None) -> model.Graph:
-        """The graph with the first input's sizes given, where they are."""
-        batch, batched = batch_of(self.graph.inputs)
+    def whole(self, input_shape: Any) -> model.Graph:
+        """The graph with the inputs' sizes that are given: the first's, or by name."""
+        batch, batched = self._batch
         shapes: dict[str, Sizes] = {}
-        if input_shape is not None and self.graph.inputs:
-            first = self.graph.inputs[0]
-            shapes[first.name] = _given(first, tuple(input_shape), batched[first.name], self.name)
-        return self._read(shapes, batch, batched)
+        own = {printable(i.name): i for i in self.graph.inputs}
+        for name, shape in model.given_shapes(input_shape, list(own), self.name).items():
+            entry = own[name]
+            shapes[entry.name] = _given(entry, shape, batched[entry.name], self.name)
+        found = self._read(shapes, batch, batched)
+        if isinstance(batch, int) and batch > 1 and input_shape is None and unexplained(found):
+            # A first axis of a fixed size may be no batch at all: then more is explained without.
+            none = (None, dict.fromkeys(batched, False))
+            other = self._read(shapes, *none)
+            if sum(unexplained(other).values()) < sum(unexplained(found).values()):
+                self._batch, found = none, other
+        return found
 
     def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> model.Graph:
         """The graph for these input shapes, batch axes included."""
-        batch, batched = batch_of(self.graph.inputs)
+        batch, batched = self._batch
         own = {printable(i.name): i.name for i in self.graph.inputs}
         # The batch keeps its name: only the sizes of one sample are bound.
         given: dict[str, Sizes] = {

@@ -357,9 +357,14 @@ def _resize(c: Context) -> list[Info]:
     axes = [axis_of(int(a), len(x)) for a in c.node.get("axes") or range(len(x))]
     shape = list(x)
     if place == 2 and c.given(3) and c.info(3).shape != (0,):
-        if c.node.get("keep_aspect_ratio_policy", "stretch") != "stretch":
-            raise Unknown
-        for axis, size in zip(axes, c.value(3), strict=True):
+        sizes: Sequence[Number] = c.value(3)
+        policy = c.node.get("keep_aspect_ratio_policy", "stretch")
+        if policy != "stretch":
+            whole = [x[axis] for axis in axes]
+            ratios = [int(w) / int(n) for w, n in zip(sizes, whole, strict=True)]
+            factor = max(ratios) if policy == "not_smaller" else min(ratios)
+            sizes = [math.floor(int(n) * factor + 0.5) for n in whole]
+        for axis, size in zip(axes, sizes, strict=True):
             shape[axis] = size if isinstance(size, str) else int(size)
         return [Info(c.info(0).type, tuple(shape))]
     scales: Sequence[Number]
