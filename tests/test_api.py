@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,3 +152,35 @@ def test_a_page_shows_in_a_notebook_in_a_frame_of_its_own() -> None:
     assert html.count("<") == 2
     assert repr(page).startswith("<the page of digits, ")
     assert show(convlens.load("digits").run()).html == page.html
+
+
+def two_open_inputs() -> Any:
+    from convlens.keras import Conv2D, Input, Model
+    from convlens.keras.layers import Add, GlobalAveragePooling2D
+
+    left, right = Input((None, None, 1), name="left"), Input((None, 6, 1), name="right")
+    sides = [GlobalAveragePooling2D()(Conv2D(2, 3)(side)) for side in (left, right)]
+    return Model([left, right], Add()(sides))
+
+
+def test_each_input_takes_a_shape_of_its_own() -> None:
+    built = two_open_inputs()
+    model = convlens.load(built, input_shape={"left": (9, 8, 1), "right": (5, 6, 1)})
+    shapes = [row["output_shape"] for row in model.describe().to_dict()["layers"][:2]]
+    assert shapes == [[None, 7, 6, 2], [None, 3, 4, 2]]
+    assert model.run()["add"].shape == (1, 2)
+    with pytest.raises(convlens.ArgumentError) as refused:
+        convlens.load(built, input_shape={"left": (9, 8, 1)}).run()
+    assert str(refused.value) == (
+        "`right`: the model leaves the size of its input open\n"
+        "  given:  (None, 6, 1)\n"
+        "  needed: a size, or an input\n"
+        "  hint:   give --input right=IMAGE, or --input-shape right=SIZES, a number for every None"
+    )
+    with pytest.raises(convlens.ArgumentError) as refused:
+        convlens.load(built, input_shape={"right": (5, 7, 1)}).describe()
+    assert str(refused.value).startswith(
+        "functional, input `right`: the input shape does not fit the model\n"
+        "  given:  (5, 7, 1)\n"
+        "  needed: (None, 6, 1)\n"
+    )

@@ -175,6 +175,21 @@ REFUSALS: list[tuple[list[str], int, str]] = [
         "  needed: positive whole numbers, the batch axis left out, as in 28,28,1\n",
     ),
     (
+        ["summary", "digits", "--input-shape", "28,28,1", "--input-shape", "28,28,1"],
+        2,
+        "convlens: several shapes: say which input each one is for, once\n"
+        "  given:  --input-shape 28,28,1 --input-shape 28,28,1\n"
+        "  needed: --input-shape NAME=28,28,1 for each input\n",
+    ),
+    (
+        ["summary", "digits", "--input-shape", "input_layr=28,28,1"],
+        2,
+        "convlens: digits: the model has no input `input_layr`\n"
+        "  given:  input_layr\n"
+        "  needed: one of input_layer\n"
+        "  hint:   did you mean `input_layer`?\n",
+    ),
+    (
         ["summary", "digits", "--input-shape", "32,32,1"],
         2,
         "convlens: digits: the input shape does not fit the model\n"

@@ -140,7 +140,7 @@ def refusals(tmp_path: Path) -> list[tuple[object, str]]:
             "`x`: the model leaves the size of its input open\n"
             "  given:  (None, 6, 1)\n"
             "  needed: a size, or an input\n"
-            "  hint:   give --input IMAGE, or --input-shape with a number for every None",
+            "  hint:   give --input IMAGE, or --input-shape SIZES, a number for every None",
         ),
         (
             lambda: fed(graph(Input("x", (90_000, 90_000, 3), True)), None),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -13,7 +13,7 @@ import numpy as np
 from .errors import ArgumentError
 from .explain.facts import InputFact
 from .layers.base import Array, Shape
-from .model import Graph, TensorId
+from .model import Graph, TensorId, given_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 NOISE_SEED = 0
 Style = str
 Source = Any
+# One shape without the batch axis (the first input's), or one for each input by name.
+InputShape = Sequence[Any] | Mapping[str, Sequence[Any]]
 
 
 def load(
     source: Source,
     *,
-    input_shape: Sequence[Any] | None = None,
+    input_shape: InputShape | None = None,
     architecture: Any = None,
     example: Any = None,
 ) -> Model:
@@ -37,7 +39,7 @@ def load(
 
     `input_shape` leaves the batch axis out; a PyTorch module needs it (a list of shapes for several
     inputs) or an `example` (tensors, batch first), other models take it where they leave sizes
-    open. `architecture` gives weights-only files theirs.
+    open (several inputs: a mapping from input names to shapes). `architecture` gives weights-only files theirs.
     Raises ModelError for what cannot be read.
     """
     from . import samples
@@ -45,7 +47,7 @@ def load(
     # A model of convlens.keras carries its own.
     source = getattr(source, "convlens", source)
     if isinstance(source, Model):
-        return source
+        return source if input_shape is None else Model(source.graph, input_shape=input_shape)
     if isinstance(source, str) and source in samples.NAMES:
         return Model(samples.graph(source), input_shape=input_shape)
     from .readers import read
@@ -62,9 +64,9 @@ class Model:
     open.
     """
 
-    def __init__(self, graph: Graph, *, input_shape: Sequence[int] | None = None) -> None:
+    def __init__(self, graph: Graph, *, input_shape: InputShape | None = None) -> None:
         self.graph = graph
-        self.input_shape_given = None if input_shape is None else tuple(input_shape)
+        self.input_shape_given = input_shape
 
     @property
     def name(self) -> str:
@@ -86,7 +88,7 @@ class Model:
 
     # -- facts ----------------------------------------------------------------------------------
 
-    def describe(self, input_shape: Sequence[int] | None = None) -> Summary:
+    def describe(self, input_shape: InputShape | None = None) -> Summary:
         """The summary as facts: its rows and totals, `to_dict()`; print() shows the table."""
         from .explain.summary import summarise
 
@@ -96,7 +98,7 @@ class Model:
         self,
         *,
         style: Style = "convlens",
-        input_shape: Sequence[int] | None = None,
+        input_shape: InputShape | None = None,
         file: TextIO | None = None,
     ) -> None:
         """Print the table; `style` is `convlens`, `keras` or `classic`."""
@@ -105,25 +107,25 @@ class Model:
         facts = self.describe(input_shape).facts
         print(summary_text(facts, style=style), file=file or sys.stdout)
 
-    def _shapes(self, input_shape: Sequence[int] | None = None) -> dict[str, Shape]:
+    def _shapes(self, input_shape: InputShape | None = None) -> dict[str, Shape]:
         """Input shapes with the sizes that were given filled in."""
-        given = self.input_shape_given if input_shape is None else tuple(input_shape)
-        shapes: dict[str, Shape] = {spec.name: spec.shape for spec in self.graph.inputs}
-        if given is None or not self.graph.inputs:
-            return shapes
-        first = self.graph.inputs[0]
-        clash = len(given) != len(first.shape) or any(
-            want not in (None, size) for size, want in zip(given, first.shape, strict=True)
+        own: dict[str, Shape] = {spec.name: spec.shape for spec in self.graph.inputs}
+        given = given_shapes(
+            self.input_shape_given if input_shape is None else input_shape, list(own), self.name
         )
-        if clash and first.shape:
-            raise ArgumentError(
-                "the input shape does not fit the model",
-                where=self.name,
-                given=str(given),
-                needed=str(first.shape),
-                hint="sizes shown as None may be chosen; leave the batch axis out",
+        for name, shape in given.items():
+            clash = len(shape) != len(own[name]) or any(
+                want not in (None, size) for size, want in zip(shape, own[name], strict=True)
             )
-        return {**shapes, first.name: given}
+            if clash and own[name]:
+                raise ArgumentError(
+                    "the input shape does not fit the model",
+                    where=self.name if len(own) == 1 else f"{self.name}, input `{name}`",
+                    given=str(shape),
+                    needed=str(own[name]),
+                    hint="sizes shown as None may be chosen; leave the batch axis out",
+                )
+        return {**own, **given}
 
     # -- running --------------------------------------------------------------------------------
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from .engine import LARGEST_TENSOR, as_feed, feed_shape
-from .errors import ArgumentError, InputError, near_miss
+from .errors import ArgumentError, InputError
 from .explain.facts import InputFact
 from .layers.base import Array, Shape
-from .model import Graph, Input
+from .model import Graph, Input, check_input_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +57,7 @@ def prepare(
         if spec.name in given:
             array, source, said = _read(spec, given[spec.name], shape, fitting)
         else:
-            array, source, said = _default(spec, shape, seed)
+            array, source, said = _default(spec, shape, seed, len(graph.inputs) == 1)
         feed = as_feed(spec, array)
         feeds[spec.name] = feed
         sources.append(source)
@@ -108,15 +108,7 @@ def _by_name(graph: Graph, x: Any) -> dict[str, Any]:
     if x is None:
         return {}
     if isinstance(x, Mapping):
-        for name in x:
-            if name not in names:
-                raise ArgumentError(
-                    f"the model has no input `{name}`",
-                    where=graph.name,
-                    given=str(name),
-                    needed=f"one of {', '.join(names)}",
-                    hint=near_miss(str(name), names),
-                )
+        check_input_names(x, names, graph.name)
         return dict(x)
     if len(names) > 1 and isinstance(x, list | tuple):
         if len(x) != len(names):
@@ -131,17 +123,20 @@ def _by_name(graph: Graph, x: Any) -> dict[str, Any]:
     return {names[0]: x} if names else {}
 
 
-def _default(spec: Input, shape: Shape, seed: int) -> tuple[NDArray[Any], str, list[str]]:
+def _default(
+    spec: Input, shape: Shape, seed: int, alone: bool
+) -> tuple[NDArray[Any], str, list[str]]:
     """The default of an input: its own sample, else seeded uniform noise in 0..1."""
     if spec.default is not None:
         return spec.default(), "sample", []
     if any(size is None for size in shape):
+        own = "" if alone else f"{spec.name}="
         raise ArgumentError(
             "the model leaves the size of its input open",
             where=f"`{spec.name}`",
             given=_named(shape),
             needed="a size, or an input",
-            hint="give --input IMAGE, or --input-shape with a number for every None",
+            hint=f"give --input {own}IMAGE, or --input-shape {own}SIZES, a number for every None",
         )
     sizes = tuple(int(size) for size in shape if size is not None)
     _check_bytes(sizes, spec)

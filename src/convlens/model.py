@@ -7,12 +7,12 @@ A tensor is named by its call and what it is there: `("conv2d_1", 0)` is the out
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from .errors import ConvlensError, ShapeError, UnknownLayer, near_miss
+from .errors import ArgumentError, ConvlensError, ShapeError, UnknownLayer, near_miss
 from .layers.base import Layer, Shape
 from .layers.weight import Weight
 
@@ -236,6 +236,34 @@ class Graph:
                 break
             tensor = made_by.call.inputs[0] if made_by.call.inputs else None
         return reversed(chain)
+
+
+def given_shapes(
+    given: Sequence[Any] | Mapping[str, Sequence[Any]] | None, inputs: Sequence[str], where: str
+) -> dict[str, tuple[Any, ...]]:
+    """Shapes by input name: a mapping says which input each is for, a bare shape is the first's.
+
+    Raises ArgumentError for a name that is no input.
+    """
+    if given is None or not inputs:
+        return {}
+    if not isinstance(given, Mapping):
+        return {inputs[0]: tuple(given)}
+    check_input_names(given, inputs, where)
+    return {name: tuple(shape) for name, shape in given.items()}
+
+
+def check_input_names(given: Iterable[Any], inputs: Sequence[str], where: str) -> None:
+    """Raise ArgumentError for a name that is no input."""
+    for name in given:
+        if name not in inputs:
+            raise ArgumentError(
+                f"the model has no input `{name}`",
+                where=where,
+                given=str(name),
+                needed=f"one of {', '.join(inputs)}",
+                hint=near_miss(str(name), list(inputs)),
+            )
 
 
 def ordinal(number: int) -> str:

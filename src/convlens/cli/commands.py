@@ -88,6 +88,14 @@ def convlens(ctx: click.Context) -> None:
         emit(SIX_LINES)
 
 
+_input_shape = click.option(
+    "--input-shape",
+    multiple=True,
+    metavar="[NAME=]28,28,1",
+    help="Sizes the model leaves open; no batch axis.",
+)
+
+
 def _running(command: Command) -> Command:
     """The options of every command that runs a model."""
     for option in (
@@ -96,9 +104,7 @@ def _running(command: Command) -> Command:
         ),
         click.option("--crop", is_flag=True, help="Cut the picture's middle to the model's size."),
         click.option("--resize", is_flag=True, help="Scale the picture to the model's size."),
-        click.option(
-            "--input-shape", metavar="28,28,1", help="Sizes the model leaves open; no batch axis."
-        ),
+        _input_shape,
         click.option(
             "--input",
             "inputs",
@@ -123,9 +129,7 @@ def _print_json(facts: dict[str, Any]) -> None:
 
 @convlens.command()
 @click.argument("model", required=False)
-@click.option(
-    "--input-shape", metavar="28,28,1", help="Sizes the model leaves open; no batch axis."
-)
+@_input_shape
 @click.option(
     "--style",
     type=click.Choice(["convlens", "keras", "classic"]),
@@ -137,7 +141,7 @@ def _print_json(facts: dict[str, Any]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The facts as JSON.")
 def summary(
     model: str | None,
-    input_shape: str | None,
+    input_shape: tuple[str, ...],
     style: str,
     architecture: str | None,
     as_json: bool,
@@ -184,7 +188,7 @@ def explain(
     layer: str | None,
     at: str | None,
     inputs: tuple[str, ...],
-    input_shape: str | None,
+    input_shape: tuple[str, ...],
     resize: bool,
     crop: bool,
     architecture: str | None,
@@ -235,7 +239,7 @@ def explain(
 def open_page(
     model: str | None,
     inputs: tuple[str, ...],
-    input_shape: str | None,
+    input_shape: tuple[str, ...],
     resize: bool,
     crop: bool,
     architecture: str | None,
@@ -264,7 +268,7 @@ def export(
     model: str | None,
     output: str,
     inputs: tuple[str, ...],
-    input_shape: str | None,
+    input_shape: tuple[str, ...],
     resize: bool,
     crop: bool,
     architecture: str | None,
@@ -305,10 +309,10 @@ def doctor(file: str, as_json: bool) -> int:
 @click.argument("model")
 @click.argument("target", metavar="OUT.onnx|OUT.keras")
 @click.option("--architecture", metavar="FILE", help="The architecture of a weights-only file.")
-@click.option(
-    "--input-shape", metavar="28,28,1", help="Sizes the model leaves open; no batch axis."
-)
-def convert(model: str, target: str, architecture: str | None, input_shape: str | None) -> None:
+@_input_shape
+def convert(
+    model: str, target: str, architecture: str | None, input_shape: tuple[str, ...]
+) -> None:
     """Write a model in another format."""
     path = open_model(model, input_shape, architecture).save(target)
     say(f"wrote {path} ({path.stat().st_size / 1000:,.0f} kB)")

@@ -15,7 +15,7 @@ FILES = (".keras", ".h5", ".hdf5", ".onnx", ".pt2", ".pt", ".pth", ".safetensors
 
 
 def open_model(
-    word: str | None, input_shape: str | None = None, architecture: str | None = None
+    word: str | None, input_shape: tuple[str, ...] = (), architecture: str | None = None
 ) -> Model:
     """The model that MODEL names; without it, the built-in `digits`.
 
@@ -26,7 +26,7 @@ def open_model(
     name = word or samples.DEFAULT
     if name not in samples.NAMES and not Path(name).exists():
         raise _no_model(name)
-    return load(name, input_shape=parse_shape(input_shape), architecture=architecture)
+    return load(name, input_shape=parse_shapes(input_shape), architecture=architecture)
 
 
 def _no_model(word: str) -> ModelError:
@@ -81,10 +81,25 @@ def parse_at(text: str | None) -> tuple[int, ...] | None:
     return None if text is None else parse_numbers(text, "--at", "5,7,12")
 
 
-def parse_shape(text: str | None) -> tuple[int, ...] | None:
-    """The sizes of `--input-shape`, without the batch axis. Raises ArgumentError."""
-    if text is None:
-        return None
+def parse_shapes(given: tuple[str, ...]) -> Any:
+    """What `--input-shape 28,28,1` and `--input-shape name=28,28,1` give; no batch axis.
+
+    None, the first input's shape, or shapes by input name. Raises ArgumentError.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in given:
+        name, _, sizes = text.rpartition("=")
+        if name in shapes or (len(given) > 1 and not name):
+            raise ArgumentError(
+                "several shapes: say which input each one is for, once",
+                given=" ".join(f"--input-shape {text}" for text in given),
+                needed="--input-shape NAME=28,28,1 for each input",
+            )
+        shapes[name] = _parse_shape(sizes)
+    return shapes.get("", shapes or None)
+
+
+def _parse_shape(text: str) -> tuple[int, ...]:
     sizes = parse_numbers(text, "--input-shape", "28,28,1")
     if any(size < 1 for size in sizes):
         raise ArgumentError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -55,13 +54,13 @@ _WORDS = {
 def read(
     source: Any,
     *,
-    input_shape: Sequence[int] | None = None,
+    input_shape: Any = None,
     architecture: Any = None,
     example: Any = None,
 ) -> Graph:
     """The graph of a file (a path) or a live object.
 
-    `input_shape` (no batch axis) goes to readers that need one; `architecture` is a path or an
+    `input_shape` (no batch axis; or shapes by input name) goes to readers that need one; `architecture` is a path or an
     object that gives the layers of a file of weights alone; `example` is a live module's example
     input, or a tuple of them.
     Raises ModelError for what cannot be read, ArgumentError for what is no model at all.
@@ -83,9 +82,7 @@ def read(
     )
 
 
-def _read_file(
-    source: str | os.PathLike[str], input_shape: Sequence[int] | None, architecture: Any
-) -> Graph:
+def _read_file(source: str | os.PathLike[str], input_shape: Any, architecture: Any) -> Graph:
     from .files import FileBytes
 
     file = FileBytes.whole(source)

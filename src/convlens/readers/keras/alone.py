@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -113,7 +112,7 @@ def _likely(arrays: list[Found]) -> str:
 
 
 def with_architecture(
-    file: FileBytes, weights: FileWeights, architecture: Any, input_shape: Sequence[int] | None
+    file: FileBytes, weights: FileWeights, architecture: Any, input_shape: Any
 ) -> Graph:
     """The network that `architecture` describes, with this file's weights.
 
@@ -124,7 +123,7 @@ def with_architecture(
         if kind in ("zip", "json", "hdf5"):
             described = architecture_of(Path(architecture))
             if input_shape is not None:
-                described = with_input_shape(described, tuple(input_shape))
+                described = with_input_shape(described, input_shape)
             graph = build(described, weights, file.name, str(file.path))
             _check(graph)
             return graph

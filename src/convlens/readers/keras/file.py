@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
 _WEIGHTS = "model.weights.h5"
 
 
-def read_file(
-    path: Path, *, input_shape: Sequence[int] | None = None, architecture: Any = None
-) -> Graph:
+def read_file(path: Path, *, input_shape: Any = None, architecture: Any = None) -> Graph:
     """The graph of a Keras file of any age; weights are read when first used.
 
     `architecture` is for a file of weights alone: a path to the network's JSON or to a complete
@@ -40,7 +37,7 @@ def read_file(
     return _hdf5(file, input_shape, architecture)
 
 
-def _zipped(file: FileBytes, input_shape: Sequence[int] | None) -> Graph:
+def _zipped(file: FileBytes, input_shape: Any) -> Graph:
     archive = Archive.open(file)
     if "config.json" not in archive.members:
         raise ModelError(
@@ -73,7 +70,7 @@ def _opened(archive: Archive) -> Group:
     return open_tree(archive.member(_WEIGHTS))
 
 
-def _hdf5(file: FileBytes, input_shape: Sequence[int] | None, architecture: Any) -> Graph:
+def _hdf5(file: FileBytes, input_shape: Any, architecture: Any) -> Graph:
     from .hdf5 import as_text, open_tree
 
     root = open_tree(file)
@@ -96,5 +93,5 @@ def _built(
     architecture: kc.Graph, weights: WeightSource, file: FileBytes, input_shape: Any
 ) -> Graph:
     if input_shape is not None:
-        architecture = with_input_shape(architecture, tuple(input_shape))
+        architecture = with_input_shape(architecture, input_shape)
     return build(architecture, weights, file.name, str(file.path))

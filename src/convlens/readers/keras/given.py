@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ModelError
+from ...model import given_shapes
 from ..files import Archive, FileBytes, kind_of
 from . import config as kc
 
@@ -29,12 +30,16 @@ def architecture_of(path: Path) -> kc.Graph:
     return kc.parse(text.encode(), file.name)
 
 
-def with_input_shape(architecture: kc.Graph, shape: tuple[Any, ...]) -> kc.Graph:
-    """The architecture with an input shape where its first input has none at all."""
-    refs = list(kc.refs_in(architecture.inputs))
+def with_input_shape(architecture: kc.Graph, given: Any) -> kc.Graph:
+    """The architecture with an input shape where an input has none at all.
+
+    `given` leaves the batch axis out: the first input's shape, or shapes by input name.
+    """
+    inputs = [ref.layer for ref in kc.refs_in(architecture.inputs)]
+    shapes = given_shapes(given, inputs, architecture.name or "the model")
     layers = tuple(
-        replace(layer, config={**layer.config, "batch_shape": (None, *shape)})
-        if refs and layer.name == refs[0].layer and not layer.config.get("batch_shape")
+        replace(layer, config={**layer.config, "batch_shape": (None, *shapes[layer.name])})
+        if layer.name in shapes and not layer.config.get("batch_shape")
         else layer
         for layer in architecture.layers
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...errors import ModelError
@@ -15,14 +15,16 @@ from .model import build
 from .values import LiveWeights
 
 
-def read_live(model: Any, input_shape: Sequence[int] | None = None) -> Graph:
+def read_live(model: Any, input_shape: Any = None) -> Graph:
     """The graph of a live keras.Model. Its numbers are copied once, when first used.
 
     Raises ModelError: a subclassed model, or one that has seen no input shape yet.
     """
     where = f"the model `{getattr(model, 'name', 'model')}`"
     if not getattr(model, "built", True) and input_shape is not None:
-        model.build((None, *input_shape))
+        shapes = input_shape.values() if isinstance(input_shape, Mapping) else [input_shape]
+        built = [(None, *shape) for shape in shapes]
+        model.build(built if len(built) > 1 else built[0])
     if not getattr(model, "built", True):
         raise ModelError(
             "the model is not built yet: it has not seen the shape of an input",
@@ -31,7 +33,7 @@ def read_live(model: Any, input_shape: Sequence[int] | None = None) -> Graph:
         )
     architecture = kc.parse(_described(model, where), where)
     if input_shape is not None:
-        architecture = with_input_shape(architecture, tuple(input_shape))
+        architecture = with_input_shape(architecture, input_shape)
     return build(architecture, LiveWeights(dict(_leaves(model, ()))), where)
 
 
@@ -56,7 +58,10 @@ def _described(model: Any, where: str) -> bytes:
 def _leaves(model: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     for layer in getattr(model, "operations", model.layers):
         here = (*names, layer.name)
-        if hasattr(layer, "layers") and _opens(layer):
+        inner = getattr(layer, "layer", None)
+        if type(layer).__name__ == "TimeDistributed" and hasattr(inner, "layers"):
+            yield from _leaves(inner, here)
+        elif hasattr(layer, "layers") and _opens(layer):
             yield from _leaves(layer, here)
         else:
             yield here, layer
