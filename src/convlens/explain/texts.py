@@ -281,6 +281,9 @@ TEXTS: dict[str, str] = {
         "Quantised: works on the real numbers that whole ones stand for, then brings the result to "
         "the steps of its output."
     ),
+    "over_time": (
+        "The same layer, with the same weights, at every step ({steps:n} of them), each by itself."
+    ),
     "opaque": "`{what}` is not explained. {why} Its shape and its numbers are the engine's.",
     # -- a layer --------------------------------------------------------------------------------
     "layer.title": "{position:th} layer of {model}: {name} ({kind})",

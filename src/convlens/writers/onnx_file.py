@@ -35,11 +35,11 @@ def _lowered(graph: Graph) -> Any:
     sizes = dict(zip(values, (value.shape for value in values.values()), strict=True))
     for step in graph.steps:
         where = f"{graph.name}, layer `{step.call.name}`"
-        if step.layer.rule == "opaque":
+        if step.layer.compute is not None or not step.layer.runs:
             raise ModelError(
                 f"`{step.call.kind}` is not explained, so it cannot be written as ONNX",
                 where=where,
-                hint="models of layers that convlens explains can be written",
+                hint="models of layers that convlens explains or runs itself can be written",
             )
         try:
             binding = step.layer.bind(tuple(sizes[tensor] for tensor in step.inputs))

@@ -18,6 +18,14 @@ from ...model import Call, Graph, Input, TensorId
 from ..files import shown
 from . import config as kc
 from .opaque import known_shapes, why_opaque
+from .sequences import (
+    at_every_step,
+    makes_mask,
+    over_time,
+    sequence_layer,
+    skips_masked,
+    without_steps,
+)
 from .table import Built, find
 from .values import LayerWeights, WeightSource
 
@@ -51,6 +59,7 @@ class _Place:
     store: tuple[str, ...] = ("layers",)
     trainable: bool = True
     repeat: bool = False
+    steps: int = 0  # axes of steps in front, of TimeDistributed layers around
 
 
 @dataclass(slots=True)
@@ -64,6 +73,8 @@ class _Builder:
     firsts: dict[tuple[str, ...], str] = field(default_factory=dict)
     held: dict[tuple[str, ...], LayerWeights] = field(default_factory=dict)
     nested: dict[str, str] = field(default_factory=dict)
+    masked: set[TensorId] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
 
     def graph(self, path: str | None) -> Graph:
         architecture = self.architecture
@@ -80,7 +91,7 @@ class _Builder:
         recorded: dict[TensorId, Shape] = {
             (call.name, number): shape
             for call in calls
-            if call.layer.rule == "opaque"
+            if call.name in self.unknown
             for number, shape in enumerate(self.made[call.name].shapes)
             if shape is not None
         }
@@ -131,9 +142,10 @@ class _Builder:
                 raise self._senseless(layer.name, "it is never called")
             call = layer.calls[number]
             given = [self._tensor(tensors, ref) for ref in call.tensors()]
-            if layer.graph is not None:
-                inner = self._nested(layer, number, place, given)
-                for output, ref in enumerate(kc.refs_in(layer.graph.outputs)):
+            model = _model_in(layer)
+            if model is not None:
+                inner = self._nested(layer, model, number, place, given)
+                for output, ref in enumerate(kc.refs_in(model.outputs)):
                     tensors[layer.name, number, output] = self._tensor(inner, ref)
                 continue
             wanted = [
@@ -154,10 +166,10 @@ class _Builder:
         return found
 
     def _nested(
-        self, layer: kc.LayerSpec, number: int, place: _Place, given: list[TensorId]
-    ) -> dict[tuple[str, int, int], TensorId]:
-        assert layer.graph is not None
-        refs = list(kc.refs_in(layer.graph.inputs))
+        self, layer: kc.LayerSpec, model: kc.Graph, number: int, place: _Place,
+        given: list[TensorId],
+    ) -> dict[tuple[str, int, int], TensorId]:  # fmt: skip
+        refs = list(kc.refs_in(model.inputs))
         if len(refs) != len(given):
             raise self._senseless(
                 layer.name, f"it takes {len(refs)} inputs and is given {len(given)}"
@@ -166,13 +178,14 @@ class _Builder:
         inside = _Place(
             prefix=f"{place.prefix}{name}/",
             names=(*place.names, layer.name),
-            store=(*place.store, *layer.store, "layers"),
-            trainable=place.trainable and layer.trainable and layer.graph.trainable,
+            store=(*place.store, *layer.store, *(() if layer.graph else ("layer",)), "layers"),
+            trainable=place.trainable and layer.trainable and model.trainable,
             repeat=place.repeat or number > 0,
+            steps=place.steps + (layer.graph is None),
         )
         self.nested[inside.prefix.rstrip("/")] = layer.class_name
         arriving = {ref.layer: one for ref, one in zip(refs, given, strict=True)}
-        return self._expand(layer.graph, inside, arriving)
+        return self._expand(model, inside, arriving)
 
     def _leaf(
         self, layer: kc.LayerSpec, number: int, place: _Place, call: kc.Call,
@@ -181,7 +194,11 @@ class _Builder:
         names = (*place.names, layer.name)
         name = self._name(place.prefix + layer.name, number)
         weights = self._weights(layer, names, place)
-        built, shapes = self._built(layer, call, given, recorded, weights, name)
+        inner = over_time(layer)
+        steps = place.steps + (inner is not None)
+        built, shapes = self._built(inner or layer, call, given, recorded, weights, name, steps)
+        if makes_mask(inner or layer, not self.masked.isdisjoint(given)):
+            self.masked.update((name, output) for output in range(len(shapes)))
         first = self.firsts.setdefault(names, name)
         made = _Made(
             Call(
@@ -215,16 +232,18 @@ class _Builder:
 
     def _built(
         self, layer: kc.LayerSpec, call: kc.Call, given: list[TensorId],
-        recorded: Mapping[int, Shape | None], weights: LayerWeights, name: str,
+        recorded: Mapping[int, Shape | None], weights: LayerWeights, name: str, steps: int,
     ) -> tuple[Built, tuple[Shape | None, ...]]:  # fmt: skip
         arriving = tuple(self.shapes[tensor] for tensor in given)
         known = tuple(shape for shape in arriving if shape is not None)
         why = why_opaque(layer, call)
+        if skips_masked(layer) and not self.masked.isdisjoint(given):
+            why = why or "it leaves out the steps that a mask marks"
         if (absurd := _absurd(layer.config)) is not None:
             raise self._senseless(name, f"{absurd[0]} = {absurd[1]}")
         try:
             if why is None and len(known) == len(arriving):
-                built = self._explained(layer, call, known, weights)
+                built = self._explained(layer, call, known, weights, steps)
                 if built is not None:
                     return built, self._made_shapes(built, known)
                 why = "convlens does not know it"
@@ -242,21 +261,33 @@ class _Builder:
         ) as error:
             raise self._senseless(name, shown(str(error))) from error
         why = why or "the shape of what it is given is not known"
-        return self._opaque(layer, call, arriving, recorded, weights, why)
+        self.unknown.add(name)
+        return self._opaque(layer, call, arriving, recorded, weights, why, steps)
 
     def _explained(
+        self, layer: kc.LayerSpec, call: kc.Call, shapes: tuple[Shape, ...],
+        weights: LayerWeights, steps: int,
+    ) -> Built | None:  # fmt: skip
+        """What the layer is, from the table or from its call; None where nobody knows.
+
+        What works on the last axis alone does the same at every step, and stays as it is.
+        """
+        if not steps or _works_in_rows(layer):
+            return self._row(layer, call, shapes, weights)
+        built = self._row(layer, call, without_steps(shapes, steps), weights)
+        return None if built is None else at_every_step(built, steps)
+
+    def _row(
         self, layer: kc.LayerSpec, call: kc.Call, shapes: tuple[Shape, ...], weights: LayerWeights
     ) -> Built | None:
         if layer.operation or layer.class_name in ("TFOpLambda", "SlicingOpLambda"):
             from .operations import operation
 
             return operation(layer, call, shapes)
-        inner = layer.wrapped.get("layer")
-        if layer.class_name == "TimeDistributed" and inner is not None and _works_in_rows(inner):
-            # What works on the last axis alone does the same at every time step.
-            layer = inner
         row = find(layer.class_name)
-        return None if row is None else row.build(layer.config, shapes, weights.maker())
+        if row is None:
+            return sequence_layer(layer, call, shapes, weights.maker())
+        return row.build(layer.config, shapes, weights.maker())
 
     def _made_shapes(self, built: Built, shapes: tuple[Shape, ...]) -> tuple[Shape | None, ...]:
         stages: list[Layer] = [stage.layer for stage in built.layer.stages()] or [built.layer]
@@ -269,9 +300,9 @@ class _Builder:
 
     def _opaque(
         self, layer: kc.LayerSpec, call: kc.Call, arriving: tuple[Shape | None, ...],
-        recorded: Mapping[int, Shape | None], weights: LayerWeights, why: str,
+        recorded: Mapping[int, Shape | None], weights: LayerWeights, why: str, steps: int,
     ) -> tuple[Built, tuple[Shape | None, ...]]:  # fmt: skip
-        shapes = known_shapes(layer, call, arriving)
+        shapes = known_shapes(layer, call, arriving, steps)
         if shapes is None:
             count = max((*recorded, 0)) + 1
             shapes = tuple(recorded.get(output) for output in range(count))
@@ -355,6 +386,12 @@ def _absurd(config: Mapping[str, Any]) -> tuple[str, int] | None:
             elif type(one) is int and abs(one) >= 2**31:
                 return key, one
     return None
+
+
+def _model_in(layer: kc.LayerSpec) -> kc.Graph | None:
+    """The model that the layer is, or that it applies at every step; None for other layers."""
+    inner = over_time(layer)
+    return layer.graph if inner is None else inner.graph
 
 
 def _works_in_rows(layer: kc.LayerSpec) -> bool:

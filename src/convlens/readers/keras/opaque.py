@@ -28,13 +28,30 @@ def why_opaque(layer: kc.LayerSpec, call: kc.Call) -> str | None:
         from . import operations
 
         return None if operations.known(layer) else "an operation that is not explained"
+    masks = (value for word, value in call.kwargs.items() if word.endswith("mask"))
+    if any(isinstance(value, kc.TensorRef) for value in masks):
+        return "it is called with a mask"
     if any(isinstance(one, kc.ArrayConstant) for one in call.args):
         return "it is called on a constant array"
     return None
 
 
-def known_shapes(layer: kc.LayerSpec, call: kc.Call, arriving: Arriving) -> Shapes | None:
-    """Output shapes of an opaque layer (no batch axis) as far as its settings tell, else None."""
+def known_shapes(
+    layer: kc.LayerSpec, call: kc.Call, arriving: Arriving, steps: int = 0
+) -> Shapes | None:
+    """Output shapes of an opaque layer (no batch axis) as far as its settings tell, else None.
+
+    `steps` counts the axes of steps in front, for a layer inside TimeDistributed.
+    """
+    if steps:
+        first = arriving[0] if arriving else None
+        if first is None or len(first) < steps:
+            return None
+        one = tuple(None if shape is None else shape[steps:] for shape in arriving)
+        made = known_shapes(layer, call, one)
+        return None if made is None else tuple(
+            None if shape is None else (*first[:steps], *shape) for shape in made
+        )  # fmt: skip
     if layer.custom and layer.class_name != "Lambda":
         return None
     rule = _SHAPES.get(layer.class_name)
@@ -118,16 +135,6 @@ def _bidirectional(layer: kc.LayerSpec, arriving: Arriving) -> Shapes | None:
     return (out, *states, *states)
 
 
-def _time_distributed(layer: kc.LayerSpec, arriving: Arriving) -> Shapes | None:
-    shape = arriving[0]
-    assert shape is not None
-    inner = layer.wrapped["layer"]
-    if inner.graph is not None:
-        return None
-    shapes = _shapes_of(inner, (tuple(shape[1:]),))
-    return None if shapes is None or shapes[0] is None else ((shape[0], *shapes[0]),)
-
-
 def _multi_head(layer: kc.LayerSpec, arriving: Arriving) -> Shapes:
     query = arriving[0]
     assert query is not None
@@ -165,7 +172,6 @@ _SHAPES: dict[str, Callable[[kc.LayerSpec, Arriving], Shapes | None]] = {
     "SimpleRNN": _recurrent(1),
     "RNN": _rnn,
     "Bidirectional": _bidirectional,
-    "TimeDistributed": _time_distributed,
     "MultiHeadAttention": _multi_head,
     "GroupedQueryAttention": _multi_head,
     "Attention": _attention,

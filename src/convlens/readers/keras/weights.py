@@ -105,6 +105,8 @@ class KerasStore:
         names = sorted(held, key=_number) if isinstance(held, Group) else []
         direct = [(name, held[name]) for name in names] if isinstance(held, Group) else []
         found = [Found(name, one) for name, one in direct if isinstance(one, StoredArray)]
+        if not found and leaf.slots and all("/" in slot.name for slot in leaf.slots):
+            found = _by_part(group, leaf.slots)
         if not found:
             return [Found(one.path, one) for one in group.arrays() if _of_a_layer(one.path)]
         return found
@@ -117,6 +119,35 @@ class KerasStore:
             if isinstance(found, Group):
                 return found
         return None
+
+
+# Keras' names of what is inside an attention layer, and its folders.
+_FOLDERS = {
+    "query": "query_dense",
+    "key": "key_dense",
+    "value": "value_dense",
+    "attention_output": "output_dense",
+}
+
+
+def _by_part(group: Group, slots: Sequence[Slot]) -> list[Found]:
+    """The arrays of a layer that consists of others, by the part that each slot's name begins with.
+
+    Empty where a part is missing.
+    """
+    parts: dict[str, list[StoredArray]] = {}
+    found = []
+    for slot in slots:
+        part = slot.name.partition("/")[0]
+        if part not in parts:
+            folder = _FOLDERS.get(part, part)
+            below = (group.walk(path) for path in ((folder,), ("layer", folder)))
+            held = next((one for one in below if isinstance(one, Group)), None)
+            parts[part] = [] if held is None else list(held.arrays())
+        if not parts[part]:
+            return []
+        found.append(Found(slot.name, parts[part].pop(0)))
+    return found
 
 
 def _of_a_layer(path: str) -> bool:

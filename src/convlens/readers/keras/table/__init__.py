@@ -7,7 +7,7 @@ in `convlens.layers`. One file per family; this one puts them together.
 
 from __future__ import annotations
 
-from . import applications, convolution, core, merging, normalization, pooling, reshaping
+from . import applications, convolution, core, merging, normalization, pooling, reshaping, sequence
 from .convolution import swapped
 from .row import REQUIRED, Built, Config, KerasLayer, WeightMaker, enter, entry, find
 
@@ -31,5 +31,6 @@ TABLE: dict[str, KerasLayer] = enter(
     *reshaping.ROWS,
     *merging.ROWS,
     *normalization.ROWS,
+    *sequence.ROWS,
 )
 """Every row by its first name."""
