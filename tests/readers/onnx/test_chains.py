@@ -14,6 +14,7 @@ MAP = {"x": ("N", 4, 5, 5)}
 SCALARS = {
     **{"three": np.float32(3), "six": np.float32(6), "zero": np.float32(0)},
     **{"half": np.float32(0.5), "one": np.float32(1), "root": np.float32(np.sqrt(2))},
+    **{"bend": np.float32(0.044715), "shrink": np.float32(np.sqrt(2 / np.pi))},
     **{"two": np.float32(2), "eps": np.float32(1e-5), "sixth": np.float32(1 / 6)},
 }
 CLIPPED = [node("Add", "x three", "a"), node("Clip", "a zero six", "c")]
@@ -26,6 +27,25 @@ CENTRED = [
     node("Add", "v eps", "w"),
     node("Sqrt", "w", "s"),
     node("Div", "d s", "n"),
+]
+CUBE = [node("Pow", "x cubed", "p"), node("Mul", "p bend", "b"), node("Add", "x b", "s")]
+CUBE_2 = [
+    node("Mul", "x x", "p"),
+    node("Mul", "p x", "q"),
+    node("Mul", "bend q", "b"),
+    node("Add", "b x", "s"),
+]
+SQUARE = [
+    node("Mul", "x x", "p"),
+    node("Mul", "p bend", "b"),
+    node("Add", "b one", "o"),
+    node("Mul", "x o", "s"),
+]
+SOFT = [node("Mul", "s shrink", "k"), node("Tanh", "k", "t"), node("Add", "t one", "g")]
+GROUPS = [
+    node("Reshape", "x rows", "r"),
+    node("InstanceNormalization", "r ones nils", "n", epsilon=1e-3),
+    node("Reshape", "n four", "b"),
 ]
 SHUFFLE = [
     node("Reshape", "x five", "a"),
@@ -52,6 +72,11 @@ SHUFFLE = [
         ([node("Mul", "x scale", "m"), node("Add", "m offset", "y")], "Mul+Add"),
         ([node("MatMul", "x kernel", "m"), node("Add", "m bias", "y")], "MatMul+Add"),
         (SHUFFLE, "ChannelShuffle"),
+        ([*CUBE, *SOFT, node("Mul", "x g", "m"), node("Mul", "m half", "y")], "Gelu"),
+        ([*CUBE_2, *SOFT, node("Mul", "x half", "h"), node("Mul", "h g", "y")], "Gelu"),
+        ([*SQUARE, *SOFT, node("Mul", "g half", "h"), node("Mul", "x h", "y")], "Gelu"),
+        ([*GROUPS, node("Mul", "b scale", "k"), node("Add", "k offset", "y")], "GroupNormalization"),
+        ([*GROUPS[:2], node("Reshape", "n four", "y")], "GroupNormalization"),
     ],
 )  # fmt: skip
 def test_a_chain_is_one_layer_and_its_numbers_are_the_engines(nodes, kind) -> None:
@@ -59,6 +84,8 @@ def test_a_chain_is_one_layer_and_its_numbers_are_the_engines(nodes, kind) -> No
         **SCALARS,
         **{"gamma": weight(5), "beta": weight(5), "kernel": weight(5, 3), "bias": weight(3)},
         **{"scale": weight(1, 4, 1, 1), "offset": weight(4, 1, 1)},
+        **{"rows": np.array([0, 2, -1]), "ones": np.ones(2, np.float32)},
+        **{"nils": np.zeros(2, np.float32), "cubed": np.float32(3)},
         **{"five": np.array([0, 2, 2, 5, 5]), "four": np.array([0, 4, 5, 5])},
     }
     graph = read_live(model_of(nodes, MAP, ["y"], weights))
@@ -122,6 +149,7 @@ def test_a_chain_whose_inside_is_read_elsewhere_is_left_as_it_is() -> None:
         [node("Add", "x two", "a"), node("Clip", "a zero six", "c"), node("Div", "c six", "y")],
         [*CLIPPED, node("Div", "c three", "y")],
         [*GATE, node("Mul", "x g", "y")],
+        [node("Add", "x x", "s"), *SOFT, node("Mul", "x g", "m"), node("Mul", "m half", "y")],
     ],
 )
 def test_what_is_nearly_a_chain_is_not_taken_for_one(nodes) -> None:
@@ -129,3 +157,50 @@ def test_what_is_nearly_a_chain_is_not_taken_for_one(nodes) -> None:
     assert not {"HardSigmoid", "Gelu", "HardSwish"} & set(kinds(graph))
     x = 4 * np.random.default_rng(3).standard_normal((1, 4, 5, 5)).astype(np.float32)
     assert explained(Model(graph), x) > 0
+
+
+def test_groups_with_scales_of_their_own_are_no_group_norm() -> None:
+    weights = {"rows": np.array([0, 2, -1]), "four": np.array([0, 4, 5, 5])}
+    more = {"ones": np.array([1, 2], np.float32), "nils": np.zeros(2, np.float32)}
+    nodes = [*GROUPS[:2], node("Reshape", "n four", "y")]
+    graph = read_live(model_of(nodes, MAP, ["y"], {**weights, **more}))
+    assert kinds(graph) == ["Reshape", "InstanceNormalization", "Reshape"]
+    assert explained(Model(graph), weight(2, 4, 5, 5)) == 15
+
+
+def test_a_transposed_convolution_between_transposes_has_its_channels_last() -> None:
+    nodes = [
+        node("Transpose", "x", "t", perm=[0, 3, 1, 2]),
+        node("ConvTranspose", "t w", "c", strides=[2, 2]),
+        node("Transpose", "c", "y", perm=[0, 2, 3, 1]),
+    ]
+    graph = read_live(model_of(nodes, {"x": ("N", 4, 5, 3)}, ["y"], {"w": weight(3, 4, 3, 3)}))
+    assert kinds(graph) == ["ConvTranspose"]
+    assert graph.declared["Transpose_2", 0] == (9, 11, 4)
+    assert explained(Model(graph), points=20) == 22
+
+
+FLAT = {
+    "Flatten": [node("Flatten", "x", "y")],
+    "Reshape to a constant": [node("Reshape", "x flat", "y")],
+    "Reshape to what Shape and Gather say": [
+        node("Shape", "x", "s"),
+        node("Gather", "s first", "n"),
+        node("Unsqueeze", "n axis", "u"),
+        node("Concat", "u rest", "to", axis=0),
+        node("Reshape", "x to", "y"),
+    ],
+}
+
+
+@pytest.mark.parametrize("form", FLAT)
+def test_flatten_is_one_layer_however_it_is_written(form: str) -> None:
+    weights = {
+        **{"flat": np.array([0, -1]), "first": np.array(0), "axis": np.array([0])},
+        "rest": np.array([-1]),
+    }
+    graph = read_live(model_of(FLAT[form], MAP, ["y"], weights))
+    assert [type(call.layer).__name__ for call in graph.calls] == ["Flatten"]
+    assert graph.declared[graph.calls[0].name, 0] == (100,)
+    assert len(graph.calls[0].origin) == len(FLAT[form])
+    assert explained(Model(graph), weight(2, 4, 5, 5)) == 5

@@ -21,10 +21,11 @@ from . import (  # noqa: F401 (they fill the table of operators)
     operators_quantised,
     operators_resize,
 )
-from .chains import Chain, Folds
+from .chains import Folds
 from .file import TYPES, printable
 from .graph import Graph, Input, Node, read_graph
 from .infer import infer
+from .look import Chain
 from .opaque import opaque
 from .operators import BUILDERS
 from .prepare import converted_types, prepared
@@ -37,9 +38,7 @@ Sizes = tuple[int | None, ...]
 EXACT = {"session.x64quantprecision": "1"}
 
 
-def read_file(
-    path: str | Path, input_shape: Any = None, architecture: Any = None
-) -> model.Graph:
+def read_file(path: str | Path, input_shape: Any = None, architecture: Any = None) -> model.Graph:
     """The graph of an ONNX file. Raises ModelError for what is damaged or unsafe."""
     if architecture is not None:
         raise ArgumentError(
