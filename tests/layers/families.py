@@ -384,7 +384,8 @@ def row(dice: Dice) -> Case:
     if name == "Glu":
         shape[axis] *= 2
     x = dice.normal(*shape, scale=dice.some(0.3, 1, 10))
-    return Case(getattr(layers, name)(axis), (x,))
+    more = (dice.flag(),) if name == "Sparsemax" else ()
+    return Case(getattr(layers, name)(axis, *more), (x,))
 
 
 FAMILIES: dict[str, Callable[[Dice], Case]] = {

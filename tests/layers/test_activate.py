@@ -128,6 +128,8 @@ def test_rows_by_hand() -> None:
     x = np.array([0.1, 0.9, -0.5], np.float32)
     sparse = layers.Sparsemax()
     assert np.allclose(values(sparse, *x), [0.1, 0.9, 0])
+    # As Keras 3.15 has it: 0.9 and 0.9 + 0.1 are added up, where 0.9 and 0.1 should be.
+    assert np.allclose(values(layers.Sparsemax(running=True), *x), [0, 0.45, 0])
     gate = values(layers.Negative(), 0)[0]
     assert gate == 0
     halves = layers.Glu()

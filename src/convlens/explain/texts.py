@@ -264,6 +264,10 @@ TEXTS: dict[str, str] = {
     ),
     "softmax.log": "The logarithm of each number's share of its row ({count:n number}).",
     "softmax.sparse": "Shares of {count:n number} that add up to 1, many of them exactly 0.",
+    "softmax.sparse_running": (
+        "Meant as shares of {count:n number} that add up to 1, many of them 0. Keras 3.15 takes its "
+        "threshold from running sums: a row adds up to 1 only where one number stays above 0."
+    ),
     "dropout": "Dropout works only while training; in use it passes every number on.",
     "augmentation": "It changes pictures at random while training; in use it passes every number on.",
     "quantise.to": "Each number becomes the nearest whole number of steps of one size.",

@@ -208,31 +208,45 @@ class Sparsemax(_Row):
     Source    Martins and Astudillo, arXiv:1602.02068, algorithm 1
     Errors    ShapeError when there is no such axis
     ONNX      TopK, CumSum, Where, ReduceSum, Sub, Max
+
+    `running` takes for tau, in place of the sum of the numbers that stay, the sum of their running
+    sums, as Keras 3.15 does on every backend: its rows add up to 1 only where one number stays.
+    Bound 2*(N + 8)*u*(|x| + |tau| of the absolute numbers).
     """
 
+    running: bool = False
+
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        return (Note("softmax.sparse", {"count": shapes[0][self.axis]}),)
+        kind = "softmax.sparse_running" if self.running else "softmax.sparse"
+        return (Note(kind, {"count": shapes[0][self.axis]}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
     ) -> Reading:
         block, own = self._row(binding, at, inputs[0])
-        ordered = np.sort(block.x)[::-1]
-        sums = np.cumsum(ordered)
+        order = np.argsort(-block.x, kind="stable")
+        ordered = block.x[order]
         count = np.arange(1, len(ordered) + 1)
-        inside = int(np.count_nonzero(1 + count * ordered > sums))
-        tau = (math.fsum(ordered[:inside]) - 1) / inside if inside else math.nan
+        inside = int(np.count_nonzero(1 + count * ordered > np.cumsum(ordered)))
+        # How often each number counts in tau; in a running sum the first counts in all of them.
+        often = np.where(count <= inside, inside - count + 1 if self.running else 1, 0)
+        tau = (math.fsum(often * ordered) - 1) / inside if inside else math.nan
         x = float(block.x[own])
         y = max(0.0, x - tau)
+        whose = "the sum of their running sums" if self.running else "their sum"
         steps = (
             FormulaStep("count", "numbers of the row that stay above 0", float(inside)),
-            FormulaStep("tau", "(their sum - 1) / count", tau),
+            FormulaStep("tau", f"({whose} - 1) / count", tau),
             FormulaStep("value", "max(0, x - tau)", y),
         )
         slope = np.zeros(len(block))
         if y > 0:
-            slope = (np.arange(len(block)) == own) - (block.x > tau) / inside
+            slope[order] = -often / inside
+            slope[own] += 1
         bound = (len(block) + 8) * UNIT * max(1.0, float(np.abs(block.x).max()))
+        if self.running and inside:
+            whole = (float((often * np.abs(ordered)).sum()) + 1) / inside
+            bound = 2 * (len(block) + 8) * UNIT * (abs(x) + whole)
         return Formula((block,), steps, y, bound, (slope,))
 
     def lower(
@@ -251,7 +265,11 @@ class Sparsemax(_Row):
         inside = emit.node("Greater", [emit.node("Mul", [ordered, steps]), less])
         stay = emit.node("Cast", [inside], to=1)
         axes = integers(emit, [axis])
-        kept = emit.node("ReduceSum", [emit.node("Mul", [ordered, stay]), axes], keepdims=1)
+        kept = emit.node(
+            "ReduceSum",
+            [emit.node("Mul", [sums if self.running else ordered, stay]), axes],
+            keepdims=1,
+        )
         number = emit.node("ReduceSum", [stay, axes], keepdims=1)
         tau = emit.node("Div", [emit.node("Sub", [kept, scalar(emit, 1.0)]), number])
         difference = emit.node("Sub", [value.name, tau])

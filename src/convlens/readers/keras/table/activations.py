@@ -51,7 +51,7 @@ ACTIVATIONS: dict[str, Callable[[], Layer]] = {
     "softsign": _later("functions", "Softsign"),
     "sparse_plus": _later("piecewise", "SparsePlus"),
     "sparse_sigmoid": _later("piecewise", "SparseSigmoid"),
-    "sparsemax": Sparsemax,
+    "sparsemax": lambda: Sparsemax(running=True),
     "squareplus": _later("functions", "Squareplus"),
     "swish": _later("functions", "Silu"),
     "tanh": _later("functions", "Tanh"),
