@@ -59,6 +59,7 @@ def prepare(
         else:
             array, source, said = _default(spec, shape, seed, len(graph.inputs) == 1)
         feed = as_feed(spec, array)
+        _check_whole(spec, feed)
         feeds[spec.name] = feed
         sources.append(source)
         remarks += said + _warn(spec, feed)
@@ -102,6 +103,21 @@ def _check_batches(graph: Graph, feeds: Mapping[str, Array]) -> None:
         )
 
 
+def _check_whole(spec: Input, feed: Array) -> None:
+    """Raise InputError when an input of whole numbers is given others."""
+    if not spec.whole:
+        return
+    odd = feed[feed != np.floor(feed)]
+    if odd.size:
+        raise InputError(
+            "the input takes whole numbers",
+            where=f"`{spec.name}`",
+            given=f"{odd.size:,} others, the first {float(odd[0]):g}",
+            needed="numbers without a part behind the point",
+            hint="token ids and bytes are whole numbers; round the array, or feed another input",
+        )
+
+
 def _by_name(graph: Graph, x: Any) -> dict[str, Any]:
     """What was given for each input."""
     names = [spec.name for spec in graph.inputs]
@@ -126,7 +142,7 @@ def _by_name(graph: Graph, x: Any) -> dict[str, Any]:
 def _default(
     spec: Input, shape: Shape, seed: int, alone: bool
 ) -> tuple[NDArray[Any], str, list[str]]:
-    """The default of an input: its own sample, else seeded uniform noise in 0..1."""
+    """The default of an input: its own sample, else seeded noise in 0..1 (whole: 0 or 1)."""
     if spec.default is not None:
         return spec.default(), "sample", []
     if any(size is None for size in shape):
@@ -140,7 +156,10 @@ def _default(
         )
     sizes = tuple(int(size) for size in shape if size is not None)
     _check_bytes(sizes, spec)
-    noise = np.random.default_rng(seed).random(sizes, dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    if spec.whole:
+        return rng.integers(0, 2, sizes).astype(np.float32), "noise", []
+    noise = rng.random(sizes, dtype=np.float32)
     return noise, "noise", []
 
 

@@ -28,6 +28,7 @@ class Input:
 
     `channels_last` is the layout of a map, None where the tensor is none. `batched` says whether a
     batch axis stands in front. `default` makes a value for an input that need not be given.
+    `whole` says that it takes whole numbers only (token ids, bytes).
     """
 
     name: str
@@ -36,6 +37,7 @@ class Input:
     batched: bool = True
     kind: str = "InputLayer"
     default: Callable[[], Any] | None = None
+    whole: bool = False
 
     @property
     def tensor(self) -> TensorId:
@@ -109,7 +111,8 @@ class Original:
     """The graph that a file holds, where it and not our lowering is what runs.
 
     `load` gives the serialised ONNX model; `names` maps tensor ids to names in it. `bound` gives
-    the graph for known input shapes (batch axes included), where it depends on them.
+    the graph for known input shapes (batch axes included), where it depends on them. `batch` is
+    how many samples it takes at once, where the file fixes that.
     """
 
     load: Callable[[], bytes]
@@ -117,6 +120,7 @@ class Original:
     folder: str | None = None
     bound: Callable[[Mapping[str, tuple[int, ...]]], Graph] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    batch: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

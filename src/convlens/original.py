@@ -58,6 +58,7 @@ class OriginalExecution:
         self.graph = original.bound(shapes) if original.bound is not None else whole
         self.batch = next((np.shape(feeds[i.name])[0] for i in whole.inputs if i.batched), 1)
         self._worker = worker_of(whole)
+        self._fixed = original.batch if any(i.batched for i in whole.inputs) else None
         self._names = (self.graph.original or original).names
         self._feeds: dict[TensorId, Array] = {(name, 0): a for name, a in feeds.items()}
         self._budget = budget
@@ -138,13 +139,35 @@ class OriginalExecution:
         """One run that keeps the wanted tensors."""
         wanted = list(wanted)
         names = {t: self._names[t] for t in wanted if t not in self._feeds and t in self._names}
-        made = self._worker.run(self._given(), sorted(set(names.values()))) if names else {}
-        result = {tensor: made[name] for tensor, name in names.items() if name in made}
+        result = self._made(names) if names else {}
         result.update((t, self._feeds[t]) for t in wanted if t in self._feeds)
         return result
 
-    def _given(self) -> dict[str, NDArray[Any]]:
-        """What the engine is fed, in the types it wants."""
+    def _made(self, names: Mapping[TensorId, str]) -> dict[TensorId, NDArray[Any]]:
+        """Tensors by their names in the file's graph, which may take so many samples at once only.
+
+        Then it runs once for each such part, the last one filled up with its own last sample.
+        """
+        wanted, size = sorted(set(names.values())), self._fixed
+        if size is None or size == self.batch:
+            made = self._worker.run(self._given(slice(None), 0), wanted)
+            return {tensor: made[name] for tensor, name in names.items() if name in made}
+        parts = []
+        for start in range(0, self.batch, size):
+            part = slice(start, start + size)
+            missing = max(0, start + size - self.batch)
+            parts.append(self._worker.run(self._given(part, missing), wanted))
+        result = {}
+        for tensor, name in names.items():
+            arrays = [part[name] for part in parts if name in part]
+            if not arrays:
+                continue
+            whole = np.concatenate(arrays)[: self.batch] if self.graph.batched[tensor] else None
+            result[tensor] = arrays[0] if whole is None else whole
+        return result
+
+    def _given(self, part: slice, missing: int) -> dict[str, NDArray[Any]]:
+        """What the engine is fed of these samples, in the types it wants."""
         given = {}
         for name, kind, _ in self._worker.info()["inputs"]:
             wanted = TYPES.get(str(kind).removeprefix("tensor(").removesuffix(")"))
@@ -156,7 +179,12 @@ class OriginalExecution:
                     given=f"type {kind}",
                     needed="numbers",
                 )
-            given[name] = np.asarray(self._feeds[tensor]).astype(wanted, copy=False)
+            array = np.asarray(self._feeds[tensor])
+            if self.graph.batched[tensor]:
+                array = array[part]
+                if missing:
+                    array = np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
+            given[name] = array.astype(wanted, copy=False)
         return given
 
     def tensor(self, tensor: TensorId) -> Array:

@@ -295,3 +295,57 @@ def test_budget_runs_the_graph_again_for_what_does_not_fit() -> None:
     assert len(large.execution._groups) == 1
     for call in model.graph.calls:
         np.testing.assert_allclose(small[call.name], large[call.name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_size_that_the_file_fixes_is_refused_with_its_axis() -> None:
+    made = model_of(
+        [node("Conv", "x w", "y")], {"x": ("N", 3, "H", 16)}, ["y"], {"w": weight(2, 3, 3, 3)}
+    )
+    with pytest.raises(ArgumentError) as caught:
+        read_live(made, (4, 12, 16))
+    assert str(caught.value) == (
+        "made, input `x`: the file fixes axis 0 of its input at 3\n"
+        "  given:  (4, 12, 16): 4 on axis 0\n"
+        "  needed: (3, None, 16)\n"
+        "  hint:   sizes shown as None may be chosen; axes count from 0, without the batch"
+    )
+    assert read_live(made, (3, 12, 16)).inputs[0].shape == (3, 12, 16)
+
+
+def test_an_input_of_whole_numbers_gets_them_and_refuses_others() -> None:
+    made = model_of(
+        [node("Gather", "table ids", "y")],
+        {"ids": ("N", 7)},
+        ["y"],
+        {"table": weight(5, 3)},
+        type_=7,
+    )
+    model = Model(read_live(made))
+    run = model.run()
+    fed = run.execution.tensor(("ids", 0))
+    assert set(fed.ravel().tolist()) <= {0.0, 1.0}
+    with pytest.raises(InputError) as caught:
+        model.run(np.full((1, 7), 1.5))
+    assert str(caught.value) == (
+        "`ids`: the input takes whole numbers\n"
+        "  given:  7 others, the first 1.5\n"
+        "  needed: numbers without a part behind the point\n"
+        "  hint:   token ids and bytes are whole numbers; round the array, or feed another input"
+    )
+
+
+@pytest.mark.parametrize("given", [1, 2, 3, 5])
+def test_a_file_that_fixes_its_batch_takes_any_number_of_samples(given: int) -> None:
+    """The graph itself insists on two: it reshapes to them."""
+    made = model_of(
+        [node("Conv", "x w", "c"), node("Reshape", "c to", "r"), node("Relu", "r", "y")],
+        {"x": (2, 3, 6, 6)},
+        ["y"],
+        {"w": weight(4, 3, 3, 3), "to": np.array([2, 4, 16])},
+    )
+    model = Model(read_live(made))
+    x = weight(given, 3, 6, 6)
+    run = model.run(x)
+    assert run["Relu_2"].shape == (given, 4, 16)
+    assert np.array_equal(run["Relu_2"][0], model.run(x[:1])["Relu_2"][0])
+    assert explained(model, x) == 15

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...layers.activate import Identity
 from ...layers.base import Layer, Shape
+from ...layers.embed import Embedding
 from ...layers.fold import Fold
 from ...layers.join import Concatenate
 from ...layers.pad import Pad
@@ -203,6 +204,13 @@ def _cut(start: int, end: int, step: int, size: int | str) -> tuple[int | None, 
 
 @builds("Gather")
 def _gather(site: Site) -> Made:
+    table = site.constant(0)
+    if table is not None and site.constant(1) is None:
+        if len(table.shape) != 2 or int(site.node.get("axis", 0)) % 2 or not table.count:
+            raise NotOurs("it looks up what is no row of a table")
+        rows = site.weight(0, ("rows", "row"), "table")
+        batched = site.batched(1)
+        return site.of(Embedding(rows), site.data(1), batched=batched, channels_last=None)
     name = site.data(0)
     number = int(site.node.get("axis", 0)) % max(1, len(site.full()))
     size = site.full()[number]

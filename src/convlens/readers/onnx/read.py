@@ -25,6 +25,7 @@ from .chains import Folds
 from .file import TYPES, printable
 from .graph import Graph, Input, Node, read_graph
 from .infer import infer
+from .knowledge import INTEGERS
 from .look import Chain
 from .opaque import opaque
 from .operators import BUILDERS
@@ -127,6 +128,20 @@ def _given(entry: Input, shape: tuple[int, ...], batched: bool, name: str) -> Si
             given=str(shape),
             needed=str(needed),
             hint="sizes shown as None may be chosen; leave the batch axis out",
+        )
+    fixed = [
+        n
+        for n, (size, wanted) in enumerate(zip(shape, expected or (), strict=False))
+        if isinstance(wanted, int) and size not in (None, wanted)
+    ]
+    if fixed and expected is not None:
+        n = fixed[0]
+        raise ArgumentError(
+            f"the file fixes axis {n} of its input at {expected[n]}",
+            where=f"{name}, input `{printable(entry.name)}`",
+            given=f"{shape}: {shape[n]} on axis {n}",
+            needed=str(tuple(size if isinstance(size, int) else None for size in expected)),
+            hint="sizes shown as None may be chosen; axes count from 0, without the batch",
         )
     return (None, *shape) if batched else shape
 
@@ -432,6 +447,7 @@ class _Assembly:
             batched=state.batched[name],
             kind="Input",
             default=_default(entry, shape, state.batched[name]),
+            whole=entry.type in INTEGERS,
         )
 
     def _facts(self) -> tuple[str, ...]:
@@ -451,6 +467,7 @@ class _Assembly:
             names=names,
             folder=None if folder is None else str(folder),
             bound=self.reading.bound,
+            batch=self.state.batch if isinstance(self.state.batch, int) else None,
             options=EXACT if any("Q" in n.op or "Integer" in n.op for n in source.nodes) else {},
         )
 
