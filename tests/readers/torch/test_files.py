@@ -51,9 +51,16 @@ def test_safetensors_are_listed_with_the_lines_that_help(tmp_path) -> None:
         "          bias (2,) float32\n"
         "  needed: the module that they belong to\n"
         "  hint:   in Python, with your own class:\n"
-        f"          module.load_state_dict(safetensors.torch.load_file({str(path)!r}))\n"
-        "          model = convlens.load(module, input_shape=(3, 224, 224))"
+        "          module = YourModule()\n"
+        f"          model = convlens.load({str(path)!r}, architecture=module, input_shape=(3,))"
     )
+
+
+def test_kernels_that_are_stored_with_their_maps_last_are_told(tmp_path) -> None:
+    arrays = {"conv1": np.zeros((16, 3, 3, 3)), "conv2": np.zeros((32, 3, 3, 16))}
+    text = refusal(safetensors(tmp_path / "mlx.safetensors", **arrays))
+    assert "Kernels look like (out, row, column, in), as MLX stores them." in text
+    assert "input_shape=(3, 224, 224))" in text
 
 
 @pytest.mark.parametrize(
@@ -112,7 +119,7 @@ def test_state_dicts_are_listed_and_script_is_refused(tmp_path, oracle: Oracle) 
     text = refusal(path)
     assert "a state dict of PyTorch, 2 tensors, 112 numbers" in text
     assert "model.0.weight (4, 3, 3, 3) float32" in text
-    assert "torch.load(" in text
+    assert f"convlens.load({str(path)!r}, architecture=module, input_shape=(3, 224, 224))" in text
     old = tmp_path / "old.pt"
     torch.save(module.state_dict(), old, _use_new_zipfile_serialization=False)
     assert "a state dict of PyTorch before 1.6, 2 tensors, 112 numbers" in refusal(old)
@@ -135,8 +142,92 @@ def test_weights_go_into_an_architecture_without_torch_loading_them(
         theirs = trained(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(model.run(x).output, theirs, atol=1e-6)
     other = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3))
-    with pytest.raises(ModelError, match="do not belong together"):
+    with pytest.raises(ModelError) as caught:
         read(path, input_shape=(1, 5, 5), architecture=other)
+    assert str(caught.value) == (
+        f"{path}: the file's weights and the architecture do not belong together\n"
+        "  given:  0.weight (3, 1, 3, 3): (2, 1, 3, 3) in the file; 0.bias (3,): (2,) in the file\n"
+        "  needed: a tensor of that name and shape for every weight"
+    )
+    with pytest.raises(ModelError, match=r"weights of PyTorch go into a torch\.nn\.Module"):
+        read(path, architecture="architecture.json")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "state_dict.", "a.b."])
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before 1.6"])
+def test_what_stands_before_every_name_is_left_out(
+    tmp_path, oracle: Oracle, prefix: str, zipped: bool
+) -> None:
+    torch = oracle("torch")
+    trained, fresh = (torch.nn.Sequential(torch.nn.Linear(3, 2)) for _ in range(2))
+    path = tmp_path / "w.pth"
+    state = {prefix + name: tensor for name, tensor in trained.state_dict().items()}
+    state["twice"] = state[f"{prefix}0.weight"].half()
+    torch.save(state, path, _use_new_zipfile_serialization=zipped)
+    model = Model(read(path, input_shape=(3,), architecture=fresh))
+    x = np.ones((1, 3), np.float32)
+    with torch.no_grad():
+        theirs = trained(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(model.run(x).output, theirs, atol=1e-6)
+
+
+def test_a_file_before_1_6_that_is_cut_short_is_listed_and_not_read(
+    tmp_path, oracle: Oracle
+) -> None:
+    torch = oracle("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(300, 200))
+    path = tmp_path / "w.pth"
+    torch.save(module.state_dict(), path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert "0.weight (200, 300) float32" in refusal(path)
+    with pytest.raises(ModelError, match=r"the numbers of tensor `.*` are not in the file"):
+        read(path, input_shape=(300,), architecture=module)
+
+
+def test_kernels_with_their_maps_last_are_turned_and_said(tmp_path, oracle: Oracle) -> None:
+    torch = oracle("torch")
+    torch.manual_seed(0)
+    trained, fresh = (
+        torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 5, 2)) for _ in range(2)
+    )
+    state = {name: tensor.numpy() for name, tensor in trained.state_dict().items()}
+    turned = {n: np.moveaxis(a, 1, -1) if a.ndim == 4 else a for n, a in state.items()}
+    path = safetensors(tmp_path / "mlx.safetensors", **turned)
+    model = Model(read(path, input_shape=(3, 6, 6), architecture=fresh))
+    x = np.random.default_rng(0).random((1, 3, 6, 6), dtype=np.float32)
+    with torch.no_grad():
+        theirs = trained(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(model.run(x).output, theirs, atol=1e-6)
+    assert model.graph.facts[0].startswith("kernels are stored as (out, row, column, in)")
+
+
+def test_the_old_weight_norm_can_be_filled_from_a_file(tmp_path, oracle: Oracle) -> None:
+    torch = oracle("torch")
+    made = torch.nn.utils.weight_norm
+    trained, fresh = (torch.nn.Sequential(made(torch.nn.Conv2d(1, 2, 3))) for _ in range(2))
+    path = tmp_path / "w.pth"
+    torch.save(trained.state_dict(), path)
+    kept = fresh[0].weight_v.detach().clone()
+    model = Model(read(path, input_shape=(1, 5, 5), architecture=fresh))
+    x = np.ones((1, 1, 5, 5), np.float32)
+    with torch.no_grad():
+        theirs = trained(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(model.run(x).output, theirs, atol=1e-6)
+    assert torch.equal(fresh[0].weight_v, kept), "the user's own module is left alone"
+
+
+def test_torchscript_is_listed_and_the_way_on_is_named(tmp_path, oracle: Oracle) -> None:
+    torch = oracle("torch")
+    scripted = torch.jit.script(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3)))
+    path = tmp_path / "m.jit"
+    torch.jit.save(scripted, path)
+    text = refusal(path)
+    assert text.startswith(f"{path}: this is TorchScript, a program that only PyTorch can run\n")
+    assert "TorchScript, 2 tensors, 112 numbers\n          0.weight (4, 3, 3, 3) float32" in text
+    assert 'torch.onnx.export(module, example, "model.onnx", dynamo=False)' in text
+    with pytest.raises(ModelError) as caught:
+        read(scripted, input_shape=(3, 8, 8))
+    assert "this is TorchScript" in str(caught.value)
 
 
 @pytest.mark.parametrize("free", [True, False])

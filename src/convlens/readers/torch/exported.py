@@ -60,6 +60,8 @@ def _changes_a_view(graph: Any) -> bool:
     for node in graph.nodes:
         if node.op != "call_function" or not in_place(node.target):
             continue
+        if _word(node.target).startswith("dropout_") and not node.args[2]:
+            continue  # in use it changes nothing
         changed = node.args[0]
         seen = [changed, *changed.users]
         if any(_word(other.target).partition(".")[0] in VIEWS for other in seen):

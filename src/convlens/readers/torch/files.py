@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 LARGEST_LIST = 256 << 20
 SHOWN = 20
-# How files of torch.save began before they were zips.
-OLD_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 def read_file(
@@ -43,15 +42,19 @@ def read_file(
 
             return read_archive(archive, str(path))
         if any(name.endswith("constants.pkl") or "/code/" in name for name in names):
-            raise _script(source.name)
+            raise _script(archive)
         listing = _of_zip(archive)
     elif _is_safe(head, source):
         listing = safetensors(source)
     else:
-        listing = _of_old(source)
+        from .old import old_listing
+
+        listing = old_listing(source)
     if architecture is None:
         raise weights_alone(listing, source.name)
-    return _into(architecture, listing, input_shape, source.name)
+    from .architecture import into
+
+    return into(architecture, listing, input_shape, source.name)
 
 
 # --- listings ---------------------------------------------------------------------------------
@@ -77,22 +80,6 @@ def _of_zip(archive: Archive) -> Listing:
         if tensor.storage not in places:
             places[tensor.storage] = archive.member(name)
     return Listing("a state dict of PyTorch", found, places)
-
-
-def _of_old(source: FileBytes) -> Listing:
-    """The tensors of a file of PyTorch before 1.6: four pickles, of which the last lists them."""
-    import io
-    import pickletools
-
-    stream = io.BytesIO(source.read_at(0, min(source.size, LARGEST_LIST)))
-    try:
-        for expected in (OLD_MAGIC, None, None):
-            found = [arg for _, arg, _ in pickletools.genops(stream) if isinstance(arg, int)]
-            if expected is not None and expected not in found:
-                raise _legacy(source.name)
-    except ValueError:
-        raise _legacy(source.name) from None
-    return Listing("a state dict of PyTorch before 1.6", tensors(stream.read(), source.name), {})
 
 
 def _is_safe(head: bytes, source: FileBytes) -> bool:
@@ -135,84 +122,69 @@ def safetensors(source: FileBytes) -> Listing:
 
 def weights_alone(listing: Listing, where: str) -> ModelError:
     """The error for weights without a network: what there is, and the two lines that help."""
+    turned = _channels_last(listing)
+    order = (
+        "\n          Kernels look like (out, row, column, in), as MLX stores them."
+        if turned
+        else ""
+    )
+    return ModelError(
+        "this file holds weights and no network: names and numbers, not what is done with them",
+        where=where,
+        given=_given(listing) + order,
+        needed="the module that they belong to",
+        hint="in Python, with your own class:\n"
+        "          module = YourModule()\n"
+        f"          model = convlens.load({where!r}, architecture=module, "
+        f"input_shape={_example(listing, turned)})",
+    )
+
+
+def _given(listing: Listing) -> str:
+    """How many tensors and numbers, and the first of them by name."""
     count = sum(math.prod(tensor.shape) for tensor in listing.tensors.values())
     rows = [
         f"{shown(name)} {tensor.shape} {tensor.dtype}" for name, tensor in listing.tensors.items()
     ]
     more = [f"and {len(rows) - SHOWN:,} more"] if len(rows) > SHOWN else []
-    return ModelError(
-        "this file holds weights and no network: names and numbers, not what is done with them",
-        where=where,
-        given=f"{listing.what}, {len(rows):,} tensors, {count:,} numbers\n          "
-        + "\n          ".join([*rows[:SHOWN], *more]),
-        needed="the module that they belong to",
-        hint="in Python, with your own class:\n"
-        f"          module.load_state_dict({_loading(listing, where)})\n"
-        "          model = convlens.load(module, input_shape=(3, 224, 224))",
-    )
+    head = f"{listing.what}, {len(rows):,} tensors, {count:,} numbers"
+    return "\n          ".join([head, *rows[:SHOWN], *more])
 
 
-def _loading(listing: Listing, where: str) -> str:
-    if listing.what.startswith("a safe"):
-        return f"safetensors.torch.load_file({where!r})"
-    return f"torch.load({where!r}, weights_only=True)"
+def _channels_last(listing: Listing) -> bool:
+    """Whether every kernel of maps is square on its middle axes, and some on no others."""
+    kernels = [tensor.shape for tensor in listing.tensors.values() if len(tensor.shape) == 4]
+    square = all(shape[1] == shape[2] for shape in kernels)
+    return square and any(shape[2] != shape[3] and shape[1] > 1 for shape in kernels)
 
 
-def _script(where: str) -> ModelError:
+def _example(listing: Listing, turned: bool) -> str:
+    """An input shape with as many maps as the first kernel reads."""
+    for tensor in listing.tensors.values():
+        shape = tensor.shape
+        if len(shape) in (3, 4, 5) and math.prod(shape[1:]) > 1:
+            maps = shape[-1] if turned else shape[1]
+            return str((maps, *{3: (1000,), 4: (224, 224), 5: (16, 112, 112)}[len(shape)]))
+        if len(shape) == 2:
+            return str((shape[1],))
+    return "(3, 224, 224)"
+
+
+def _script(archive: Archive) -> ModelError:
+    """The error for TorchScript: what it holds, and the way on."""
+    where = archive.source.name
+    try:
+        listing = replace(_of_zip(archive), what="TorchScript")
+        given = _given(listing)
+    except ModelError:
+        given = ""
     return ModelError(
         "this is TorchScript, a program that only PyTorch can run",
         where=where,
+        given=given,
         needed="an exported program (.pt2) or ONNX",
         hint="in Python:\n"
         f"          module = torch.jit.load({where!r})\n"
-        '          torch.onnx.export(module, example, "model.onnx", dynamo=False)',
+        '          torch.onnx.export(module, example, "model.onnx", dynamo=False)\n'
+        "          or export the module that it was made from, where you have it",
     )
-
-
-def _legacy(where: str) -> ModelError:
-    return ModelError(
-        "this is a file of PyTorch before 1.6, or a bare pickle; it is not read here",
-        where=where,
-        needed="a file that torch.save of PyTorch 1.6 or later wrote (a zip)",
-        hint="if you trust it, in Python:\n"
-        f"          weights = torch.load({where!r}, weights_only=True)\n"
-        f'          torch.save(weights, "{Path(where).stem}-new.pt")',
-    )
-
-
-# --- weights with an architecture -------------------------------------------------------------
-
-
-def _into(architecture: Any, listing: Listing, input_shape: Any, where: str) -> model.Graph:
-    """The architecture's graph with the file's weights, matched by name and shape."""
-    from .module import read_live
-
-    if not hasattr(architecture, "state_dict"):
-        raise ModelError(
-            "weights of PyTorch go into a torch.nn.Module",
-            where=where,
-            given=f"architecture of class {type(architecture).__name__}",
-            needed="the module that they belong to",
-        )
-    import copy
-
-    import torch
-
-    held = copy.deepcopy(architecture)
-    names = {name.removeprefix("module."): name for name in listing.tensors}
-    missing, state = [], {}
-    for key, tensor in held.state_dict().items():
-        found = names.get(key)
-        if found is not None and listing.tensors[found].shape == tuple(tensor.shape):
-            state[key] = torch.from_numpy(listing.array(found)).to(tensor.dtype)
-        elif not key.endswith("num_batches_tracked"):
-            missing.append(f"{key} {tuple(tensor.shape)}")
-    if missing:
-        raise ModelError(
-            "the file's weights and the architecture do not belong together",
-            where=where,
-            given=f"no tensor for {', '.join(missing[:5])}" + (", ..." if missing[5:] else ""),
-            needed="a tensor of that name and shape for every weight",
-        )
-    held.load_state_dict(state, strict=False)
-    return read_live(held, input_shape)

@@ -44,8 +44,8 @@ class Listing:
         place = self.places.get(tensor.storage)
         if place is None:
             raise ModelError(
-                "the numbers of a file of PyTorch before 1.6 are not read here",
-                hint="in Python: torch.save(torch.load(old, weights_only=True), new)",
+                f"the numbers of tensor `{shown(name)}` are not in the file",
+                hint="the file is damaged or cut short; save or download it again",
             )
         size = SIZES.get(tensor.dtype, 0)
         stride = tensor.stride or _strides(tensor.shape)

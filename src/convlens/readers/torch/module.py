@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,11 +31,22 @@ def read_live(source: Any, input_shape: Any = None, example: Any = None) -> Grap
 
 def _export(module: Any, input_shape: Any, example: Any) -> Any:
     torch = sys.modules["torch"]
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ModelError(
+            "this is TorchScript, a program that only PyTorch can run",
+            where=type(module).__name__,
+            needed="the module that it was made from, or ONNX",
+            hint="in Python:\n"
+            '          torch.onnx.export(module, example, "model.onnx", dynamo=False)\n'
+            '          model = convlens.load("model.onnx")',
+        )
     arguments = _example(torch, module, input_shape, example)
     training = module.training
     module.eval()
     try:
-        with torch.no_grad():
+        # What it warns of (attributes that a hook assigns) is no matter of the user's.
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             return torch.export.export(module, arguments)
     except Exception as error:
         first = str(error).strip().splitlines()

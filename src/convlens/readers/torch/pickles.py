@@ -69,7 +69,7 @@ def tensors(data: bytes, where: str) -> dict[str, Listed]:
     Raises ModelError for what is no pickle, or one beyond all measure.
     """
     found: dict[str, Listed] = {}
-    for name, tensor in _walk(_built(data, where), "", 0):
+    for name, tensor in _walk(plain(data, where), "", 0):
         if len(found) >= MOST_TENSORS:
             raise ModelError("the file lists more tensors than any model has", where=where)
         if name not in found:
@@ -101,7 +101,8 @@ def _joined(prefix: str, key: Any) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
-def _built(data: bytes, where: str) -> Any:
+def plain(data: bytes, where: str) -> Any:
+    """What a pickle holds, as plain data. Raises ModelError for what is no pickle."""
     machine = _Machine()
     try:
         for count, (opcode, arg, _) in enumerate(pickletools.genops(data)):
