@@ -268,9 +268,10 @@ class RoiAlign(Layer):
             y = math.fsum(products)
             steps.append(FormulaStep("value", f"the sum of {len(block)} shares", y))
         else:
-            y = float(products.max(initial=0.0)) if not len(products) else float(products.max())
+            y = float(products.max()) if len(products) else 0.0
             steps.append(FormulaStep("value", f"the largest of {len(block)} products", y))
-            slope = np.where(np.arange(len(products)) == int(products.argmax()), block.w, 0.0)
+            own = int(products.argmax()) if len(products) else -1
+            slope = np.where(np.arange(len(products)) == own, block.w, 0.0)
         plane = inputs[0][c].astype(np.float64)
         steep = sum(float(np.abs(np.diff(plane, axis=n)).max(initial=0)) for n in (0, 1))
         largest = float(np.abs(block.x).max(initial=0))
@@ -288,7 +289,7 @@ class RoiAlign(Layer):
     ) -> tuple[list[tuple[int, ...]], list[float], int]:
         """(positions, shares, how many samples) of one cell of a region."""
         counts = [
-            self.samples or max(math.ceil(length / n), 1)
+            self.samples or max(math.ceil(length / n), 0)
             for length, n in zip(reach, self.sizes, strict=True)
         ]
         along: list[list[list[Near]]] = []
@@ -298,7 +299,7 @@ class RoiAlign(Layer):
             step = length / n
             places = [start + (o + (k + 0.5) / count) * step for k in range(count)]
             along.append([_kept(p, size) for p in places])
-        total = math.prod(counts)
+        total = max(math.prod(counts), 1)
         rows: list[tuple[int, ...]] = []
         shares: list[float] = []
         divisor = total if self.mode == "avg" else 1

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ..axis import Table, check_size, coordinates
+from ..axis import LARGEST_KERNEL, Table, check_size, coordinates
 from ..errors import EngineError
 from .base import Array, Binding, Emitter, Index, Value
 from .reading import Choice, Reading, Rule
@@ -65,7 +65,7 @@ class Resample(_Mix):
 
     def _places(self, n_in: int, n_out: int, scale: Scale, number: int) -> list[float]:
         """Where each output lies on the input axis."""
-        check_size(n_out)
+        check_size(n_out, "an axis", LARGEST_KERNEL)
         factor = n_out / n_in if scale.factor is None else scale.factor
         if self.way == "crop":
             start, end = self.region[number]
@@ -85,6 +85,7 @@ class Resample(_Mix):
             return []
         s = min(factor, 1.0) if self.way == "antialias" else 1.0
         reach = (1 if self.cubic is None else 2) / s
+        check_size(math.ceil(2 * reach), "a window", LARGEST_KERNEL)
         found: dict[int, float] = {}
         for i in range(math.floor(p - reach), math.ceil(p + reach) + 1):
             t = (i - p) * s

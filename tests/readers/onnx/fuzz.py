@@ -2,7 +2,7 @@
 
     python -m tests.readers.onnx.fuzz [COUNT] [SEED] [FILE.onnx ...]
 
-Reading, shapes, weights and the serialised graph are tried; the engine is not (it has a process
+Reading, shapes, the summary, weights and the serialised graph are tried; the engine is not (it has a process
 of its own). Prints the outcomes, the slowest file and the largest memory; ends with 1 if anything
 but a ConvlensError came out.
 """
@@ -15,9 +15,11 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from convlens.api import Model
 from convlens.errors import ConvlensError
 from convlens.readers.onnx import read_file
 
@@ -77,7 +79,67 @@ def seeds() -> list[bytes]:
         },
         functions=[own],
     )
-    return [plain.SerializeToString(), nested.SerializeToString()]
+    return [model.SerializeToString() for model in (plain, nested, _quantised(), _placed())]
+
+
+def _quantised() -> Any:
+    """Whole numbers with scales, and a group norm in pieces."""
+    return model_of(
+        [
+            node("QuantizeLinear", "x sc zp", "q"),
+            node("QLinearConv", "q sc zp w ws wz sc zp b", "c", pads=[1, 1, 1, 1]),
+            node("DequantizeLinear", "c sc zp", "d"),
+            node("Reshape", "d rows", "r"),
+            node("InstanceNormalization", "r ones nils", "n"),
+            node("Reshape", "n maps", "m"),
+            node("Mul", "m gamma", "k"),
+            node("DynamicQuantizeLinear", "k", "dq ds dz"),
+            node("ConvInteger", "dq w dz wz", "ci"),
+            node("Cast", "ci", "real", to=1),
+            node("Mul", "real ds", "y"),
+        ],
+        {"x": (1, 2, 6, 6)},
+        ["y"],
+        {
+            **{"sc": np.float32(0.1), "zp": np.uint8(9), "w": np.ones((2, 2, 3, 3), np.int8)},
+            **{"ws": np.full(2, 0.2, np.float32), "wz": np.zeros(2, np.int8)},
+            **{"b": np.ones(2, np.int32), "rows": np.array([0, 2, -1])},
+            **{"ones": np.ones(2, np.float32), "nils": np.zeros(2, np.float32)},
+            **{"maps": np.array([0, 2, 6, 6]), "gamma": np.ones((2, 1, 1), np.float32)},
+        },
+    )
+
+
+def _placed() -> Any:
+    """Maps that are read at places, put back, cut, laid out of columns."""
+    return model_of(
+        [
+            node("MaxPool", "x", "p i", kernel_shape=[2, 2], strides=[2, 2]),
+            node("MaxUnpool", "p i", "u", kernel_shape=[2, 2], strides=[2, 2]),
+            node("DeformConv", "u w o", "c", pads=[1, 1, 1, 1]),
+            node("Resize", "c - f", "r", mode="cubic", antialias=1),
+            node("Resize", "r roi - to", "e", coordinate_transformation_mode="tf_crop_and_resize",
+                 mode="linear"),
+            node("AffineGrid", "theta size", "g"),
+            node("GridSample", "e g", "s", mode="cubic", padding_mode="reflection"),
+            node("CenterCropPad", "s shape", "z", axes=[2, 3]),
+            node("RoiAlign", "z boxes which", "ra", output_height=2, output_width=2),
+            node("Reshape", "z flat", "l"),
+            node("Col2Im", "l image block", "y"),
+            node("LpNormalization", "ra", "y2"),
+        ],
+        {"x": (1, 2, 6, 6), "theta": (1, 2, 3)},
+        ["y", "y2"],
+        {
+            **{"w": weight(2, 2, 3, 3), "o": weight(1, 18, 6, 6), "to": np.array([1, 2, 5, 4])},
+            **{"f": np.array([1, 1, 0.6, 0.5], np.float32), "size": np.array([1, 2, 4, 4])},
+            **{"roi": np.array([0, 0, 0.1, 0, 1, 1, 0.9, 1], np.float32)},
+            **{"shape": np.array([3, 6]), "boxes": np.ones((2, 4), np.float32)},
+            **{"which": np.zeros(2, np.int64), "flat": np.array([1, 4, 9])},
+            **{"image": np.array([4, 4]), "block": np.array([2, 2])},
+        },
+        opset=20,
+    )  # fmt: skip
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
@@ -107,7 +169,7 @@ def outcome(path: Path) -> str:
     """`read`, or the kind of error. Anything but a ConvlensError is raised."""
     try:
         graph = read_file(path)
-        _ = graph.declared
+        Model(graph).describe()
         for call in graph.calls:
             for held in call.weights:
                 held.array()

@@ -94,11 +94,11 @@ def test_regions_of_interest(mode: str, rule: str, samples: int) -> None:
         [node("RoiAlign", "x r which", "y", **made, **more)],
         {"x": (1, 3, 9, 8), "r": ("regions", 4)},
         ["y"],
-        {"which": np.zeros(2, np.int64)},
+        {"which": np.zeros(3, np.int64)},
         opset=16,
     )
-    boxes = np.array([[1, 2, 9.5, 12], [-3, 4, 20, 9.1]], np.float32)
-    all_explained(model, {"x": weight(1, 3, 9, 8), "r": boxes}, points=25)
+    boxes = np.array([[1, 2, 9.5, 12], [-3, 4, 20, 9.1], [3, 3, 3, 3]], np.float32)
+    all_explained(model, {"x": weight(1, 3, 9, 8), "r": boxes}, points=40)
 
 
 def test_what_a_max_pool_took_is_put_back() -> None:

@@ -152,6 +152,7 @@ MODES: dict[str, Mode] = {
     "cubic": "cubic",
     "bicubic": "cubic",
 }
+MOST_SAMPLES = 64
 OUTSIDES: tuple[Outside, ...] = ("zeros", "border", "reflection")
 
 
@@ -224,13 +225,16 @@ def _roi_align(site: Site) -> Made:
     rule = node.get("coordinate_transformation_mode", "output_half_pixel" if old else "half_pixel")
     if mode not in ("avg", "max") or rule not in ("half_pixel", "output_half_pixel"):
         raise NotOurs(f"regions in mode {mode} by the rule {rule}")
+    samples = int(node.get("sampling_ratio", 0))
+    if not 0 <= samples <= MOST_SAMPLES:
+        raise NotOurs(f"{samples} reads per cell of a region")
     regions = site.weight(1, ("regions", "corners"), "regions") if site.constant(1) else None
     reads = (site.data(0),) if regions is not None else (site.data(0), site.data(1))
     layer = RoiAlign(
         (int(node.get("output_height", 1)), int(node.get("output_width", 1))),
         regions,
         float(np.float32(node.get("spatial_scale", 1.0))),
-        int(node.get("sampling_ratio", 0)),
+        samples,
         rule == "half_pixel",
         mode,
     )
