@@ -101,6 +101,22 @@ def test_nothing_in_a_pickle_is_executed(tmp_path) -> None:
     assert not _Bad.target.exists()
 
 
+def test_an_ordered_dict_of_python_2_is_a_dict_too() -> None:
+    """Python 2 pickled the pairs of an OrderedDict as lists, in one argument."""
+    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x007X\x03\x00\x00\x00cpuK\x06tQ"
+    tensor = b"ctorch._utils\n_rebuild_tensor\n(" + storage + b"K\x00(K\x02K\x03t(K\x03K\x01ttR"
+    data = b"\x80\x02ccollections\nOrderedDict\n](](X\x01\x00\x00\x00w" + tensor + b"ee\x85R."
+    assert {name: found.shape for name, found in tensors(data, "old.pt").items()} == {"w": (2, 3)}
+
+
+def test_what_is_shared_on_every_level_is_gone_through_once() -> None:
+    whole: Any = {}
+    for _ in range(50):
+        whole = {"one": whole, "two": whole}
+    whole["self"] = whole
+    assert tensors(pickle.dumps(whole), "deep.pt") == {}
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"\x80\x02", b"\x80\x02}q\x00(X\x03\x00\x00\x00abc", b"(((."]
 )

@@ -69,7 +69,7 @@ def tensors(data: bytes, where: str) -> dict[str, Listed]:
     Raises ModelError for what is no pickle, or one beyond all measure.
     """
     found: dict[str, Listed] = {}
-    for name, tensor in _walk(plain(data, where), "", 0):
+    for name, tensor in _walk(plain(data, where), "", 0, set()):
         if len(found) >= MOST_TENSORS:
             raise ModelError("the file lists more tensors than any model has", where=where)
         if name not in found:
@@ -77,23 +77,31 @@ def tensors(data: bytes, where: str) -> dict[str, Listed]:
     return found
 
 
-def _walk(value: Any, prefix: str, depth: int) -> Iterator[tuple[str, Listed]]:
-    if depth > DEEPEST:
-        return
+def _walk(value: Any, prefix: str, depth: int, seen: set[int]) -> Iterator[tuple[str, Listed]]:
+    """(name, tensor) of all there is; what several things hold is gone through once.
+
+    `seen` has the identities of what was gone through: a pickle may hold circles, and things that
+    are shared on every level.
+    """
     if isinstance(value, Listed):
         yield prefix, value
-    elif isinstance(value, dict):
+        return
+    if depth > DEEPEST or id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, dict):
         for key, part in value.items():
             # The inner workings of a module are no part of a tensor's name.
             inner = key in ("_parameters", "_buffers", "_modules") or key is None
-            yield from _walk(part, prefix if inner else _joined(prefix, key), depth + 1)
+            yield from _walk(part, prefix if inner else _joined(prefix, key), depth + 1, seen)
     elif isinstance(value, list | tuple):
         for n, part in enumerate(value):
             if isinstance(part, Listed | dict | list | tuple | Thing):
-                yield from _walk(part, _joined(prefix, n), depth + 1)
+                yield from _walk(part, _joined(prefix, n), depth + 1, seen)
     elif isinstance(value, Thing):
         for part in (value.entries, value.state, value.args):
-            yield from _walk(part if isinstance(part, dict | Thing) else None, prefix, depth + 1)
+            if isinstance(part, dict | Thing):
+                yield from _walk(part, prefix, depth + 1, seen)
 
 
 def _joined(prefix: str, key: Any) -> str:
@@ -283,7 +291,9 @@ def _called(function: Any, args: Any) -> Any:
         return args[0]
     if name == "collections OrderedDict":
         pairs = args[0] if args and isinstance(args[0], list) else []
-        return _entries([part for pair in pairs if isinstance(pair, tuple) for part in pair[:2]])
+        return _entries(
+            [part for pair in pairs if isinstance(pair, tuple | list) for part in pair[:2]]
+        )
     if name == "torch Size" and args:
         return args[0]
     return Thing(name, args)
