@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import EngineError, InputError, ShapeError
-from .layers.base import Array, Shape, Sizes
+from .layers.base import UNKNOWN, Array, Shape, Sizes
 from .model import Graph, Input, Step, TensorId
 from .session import Piece, Session
 
@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 DEFAULT_BUDGET = 1 << 30
 LARGEST_TENSOR = 1 << 33
 MOST_SESSIONS = 4
+
+
+class TensorSizes(dict[TensorId, Sizes]):
+    """The size of every tensor of a run; one that is not known raises EngineError."""
+
+    def __missing__(self, tensor: TensorId) -> Sizes:
+        raise EngineError(
+            "the size of this layer's output is not known",
+            where=f"`{tensor[0]}`",
+            needed="layers that convlens knows, from the input up to it",
+            hint="a live model of its own framework, given in Python, runs layers like these",
+        )
 
 
 class Engine:
@@ -45,9 +57,9 @@ class Engine:
         Raises ShapeError for shapes that do not fit, empty tensors and absurd sizes, before
         anything is allocated.
         """
-        sizes: dict[TensorId, Sizes] = {}
+        sizes = TensorSizes()
         for tensor, shape in self.graph.shapes(dict(inputs)).items():
-            if any(size is None for size in shape):
+            if shape is UNKNOWN or any(size is None for size in shape):
                 continue
             sizes[tensor] = tuple(int(size) for size in shape if size is not None)
             self._check(tensor, sizes[tensor], batch)

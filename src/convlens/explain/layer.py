@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..axis import Axis
-from ..errors import ConvlensError, NotExplained, UnknownLayer
+from ..errors import ConvlensError, EngineError, NotExplained, UnknownLayer
 from ..layers.base import Derivation, Note, Shape, Sizes
 from ..model import Call, Graph, TensorId
 from .apart import ApartFact, keep_apart
@@ -120,9 +120,15 @@ def explain_layer(run: Tensors, name: str, origin: InputFact, sample: int = 0) -
     summary = _summary(graph, tuple(run.sizes[spec.tensor] for spec in graph.inputs))
     row = summary.row(name)
     first = next((n for n, _ in call.inputs if n in graph.by_name), None)
-    shapes: tuple[Shape, ...] = tuple(run.sizes[tensor] for tensor in call.inputs)
-    made = run.sizes[(name, 0)]
-    number = _strongest(run, call, origin, sample)
+    # Behind a layer that nobody knows sizes may be open, and numbers out of reach.
+    all_shapes = {**_open_shapes(run), **run.sizes}
+    shapes: tuple[Shape, ...] = tuple(all_shapes[tensor] for tensor in call.inputs)
+    made = all_shapes[(name, 0)]
+    remarks = graph.facts
+    try:
+        number = _strongest(run, call, origin, sample)
+    except EngineError as error:
+        number, remarks = None, (*remarks, f"it has no numbers here: {error.message}.")
     return LayerFact(
         model=graph.name,
         framework=graph.framework,
@@ -137,8 +143,15 @@ def explain_layer(run: Tensors, name: str, origin: InputFact, sample: int = 0) -
         input=origin,
         before=None if first is None else summary.row(first),
         starts=_starts(run, call),
-        remarks=graph.facts,
+        remarks=remarks,
     )
+
+
+def _open_shapes(run: Tensors) -> Mapping[TensorId, Shape]:
+    """The shapes of all tensors, those too whose sizes are not all known on this run."""
+    if all(tensor in run.sizes for step in run.graph.steps for tensor in step.outputs):
+        return {}
+    return run.graph.shapes({spec.name: run.sizes[spec.tensor] for spec in run.graph.inputs})
 
 
 def _starts(run: Tensors, call: Call) -> tuple[tuple[str, tuple[int, ...], int], ...]:

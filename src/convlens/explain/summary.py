@@ -13,7 +13,7 @@ from dataclasses import field as field_of
 from typing import Any, TypeVar
 
 from ..errors import ConvlensError
-from ..layers.base import Binding, Cost, Shape, product
+from ..layers.base import UNKNOWN, Binding, Cost, Shape, product
 from ..layers.weight import Weight, held
 from ..model import Call, Graph, Step, TensorId
 from .facts import SCHEMA
@@ -97,9 +97,9 @@ class RowFact:
         return {
             "name": self.name,
             "kind": self.kind,
-            "input_shapes": [list(shape) for shape in self.input_shapes],
-            "output_shape": list(self.output_shape),
-            "output_shapes": [list(shape) for shape in self.output_shapes],
+            "input_shapes": [_listed(shape) for shape in self.input_shapes],
+            "output_shape": _listed(self.output_shape),
+            "output_shapes": [_listed(shape) for shape in self.output_shapes],
             "layout": self.layout,
             "activation": self.activation,
             "inputs": [name if part == 0 else f"{name}:{part}" for name, part in self.sources],
@@ -251,7 +251,12 @@ def summarise(graph: Graph, input_shapes: Mapping[str, Shape]) -> SummaryFact:
 
 def with_batch(shape: Shape, batched: bool = True) -> Shape:
     """The shape as its framework writes it: the batch axis, of unknown size, in front."""
-    return (None, *shape) if batched else shape
+    return (None, *shape) if batched and shape is not UNKNOWN else shape
+
+
+def _listed(shape: Shape) -> list[int | None] | None:
+    """A shape as JSON has it: null where nothing is known of it."""
+    return None if shape is UNKNOWN else list(shape)
 
 
 def _layout(channels_last: bool | None) -> str | None:

@@ -288,7 +288,7 @@ TEXTS: dict[str, str] = {
     "over_time": (
         "The same layer, with the same weights, at every step ({steps:n} of them), each by itself."
     ),
-    "opaque": "`{what}` is not explained. {why} Its shape and its numbers are the engine's.",
+    "opaque": "`{what}` is not explained. {why} Its shape, and its numbers where it runs, are shown as they are.",
     # -- a layer --------------------------------------------------------------------------------
     "layer.title": "{position:th} layer of {model}: {name} ({kind})",
     "layer.after": "Then {activation}: {value}. That is the layer's output.",

@@ -12,13 +12,15 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..layers.base import Note
+from ..layers.base import UNKNOWN, Note
 from ..model import ordinal
 from .texts import TEXTS
 
 
 def shape_text(shape: Sequence[int | None]) -> str:
     """(None, 24, 24, 64), as Python writes it; a single axis keeps its comma."""
+    if shape is UNKNOWN:
+        return "not known"
     inside = ", ".join(str(size) for size in shape)
     return f"({inside},)" if len(shape) == 1 else f"({inside})"
 

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Shape = tuple[int | None, ...]
+
+
+class _Unknown(tuple[int | None, ...]):
+    """No axes, because not even their number is known."""
+
+    __slots__ = ()
+
+
+# The shape of a tensor of which nothing is known. It is compared by `is`: () is one number.
+UNKNOWN: Shape = _Unknown()
 Sizes = tuple[int, ...]
 Index = tuple[int, ...]
 Array: TypeAlias = "NDArray[np.float32]"
@@ -216,10 +226,10 @@ class Layer(ABC):
 def known(shapes: tuple[Shape, ...]) -> tuple[Sizes, ...]:
     """The shapes, when every size is known. Raises ShapeError otherwise."""
     for shape in shapes:
-        if any(size is None for size in shape):
+        if shape is UNKNOWN or any(size is None for size in shape):
             raise ShapeError(
                 "a size is not known yet",
-                given=str(shape),
+                given="nothing of its shape" if shape is UNKNOWN else str(shape),
                 needed="a number on every axis",
                 hint="give an input, or --input-shape",
             )
@@ -259,6 +269,6 @@ def grid(*axes: IntArray | list[int] | range) -> IntArray:
 
 def product(sizes: tuple[int | None, ...]) -> int | None:
     """The product of the sizes, None if one is unknown."""
-    if any(size is None for size in sizes):
+    if sizes is UNKNOWN or any(size is None for size in sizes):
         return None
     return math.prod(size for size in sizes if size is not None)

@@ -54,7 +54,8 @@ class Opaque(Layer):
         return None
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        return (Note("opaque", {"what": self.what, "why": self.why}),)
+        why = f"{self.why[:1].upper()}{self.why[1:].rstrip('.')}." if self.why else ""
+        return (Note("opaque", {"what": self.what, "why": why}),)
 
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding

@@ -12,6 +12,7 @@ from ..errors import ArgumentError, near_miss
 from ..explain.field import Field
 from ..explain.names import short
 from ..explain.summary import RowFact, SummaryFact
+from ..layers.base import UNKNOWN
 from ..model import TensorId
 from .numbers import WIDTH, by, memory_text, plural, shape_text, wrapped
 
@@ -323,7 +324,9 @@ def _keras_name(name: str, fact: SummaryFact) -> str:
 
 
 def shape_text_keras(shape: tuple[int | None, ...]) -> str:
-    """A shape as Keras prints it: `(None)` for one axis."""
+    """A shape as Keras prints it: `(None)` for one axis, `?` where nothing is known."""
+    if shape is UNKNOWN:
+        return "?"
     return "(" + ", ".join(str(size) for size in shape) + ")"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...errors import ArgumentError, ConvlensError, ModelError, NotExplained
-from ...layers.base import Layer, Shape
+from ...layers.base import UNKNOWN, Layer, Shape
 from ...layers.opaque import Opaque
 from ...layers.weight import Weight
 from ...model import Call, Graph, Input, TensorId
@@ -26,6 +26,7 @@ from .sequences import (
     skips_masked,
     without_steps,
 )
+from .supposed import merged, supposed
 from .table import Built, find
 from .values import LayerWeights, WeightSource
 
@@ -35,10 +36,27 @@ def build(
 ) -> Graph:
     """The graph of our layers for this architecture; numbers are read when first used.
 
+    Behind layers that nobody knows, shapes are what the layers that follow say of them: the graph
+    is built again with what was learnt, until nothing more is.
+
     Raises ModelError: settings that make no sense, shapes that do not fit; `where` and the layer
     are named.
     """
-    return _Builder(architecture, weights, where).graph(path)
+    builder = _Builder(architecture, weights, where)
+    graph = builder.graph(path)
+    for _ in range(_MOST_ROUNDS):
+        if not builder.learnt:
+            break
+        known = {**builder.supposed, **builder.learnt}
+        builder = _Builder(architecture, weights.again(), where, supposed=known)
+        try:
+            graph = builder.graph(path)
+        except ConvlensError:
+            break  # what was supposed does not hold together: less is known, and right
+    return graph
+
+
+_MOST_ROUNDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +93,8 @@ class _Builder:
     nested: dict[str, str] = field(default_factory=dict)
     masked: set[TensorId] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
+    supposed: dict[TensorId, Shape] = field(default_factory=dict)
+    learnt: dict[TensorId, Shape] = field(default_factory=dict)
 
     def graph(self, path: str | None) -> Graph:
         architecture = self.architecture
@@ -234,6 +254,8 @@ class _Builder:
         self, layer: kc.LayerSpec, call: kc.Call, given: list[TensorId],
         recorded: Mapping[int, Shape | None], weights: LayerWeights, name: str, steps: int,
     ) -> tuple[Built, tuple[Shape | None, ...]]:  # fmt: skip
+        if self.unknown and len(given) == 1 and not steps:
+            self._learn(layer, given[0], weights)
         arriving = tuple(self.shapes[tensor] for tensor in given)
         known = tuple(shape for shape in arriving if shape is not None)
         why = why_opaque(layer, call)
@@ -262,7 +284,16 @@ class _Builder:
             raise self._senseless(name, shown(str(error))) from error
         why = why or "the shape of what it is given is not known"
         self.unknown.add(name)
-        return self._opaque(layer, call, arriving, recorded, weights, why, steps)
+        return self._opaque(layer, call, arriving, recorded, weights, why, name, steps)
+
+    def _learn(self, layer: kc.LayerSpec, tensor: TensorId, weights: LayerWeights) -> None:
+        """Keep what this layer says of the shape that it is given, where more is known then."""
+        before = self.shapes[tensor]
+        after = merged(before, supposed(layer, before, weights.stored))
+        if after != before and after is not None:
+            self.shapes[tensor] = after
+            if tensor[0] in self.unknown:
+                self.learnt[tensor] = after
 
     def _explained(
         self, layer: kc.LayerSpec, call: kc.Call, shapes: tuple[Shape, ...],
@@ -300,12 +331,16 @@ class _Builder:
 
     def _opaque(
         self, layer: kc.LayerSpec, call: kc.Call, arriving: tuple[Shape | None, ...],
-        recorded: Mapping[int, Shape | None], weights: LayerWeights, why: str, steps: int,
+        recorded: Mapping[int, Shape | None], weights: LayerWeights, why: str, name: str,
+        steps: int,
     ) -> tuple[Built, tuple[Shape | None, ...]]:  # fmt: skip
         shapes = known_shapes(layer, call, arriving, steps)
         if shapes is None:
             count = max((*recorded, 0)) + 1
             shapes = tuple(recorded.get(output) for output in range(count))
+        shapes = tuple(
+            merged(shape, self.supposed.get((name, output))) for output, shape in enumerate(shapes)
+        )
         settings = tuple(
             (key, value) for key, value in layer.config.items()
             if isinstance(value, (int, float, str, bool)) and key not in ("name", "trainable", "dtype")
@@ -314,7 +349,7 @@ class _Builder:
         opaque = Opaque(
             layer.class_name,
             why,
-            tuple(shape or () for shape in shapes),
+            tuple(UNKNOWN if shape is None else shape for shape in shapes),
             held,
             settings,
             self.weights.function(weights.names, call),

@@ -41,6 +41,14 @@ class WeightSource(Protocol):
         """Every weight of a layer that only its file knows: name, shape, numbers."""
         ...
 
+    def stored(self, held: LayerWeights) -> list[tuple[int, ...]]:
+        """The shapes of a layer's arrays where they are stored; empty where none are."""
+        ...
+
+    def again(self) -> WeightSource:
+        """The same numbers, asked for by no layer yet."""
+        ...
+
     def facts(self) -> tuple[str, ...]:
         """Remarks on the numbers of the whole model."""
         ...
@@ -84,6 +92,10 @@ class LayerWeights:
         self.made[name] = weight
         return weight
 
+    def stored(self) -> list[tuple[int, ...]]:
+        """The shapes of its arrays as they are stored."""
+        return self.source.stored(self)
+
     def all(self) -> tuple[Weight, ...]:
         """Every weight that the source has for the layer, for a layer that we do not know."""
         if not self.made:
@@ -125,6 +137,14 @@ class FileWeights:
             leaf = held.leaf(known=False)
             found = self.store().assign([leaf])[leaf.names]
         return [(one.name, one.shape, Values(one.read, "file")) for one in found]
+
+    def stored(self, held: LayerWeights) -> list[tuple[int, ...]]:
+        leaf = held.leaf(known=False)
+        with self._lock:
+            return [one.shape for one in self.store().assign([leaf])[leaf.names]]
+
+    def again(self) -> FileWeights:
+        return FileWeights(self.open_root, self.where, _store=self._store)
 
     def facts(self) -> tuple[str, ...]:
         return ()
@@ -171,6 +191,12 @@ class RandomWeights:
     def listed(self, held: LayerWeights) -> list[tuple[str, tuple[int, ...], Values]]:
         return []
 
+    def stored(self, held: LayerWeights) -> list[tuple[int, ...]]:
+        return []
+
+    def again(self) -> RandomWeights:
+        return self
+
     def facts(self) -> tuple[str, ...]:
         return (self.remark,)
 
@@ -207,6 +233,12 @@ class LiveWeights:
             (_path_below(one, held.layer.name), tuple(one.shape), self._of(one))
             for one in self.variables.get(held.names, [])
         ]
+
+    def stored(self, held: LayerWeights) -> list[tuple[int, ...]]:
+        return [tuple(one.shape) for one in self.variables.get(held.names, [])]
+
+    def again(self) -> LiveWeights:
+        return self
 
     def facts(self) -> tuple[str, ...]:
         return ()
