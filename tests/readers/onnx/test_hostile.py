@@ -173,12 +173,23 @@ def external(tmp_path: Path, location: str, **more: str) -> onnx.ModelProto:
 )
 def test_external_data_outside_the_folder_are_not_opened(tmp_path, location) -> None:
     (tmp_path / "w.bin").write_bytes(bytes(72))
-    graph = read_file(external(tmp_path, location))
     with pytest.raises(ModelError, match="lie outside the model's folder"):
-        graph.calls[0].weights[0].array()
-    with pytest.raises(ModelError, match="lie outside the model's folder"):
-        assert graph.original is not None
-        graph.original.load()
+        read_file(external(tmp_path, location))
+
+
+def test_external_data_that_are_missing_are_asked_for_when_they_are_needed(tmp_path) -> None:
+    graph = read_file(external(tmp_path, "w.bin"))
+    assert graph.declared["Relu_1", 0] == (2, 3, 3)
+    assert graph.original is not None
+    for needed in (graph.original.load, graph.calls[0].weights[0].array):
+        with pytest.raises(ModelError) as caught:
+            needed()
+        assert str(caught.value) == (
+            "m.onnx: the data of tensor `w` cannot be read\n"
+            "  given:  w.bin: No such file or directory\n"
+            "  needed: the file that was exported together with the model\n"
+            "  hint:   copy it beside the model"
+        )
 
 
 def test_external_data_behind_a_link_are_not_opened(tmp_path) -> None:
@@ -204,9 +215,12 @@ def test_a_tensor_that_claims_two_gigabytes_allocates_nothing() -> None:
     tensor = model.graph.initializer[0]
     del tensor.dims[:]
     tensor.dims.extend([1 << 15, 1, 1 << 8, 1 << 8])
-    graph = read_live(model)
-    with pytest.raises(ModelError, match="does not hold what its shape says"):
-        graph.calls[0].weights[0].array()
+    assert refusal(model) == (
+        "made: tensor `w` does not hold what its shape says\n"
+        f"  given:  {tensor.ByteSize()} bytes\n"
+        "  needed: 8,589,934,592 bytes for (32768, 1, 256, 256) of float32\n"
+        "  hint:   the file is damaged or cut short; export or download it again"
+    )
 
 
 @pytest.mark.parametrize("dims", [(-1, 1, 3, 3), (1 << 40, 1 << 40, 3, 3), (0, 1, 3, 3)])

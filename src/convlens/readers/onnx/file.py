@@ -305,8 +305,11 @@ def external_path(tensor: Any, folder: Path | None, label: str) -> Path:
     return place
 
 
-def external_bytes(tensor: Any, folder: Path | None, label: str) -> NDArray[np.uint8]:
-    """The tensor's bytes in its external file, mapped and not read."""
+def external_part(tensor: Any, folder: Path | None, label: str) -> tuple[Path, int, int]:
+    """(file, start, length) of a tensor's data beside the model.
+
+    Raises ModelError when the file is unsafe or missing, or does not reach so far.
+    """
     place = external_path(tensor, folder, label)
     entries = {entry.key: entry.value for entry in tensor.external_data}
     shape = tensor_shape(tensor, label)
@@ -333,9 +336,35 @@ def external_bytes(tensor: Any, folder: Path | None, label: str) -> NDArray[np.u
             f"of {there:,}",
             hint="the file is damaged or cut short; copy or export it again",
         )
+    return place, start, length
+
+
+def external_bytes(tensor: Any, folder: Path | None, label: str) -> NDArray[np.uint8]:
+    """The tensor's bytes in its external file, mapped and not read."""
+    place, start, length = external_part(tensor, folder, label)
     if not length:
         return np.zeros(0, np.uint8)
     return np.memmap(place, np.uint8, "r", offset=start, shape=(length,))
+
+
+def check_claim(tensor: Any, folder: Path | None, label: str) -> None:
+    """Raise ModelError for a tensor that says it is larger than what the file holds of it.
+
+    Or whose data lie where convlens does not look. Nothing is read: a number takes a byte at least.
+    """
+    if tensor.data_location == 1:
+        if folder is not None:
+            external_path(tensor, folder, label)
+        return
+    count = math.prod(int(size) for size in tensor.dims)
+    if not 0 < count <= LARGEST_TENSOR:
+        return
+    name, size, _ = TYPES.get(tensor.data_type, ("unknown", 0, ""))
+    least = math.ceil(count * (size if tensor.HasField("raw_data") else min(size, 1)))
+    held = tensor.ByteSize()
+    if held < least:
+        shape = tuple(int(n) for n in tensor.dims)
+        raise _wrong_length(tensor, shape, name, f"{held:,} bytes", f"{least:,} bytes", label)
 
 
 def _reason(problem: Exception) -> str:

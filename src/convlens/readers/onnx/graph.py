@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ModelError
-from .file import DEEPEST, printable, read_model
+from .file import DEEPEST, check_claim, printable, read_model
 
 MOST_NODES = 400_000
 STANDARD = ("", "ai.onnx")
@@ -131,6 +131,8 @@ def read_graph(source: bytes | str | Path | Any, label: str = "") -> Graph:
     _check_text((value.name for value in (*graph.input, *graph.output)), label)
     _check_text((tensor.name for tensor in graph.initializer), label)
     _check_text((t.values.name for t in graph.sparse_initializer), label)
+    for tensor in graph.initializer:
+        check_claim(tensor, folder, label)
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     initializers.update((sparse.values.name, sparse) for sparse in graph.sparse_initializer)
     inputs = [_input(value) for value in graph.input if value.name not in initializers]

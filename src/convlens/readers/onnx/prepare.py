@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelError
-from .file import DEEPEST, FLOAT, LARGEST_FILE, WIDE, external_path, loader, printable
+from .file import DEEPEST, FLOAT, LARGEST_FILE, WIDE, external_part, loader, printable
 from .graph import Graph, subgraphs
 
 # Attributes that name a number type.
@@ -82,7 +82,7 @@ def prepared(graph: Graph, outputs: Iterable[str]) -> bytes:
     _quiet(target, 0)
     for tensor in target.initializer:
         if tensor.data_location == 1:
-            external_path(tensor, graph.folder, graph.label)
+            external_part(tensor, graph.folder, graph.label)
     if widen:
         _widen_graph(target, graph, 0)
     made = dict.fromkeys(name for name in outputs if name in graph.makers)
