@@ -30,7 +30,17 @@ MOST_SESSIONS = 4
 class TensorSizes(dict[TensorId, Sizes]):
     """The size of every tensor of a run; one that is not known raises EngineError."""
 
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self._graph = graph
+
     def __missing__(self, tensor: TensorId) -> Sizes:
+        if not self._graph.outputs:
+            raise EngineError(
+                "these are weights alone: there is no network to run",
+                where=self._graph.name,
+                needed=" ".join(self._graph.facts),
+            )
         raise EngineError(
             "the size of this layer's output is not known",
             where=f"`{tensor[0]}`",
@@ -57,7 +67,7 @@ class Engine:
         Raises ShapeError for shapes that do not fit, empty tensors and absurd sizes, before
         anything is allocated.
         """
-        sizes = TensorSizes()
+        sizes = TensorSizes(self.graph)
         for tensor, shape in self.graph.shapes(dict(inputs)).items():
             if shape is UNKNOWN or any(size is None for size in shape):
                 continue

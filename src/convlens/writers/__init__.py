@@ -19,6 +19,12 @@ def write(graph: Graph, path: str | os.PathLike[str]) -> Path:
     or a folder that cannot be written to.
     """
     target = Path(path)
+    if not graph.outputs:
+        raise ModelError(
+            "these are weights alone: there is no network to write",
+            where=graph.name,
+            needed=" ".join(graph.facts),
+        )
     ending = target.suffix.lower()
     if ending == ".onnx":
         from .onnx_file import write_onnx

@@ -9,9 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from convlens.errors import ModelError
+import convlens
+from convlens.errors import ArgumentError, ConvlensError, ModelError
 from convlens.model import Graph
 from convlens.readers import read
+from tests.oracles import oracle
 from tests.readers.keras.made import (
     Arrays,
     functional,
@@ -286,6 +288,76 @@ def test_weights_alone_with_an_architecture_are_a_network(tmp_path: Path) -> Non
             weights(graph)["dense/kernel"], small_arrays()["layers/dense/vars/0"]
         )
         assert graph.facts == ()
+
+
+def test_a_network_built_in_code_is_an_architecture_and_keeps_its_own_numbers(
+    tmp_path: Path,
+) -> None:
+    import convlens.keras as ours
+
+    network = ours.Sequential(
+        [
+            ours.Input((6, 6, 1)),
+            ours.layers.Conv2D(2, 3, activation="relu", name="conv"),
+            ours.layers.Flatten(name="flat"),
+            ours.layers.Dense(3, activation="softmax", name="dense"),
+        ]
+    )
+    before = network.layers[0].get_weights()[0].copy()
+    graph = read(alone(tmp_path), architecture=network)
+    stored = small_arrays()["layers/dense/vars/0"]
+    np.testing.assert_array_equal(weights(graph)["dense/kernel"], stored)
+    np.testing.assert_array_equal(network.layers[0].get_weights()[0], before)
+
+
+def test_a_live_keras_model_is_an_architecture(tmp_path: Path) -> None:
+    keras = oracle("keras")
+    network = keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            keras.layers.Conv2D(2, 3, activation="relu", name="conv"),
+            keras.layers.Flatten(name="flat"),
+            keras.layers.Dense(3, activation="softmax", name="dense"),
+        ]
+    )
+    graph = read(alone(tmp_path), architecture=network)
+    stored = small_arrays()["layers/dense/vars/0"]
+    np.testing.assert_array_equal(weights(graph)["dense/kernel"], stored)
+    assert not np.array_equal(np.asarray(network.layers[2].kernel), stored)
+
+
+def test_what_is_no_architecture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        read(alone(tmp_path), architecture=5)
+    assert str(caught.value) == (
+        "this is no architecture\n"
+        "  given:  an object of class int\n"
+        "  needed: config.json (model.to_json() in Keras), a complete Keras file, a network built "
+        "with convlens.keras, or a live keras.Model"
+    )
+
+
+def test_weights_alone_are_neither_run_nor_written_and_say_what_is_missing(
+    tmp_path: Path,
+) -> None:
+    model = convlens.load(alone(tmp_path))
+    needed = (
+        "the file holds weights alone: it does not say how layers are connected, nor strides, "
+        "padding and activations; give them with --architecture config.json (model.to_json() in "
+        "Keras), or in Python with architecture= a network built with convlens.keras, or a "
+        "keras.Model"
+    )
+    for doing, what in (
+        (lambda: model.explain("conv2d", at=(0, 0, 0)), "run"),
+        (lambda: model.save(tmp_path / "m.onnx"), "write"),
+        (lambda: model.save(tmp_path / "m.keras"), "write"),
+    ):
+        with pytest.raises(ConvlensError) as caught:
+            doing()
+        assert caught.value.message == f"these are weights alone: there is no network to {what}"
+        assert caught.value.needed == needed
+    rows = model.describe().to_dict()["layers"]
+    assert {row["name"]: row["output_shape"] for row in rows} == {"conv2d": None, "dense": None}
 
 
 def test_weights_of_another_network_are_refused_at_once(tmp_path: Path) -> None:

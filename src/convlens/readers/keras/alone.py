@@ -7,22 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import ArgumentError, ConvlensError, ModelError
+from ...errors import ArgumentError, ModelError
+from ...layers.base import UNKNOWN
 from ...layers.opaque import Opaque
 from ...layers.weight import Values, Weight
 from ...model import Call, Graph
 from ..files import FileBytes, kind_of
-from .config import snake_case
+from . import config as kc
 from .given import architecture_of, with_input_shape
+from .live import is_live, live_architecture
 from .model import build
-from .slots import Leaf, Slot
 from .values import FileWeights
 from .weights import Found, LayerStore
 
 REMARK = (
-    "this file holds weights alone: it does not say how layers are connected, nor strides, "
+    "the file holds weights alone: it does not say how layers are connected, nor strides, "
     "padding and activations; give them with --architecture config.json (model.to_json() in "
-    "Keras), or architecture= a network built with convlens.keras"
+    "Keras), or in Python with architecture= a network built with convlens.keras, or a keras.Model"
 )
 
 
@@ -83,7 +84,7 @@ def _unconnected(name: str, arrays: list[Found]) -> Call:
         for one in arrays
     )  # fmt: skip
     why = "the file holds weights alone, not how the layer uses them"
-    layer = Opaque(kind, why, held=held)
+    layer = Opaque(kind, why, (UNKNOWN,), held)
     return Call(name, kind, layer, (), outputs=1)
 
 
@@ -118,26 +119,41 @@ def with_architecture(
 
     Raises ModelError where they do not belong together, ArgumentError for what is no architecture.
     """
-    if isinstance(architecture, (str, os.PathLike)):
-        kind = kind_of(FileBytes.whole(architecture))
-        if kind in ("zip", "json", "hdf5"):
-            described = architecture_of(Path(architecture))
-            if input_shape is not None:
-                described = with_input_shape(described, input_shape)
-            graph = build(described, weights, file.name, str(file.path))
-            _check(graph)
-            return graph
-        from .. import read
+    described = _described(architecture)
+    if input_shape is not None:
+        described = with_input_shape(described, tuple(input_shape))
+    graph = build(described, weights, file.name, str(file.path))
+    _check(graph)
+    return graph
 
-        architecture = read(architecture, input_shape=input_shape)
+
+def _described(architecture: Any) -> kc.Graph:
+    """The architecture of a file, of a live Keras model or of a network that convlens opened.
+
+    Raises ArgumentError for anything else, ModelError for what cannot be read.
+    """
+    if isinstance(architecture, (str, os.PathLike)):
+        path = Path(architecture)
+        if kind_of(FileBytes.whole(path)) in ("zip", "json", "hdf5"):
+            return architecture_of(path)
+        raise _no_architecture(f"the file {path.name}")
+    if is_live(architecture):
+        return live_architecture(architecture)
     graph = getattr(architecture, "graph", architecture)
-    if not isinstance(graph, Graph):
-        raise ArgumentError(
-            "this is no architecture",
-            given=f"an object of class {type(architecture).__qualname__}",
-            needed="a path to config.json or to a complete Keras file, or a model",
-        )
-    return _poured(graph, weights, file)
+    if isinstance(graph, Graph):
+        described = graph.described() if callable(graph.described) else graph.described
+        if isinstance(described, kc.Graph):
+            return described
+    raise _no_architecture(f"an object of class {type(architecture).__qualname__}")
+
+
+def _no_architecture(given: str) -> ArgumentError:
+    return ArgumentError(
+        "this is no architecture",
+        given=given,
+        needed="config.json (model.to_json() in Keras), a complete Keras file, a network built "
+        "with convlens.keras, or a live keras.Model",
+    )
 
 
 def _check(graph: Graph) -> None:
@@ -146,38 +162,3 @@ def _check(graph: Graph) -> None:
         for weight in call.weights:
             weight.array()
             return
-
-
-def _poured(graph: Graph, weights: FileWeights, file: FileBytes) -> Graph:
-    """A graph made by code, with the numbers of this file in its weights."""
-    owners = [call for call in graph.calls if call.shared_with is None and call.weights]
-    leaves = dict(zip((call.name for call in owners), _leaves(graph), strict=True))
-    try:
-        found = weights.store().assign(list(leaves.values()))
-    except ConvlensError as error:
-        if not error.hint:
-            error.hint = "is the architecture the one these weights were trained with?"
-        raise
-    for call in owners:
-        for weight, array in zip(call.weights, found[leaves[call.name].names], strict=True):
-            weight.values.assign(array.read())
-    return replace(graph, path=str(file.path), facts=())
-
-
-def _leaves(graph: Graph) -> list[Leaf]:
-    """What a graph made by code needs, with the folder names that Keras 3 would have given."""
-    counts: dict[tuple[str, ...], dict[str, int]] = {}
-    leaves = []
-    for call in graph.calls:
-        if call.shared_with is not None:
-            continue
-        names = tuple(call.name.split("/"))
-        used = counts.setdefault(names[:-1], {})
-        base = snake_case(call.kind)
-        used[base] = used.get(base, -1) + 1
-        folder = f"{base}_{used[base]}" if used[base] else base
-        if call.weights:
-            slots = tuple(Slot(w.name, w.shape, w.trainable) for w in call.weights)
-
-            leaves.append(Leaf(names, ("layers", folder), slots))
-    return leaves

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from ...errors import ModelError
@@ -20,21 +21,38 @@ def read_live(model: Any, input_shape: Any = None) -> Graph:
 
     Raises ModelError: a subclassed model, or one that has seen no input shape yet.
     """
-    where = f"the model `{getattr(model, 'name', 'model')}`"
+    where = _where(model)
     if not getattr(model, "built", True) and input_shape is not None:
-        shapes = input_shape.values() if isinstance(input_shape, Mapping) else [input_shape]
-        built = [(None, *shape) for shape in shapes]
-        model.build(built if len(built) > 1 else built[0])
+        model.build((None, *input_shape))
+    architecture = live_architecture(model)
+    if input_shape is not None:
+        architecture = with_input_shape(architecture, tuple(input_shape))
+    return build(architecture, LiveWeights(dict(_leaves(model, ()))), where)
+
+
+def is_live(source: Any) -> bool:
+    """Whether it is a model of a Keras that its user has imported."""
+    known = (getattr(sys.modules.get(name), "Model", None) for name in ("keras", "tf_keras"))
+    return any(isinstance(one, type) and isinstance(source, one) for one in known)
+
+
+def live_architecture(model: Any) -> kc.Graph:
+    """The layers of a live model, without its numbers.
+
+    Raises ModelError: a subclassed model, or one that has seen no input shape yet.
+    """
+    where = _where(model)
     if not getattr(model, "built", True):
         raise ModelError(
             "the model is not built yet: it has not seen the shape of an input",
             where=where,
             hint="call model.build((None, height, width, channels)), or give input_shape=",
         )
-    architecture = kc.parse(_described(model, where), where)
-    if input_shape is not None:
-        architecture = with_input_shape(architecture, input_shape)
-    return build(architecture, LiveWeights(dict(_leaves(model, ()))), where)
+    return kc.parse(_described(model, where), where)
+
+
+def _where(model: Any) -> str:
+    return f"the model `{getattr(model, 'name', 'model')}`"
 
 
 def _described(model: Any, where: str) -> bytes:
