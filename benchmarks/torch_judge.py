@@ -12,6 +12,7 @@ import convlens
 from convlens.api import Model
 from convlens.readers.torch.build import built
 from convlens.readers.torch.exported import program_of, untangled
+from convlens.readers.torch.region import fused
 
 LAYERS, NUMBERS = 20, 2
 
@@ -28,7 +29,7 @@ def judge(build: Any, size: int, quick: bool) -> dict[str, Any]:
     _settle(module)
     x = torch.from_numpy(np.random.default_rng(0).random((2, 3, size, size), dtype=np.float32))
     exported = untangled(torch.export.export(module, (x,)))
-    graph, tensors = built(program_of(exported, type(module).__name__))
+    graph, tensors = built(fused(program_of(exported, type(module).__name__)))
     model = Model(graph)
     run = model.run(x.numpy())
     found = described(module, model)

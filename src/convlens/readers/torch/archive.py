@@ -20,6 +20,7 @@ from .build import build
 from .listing import Listing
 from .nodes import Fed, Full, Node, Owner, Program, Ref, Stored, computed
 from .pickles import Listed
+from .region import fused
 
 LARGEST_PROGRAM = 512 << 20
 MOST_NODES = 400_000
@@ -34,7 +35,7 @@ TYPES |= {8: "float64", 12: "bool", 13: "bfloat16"}
 def read_archive(archive: Archive, path: str) -> Graph:
     """The graph of an exported program. Raises ModelError for a damaged one."""
     try:
-        return build(_Program(archive, Path(path).stem).whole(), path=path)
+        return build(fused(_Program(archive, Path(path).stem).whole()), path=path)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as problem:
         raise ModelError(
             "the exported program cannot be read",

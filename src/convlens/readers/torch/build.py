@@ -14,6 +14,7 @@ from ...model import Call, Graph, Input, TensorId
 from . import operators_element, operators_move
 from .nodes import Node, Program
 from .operators import OPERATORS
+from .region import OPERATOR
 from .site import Made, NotOurs, Site, State
 
 # Both modules enter their operators into the one table when they are imported.
@@ -113,6 +114,8 @@ class _Builder:
 
     def _made(self, node: Node) -> Made:
         word = node.operator.partition(".")[0]
+        if word == OPERATOR:
+            raise NotOurs(_whole_group(node))
         function = OPERATORS.get(word) or OPERATORS.get(word.rstrip("_"))
         if function is None:
             raise NotOurs("no layer of ours means this operator")
@@ -139,8 +142,10 @@ class _Builder:
         )
         shapes = tuple(shape[1:] if batched else shape for shape in full)
         compute = None
-        if node.run is not None:
-            compute = partial(node.run, self.batch)
+        if node.evaluate is not None:
+            from .exported import runner_of
+
+            compute = partial(runner_of(node, reads, self.program.dtypes), self.batch)
         layer = Opaque(_kind(node, True), why, shapes or ((),), held, compute=compute)
         self._add(node, layer, reads, len(node.outputs), batched)
 
@@ -165,7 +170,7 @@ class _Builder:
                 outputs=outputs,
                 shared_with=shared,
                 batched=batched,
-                origin=(f"aten.{node.operator}",),
+                origin=_origin(node),
             )
         )
 
@@ -189,6 +194,21 @@ class _Builder:
         name = f"{base}_{count - 1}"
         self._names[name] += 1
         return name, None
+
+
+def _whole_group(node: Node) -> str:
+    words = [word.partition(".")[0].strip("_") for word in _group_words(node)]
+    return f"It holds samples and other things on one axis; {', '.join(words)} run as a whole."
+
+
+def _group_words(node: Node) -> list[str]:
+    return node.operator.removeprefix(f"{OPERATOR}.").split(" ")
+
+
+def _origin(node: Node) -> tuple[str, ...]:
+    """The ATen operators that a call stands for."""
+    group = node.operator.startswith(f"{OPERATOR}.")
+    return tuple(f"aten.{word}" for word in (_group_words(node) if group else [node.operator]))
 
 
 def _stored_refs(node: Node, program: Program) -> list[Any]:

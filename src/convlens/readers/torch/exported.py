@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...layers.weight import Values
-from .nodes import Fed, Full, Node, Owner, Program, Ref, Runner, Stored, computed
+from .nodes import Evaluator, Fed, Full, Node, Owner, Program, Ref, Stored, computed
 
 
 def program_of(exported: Any, name: str) -> Program:
@@ -36,6 +36,8 @@ def untangled(exported: Any) -> Any:
     """The program without changes of tensors that others see through a view."""
     return exported.run_decompositions({}) if _changes_a_view(exported.graph) else exported
 
+
+Runner = Callable[..., tuple[NDArray[np.float32], ...]]
 
 # Operators whose result may be the same memory as their input, seen in another shape.
 # fmt: off
@@ -150,12 +152,13 @@ class _Reader:
             return  # a check that makes no tensor
         arguments = self._arguments(node)
         outputs = self._outputs(node, value)
+        names = _named_values(node)
+        now = {name: self._current(name) for name in names}
+        known = {name: self._real[name] for name in names if name in self._real}
+        evaluate = evaluator_of(node, now, known)
         if in_place(node.target):
             self._now[node.args[0].name] = node.name
-        owner = _owner(node)
-        known = {name: self._real[name] for name in _named_values(node) if name in self._real}
-        run = runner_of(node, known)
-        made = Node(node.name, _word(node.target), arguments, outputs, owner, run)
+        made = Node(node.name, _word(node.target), arguments, outputs, _owner(node), evaluate)
         names = list(made.references())
         if all(name in self.stored for name in names):
             self._fold(node, made, names)
@@ -279,30 +282,46 @@ def clean_path(path: str) -> str:
     return path.strip(".")
 
 
-def runner_of(node: Any, real: Mapping[str, Callable[[], Any]]) -> Runner:
-    """A function that runs one of PyTorch's own operators on arrays, in groups of samples.
+def evaluator_of(
+    node: Any, now: Mapping[str, str], real: Mapping[str, Callable[[], Any]]
+) -> Evaluator:
+    """A function that runs one of PyTorch's own operators on tensors by name.
+
+    `now` has the name that each value goes by here, `real` the stored ones.
+    """
+
+    def evaluate(values: Mapping[str, Any]) -> tuple[Any, ...]:
+        found = {
+            name: values[now[name]] if now[name] in values else real[name]()
+            for name in _named_values(node)
+        }
+        made = _run(node, found)
+        return tuple(made) if isinstance(made, (list, tuple)) else (made,)
+
+    return evaluate
+
+
+def runner_of(node: Node, reads: tuple[str, ...], dtypes: Mapping[str, str]) -> Runner:
+    """A function that runs a node on arrays, in groups of samples: (batch, *arrays) to arrays.
 
     The program was recorded for a batch of that size; the last group is filled up with its own
     last sample.
     """
-    inputs = [value for value in dict.fromkeys(node.all_input_nodes) if value.name not in real]
-    names = [value.name for value in inputs]
-    kinds = [getattr(value.meta.get("val"), "dtype", None) for value in inputs]
 
     def run(batch: int, *arrays: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         torch = sys.modules["torch"]
         count = len(arrays[0])
         groups: list[list[NDArray[np.float32]]] = []
         for start in range(0, count, batch):
-            parts = [_filled(array[start : start + batch], batch) for array in arrays]
             found = {
-                name: torch.from_numpy(np.array(part)).to(kind or torch.float32)
-                for name, part, kind in zip(names, parts, kinds, strict=True)
+                name: torch.from_numpy(np.array(_filled(array[start : start + batch], batch))).to(
+                    getattr(torch, dtypes.get(name, "float32"))
+                )
+                for name, array in zip(reads, arrays, strict=True)
             }
-            found.update({name: get() for name, get in real.items() if name not in found})
-            made = _run(node, found)
-            every = made if isinstance(made, (list, tuple)) else [made]
-            groups.append([as_array(part).astype(np.float32) for part in every])
+            with torch.no_grad():
+                made = node.evaluate(found) if node.evaluate is not None else ()
+            groups.append([as_array(part).astype(np.float32) for part in made])
         return tuple(np.concatenate(column)[:count] for column in zip(*groups, strict=True))
 
     return run

@@ -11,8 +11,11 @@ from ...errors import ArgumentError, ModelError
 from ...model import Graph
 from .build import build
 from .exported import program_of
+from .region import fused, mixes
 
 BATCH = 2
+# What tells an axis of samples from one that happens to have their number.
+OTHER_BATCH = 5
 
 
 def read_live(source: Any, input_shape: Any = None, example: Any = None) -> Graph:
@@ -23,13 +26,19 @@ def read_live(source: Any, input_shape: Any = None, example: Any = None) -> Grap
     ModelError when `torch.export` cannot follow the module.
     """
     if hasattr(source, "graph_signature"):
-        exported, name = source, "exported program"
-    else:
-        exported, name = _export(source, input_shape, example), type(source).__name__
-    return build(program_of(exported, name))
+        return build(fused(program_of(source, "exported program")))
+    name = type(source).__name__
+    program = program_of(_export(source, input_shape, example), name)
+    if not mixes(program):
+        return build(program)
+    try:
+        twin = program_of(_export(source, input_shape, example, OTHER_BATCH), name).shapes
+    except ModelError:
+        twin = None
+    return build(fused(program, twin))
 
 
-def _export(module: Any, input_shape: Any, example: Any) -> Any:
+def _export(module: Any, input_shape: Any, example: Any, batch: int = BATCH) -> Any:
     torch = sys.modules["torch"]
     if isinstance(module, torch.jit.ScriptModule):
         raise ModelError(
@@ -40,7 +49,7 @@ def _export(module: Any, input_shape: Any, example: Any) -> Any:
             '          torch.onnx.export(module, example, "model.onnx", dynamo=False)\n'
             '          model = convlens.load("model.onnx")',
         )
-    arguments = _example(torch, module, input_shape, example)
+    arguments = _example(torch, module, input_shape, example, batch)
     training = module.training
     module.eval()
     try:
@@ -62,12 +71,14 @@ def _export(module: Any, input_shape: Any, example: Any) -> Any:
         module.train(training)
 
 
-def _example(torch: Any, module: Any, input_shape: Any, example: Any) -> tuple[Any, ...]:
-    """Example tensors with a batch of two, so that the batch axis can be told from others."""
+def _example(
+    torch: Any, module: Any, input_shape: Any, example: Any, batch: int
+) -> tuple[Any, ...]:
+    """Example tensors with several samples, so that the batch axis can be told from others."""
     if example is not None:
         tensors = example if isinstance(example, (list, tuple)) else (example,)
         return tuple(
-            torch.cat([tensor[:1]] * BATCH) if tensor.ndim else tensor for tensor in tensors
+            torch.cat([tensor[:1]] * batch) if tensor.ndim else tensor for tensor in tensors
         )
     if input_shape is None:
         raise ArgumentError(
@@ -81,4 +92,4 @@ def _example(torch: Any, module: Any, input_shape: Any, example: Any) -> tuple[A
     )
     kinds = {parameter.dtype for parameter in module.parameters()}
     dtype = next((kind for kind in kinds if kind.is_floating_point), torch.float32)
-    return tuple(torch.zeros(BATCH, *shape, dtype=dtype) for shape in shapes)
+    return tuple(torch.zeros(batch, *shape, dtype=dtype) for shape in shapes)

@@ -10,13 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...layers.weight import Values
 
 Full = tuple[int | None, ...]
-Runner = Callable[..., tuple[NDArray[np.float32], ...]]
+Evaluator = Callable[[Mapping[str, Any]], tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,8 @@ class Owner:
 class Node:
     """One operator call. `operator` is like `conv2d.default`; `outputs` are names of values.
 
-    `run(batch, *arrays)` lets the live framework compute it, where there is one.
+    `evaluate` lets the live framework compute it, where there is one: from its tensors by name to
+    those of `outputs`.
     """
 
     name: str
@@ -57,7 +55,7 @@ class Node:
     arguments: Mapping[str, Any]
     outputs: tuple[str, ...]
     owner: Owner = Owner()
-    run: Runner | None = None
+    evaluate: Evaluator | None = None
 
     def references(self) -> Iterator[str]:
         """Names of the values it reads, in order."""
@@ -106,6 +104,8 @@ def computed(
 ) -> Stored:
     """The stored number that a node makes of stored ones alone."""
     used = list(dict.fromkeys(node.references()))
+    if not used:  # numbers that an operator makes of nothing, as `arange` does
+        return Stored(node.name, shape, False, values, buffer=True)
     first = stored[used[0]]
     if node.operator.partition(".")[0] in SHAPED and (first.base or not first.made_of):
         made_of = first.made_of or (used[0],)

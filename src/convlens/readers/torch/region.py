@@ -1,0 +1,191 @@
+"""Stretches of a program that hold samples and something else on one axis, run as a whole.
+
+Attention over windows reshapes (batch, ...) to (batch*windows, ...), works on that, and reshapes
+back. Between the two no tensor has an axis of samples, so that no step of it can be shown or run
+for another number of samples. The nodes from the first to the last such tensor become one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from .nodes import Full, Node, Owner, Program, Ref
+
+OPERATOR = "group"
+
+
+def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
+    """The program with one node for each such stretch.
+
+    `twin` has the shapes of the same program for another number of samples: an axis that is the
+    batch has that size there. Without it an axis of the batch's size is taken for the batch.
+    """
+    mixed = _mixed(program, twin)
+    if not mixed:
+        return program
+    nodes = list(program.nodes)
+    for group in _groups(program, mixed):
+        inside = _closed(nodes, group)
+        made = _one(program, inside, mixed)
+        if made is not None:
+            names = {node.name for node in inside}
+            nodes = _ordered([node for node in nodes if node.name not in names] + [made])
+    return replace(program, nodes=tuple(nodes))
+
+
+def mixes(program: Program) -> bool:
+    """Whether a value made from samples has no axis of samples, or may have none."""
+    return bool(_mixed(program, None)) or any(_first_axis(program, n) for n in program.nodes)
+
+
+def _first_axis(program: Program, node: Node) -> bool:
+    """Whether an operator is told to work along the first axis, or to move it."""
+    given = node.arguments
+    order = given.get("dims")
+    if node.operator.startswith("permute") and isinstance(order, list):
+        return order[0] % len(order) != 0
+    rank = max((len(program.shapes.get(name, ())) for name in node.references()), default=0)
+    axes = [given.get(word) for word in ("dim", "dim0", "dim1", "dims", "source", "destination")]
+    every = [axis for part in axes for axis in (part if isinstance(part, list) else [part])]
+    return any(isinstance(axis, int) and axis in (0, -rank) for axis in every)
+
+
+def _mixed(program: Program, twin: Mapping[str, Full] | None) -> set[str]:
+    """The values made from samples that have no axis of samples in front."""
+    sizes = [(program.shapes, next((fed.shape[0] for fed in program.inputs if fed.shape), None))]
+    if twin is not None and set(twin) == set(program.shapes):
+        sizes.append((twin, next((twin[fed.name][0] for fed in program.inputs if fed.shape), None)))
+
+    def batched(name: str) -> bool:
+        return all(shapes.get(name, ())[:1] == (batch,) for shapes, batch in sizes)
+
+    samples = {fed.name for fed in program.inputs if batched(fed.name)}
+    mixed: set[str] = set()
+    for node in program.nodes:
+        if not any(name in samples or name in mixed for name in node.references()):
+            continue
+        for name in node.outputs:
+            (samples if batched(name) else mixed).add(name)
+    return mixed
+
+
+def _groups(program: Program, mixed: set[str]) -> list[list[Node]]:
+    """Nodes that a mixed value connects, each group in the program's order."""
+    group_of: dict[str, list[Node]] = {}
+    groups: list[list[Node]] = []
+    for node in program.nodes:
+        values = [name for name in (*node.references(), *node.outputs) if name in mixed]
+        if not values:
+            continue
+        found: list[list[Node]] = []
+        for name in values:
+            known = group_of.get(name)
+            if known is not None and not any(known is other for other in found):
+                found.append(known)
+        whole = [part for group in found for part in group] + [node]
+        groups = [group for group in groups if not any(group is other for other in found)]
+        groups.append(whole)
+        for part in whole:
+            for name in (*part.references(), *part.outputs):
+                if name in mixed:
+                    group_of[name] = whole
+    places = {node.name: place for place, node in enumerate(program.nodes)}
+    return [sorted(group, key=lambda node: places[node.name]) for group in groups]
+
+
+def _closed(nodes: list[Node], group: list[Node]) -> list[Node]:
+    """The group with every node that stands between two of its own."""
+    names = {node.name for node in group}
+    after: set[str] = set()  # values that depend on the group
+    for node in nodes:
+        if node.name in names or any(name in after for name in node.references()):
+            after.update(node.outputs)
+    before: set[str] = set()  # values that the group depends on
+    for node in reversed(nodes):
+        if node.name in names or any(name in before for name in node.outputs):
+            before.update(node.references())
+    return [
+        node
+        for node in nodes
+        if node.name in names
+        or (
+            any(name in after for name in node.references())
+            and any(name in before for name in node.outputs)
+        )
+    ]
+
+
+def _one(program: Program, inside: list[Node], mixed: set[str]) -> Node | None:
+    """One node for the group; None where a mixed value leaves it."""
+    made = {name for node in inside for name in node.outputs}
+    names = {node.name for node in inside}
+    outside = set(program.outputs)
+    for node in program.nodes:
+        if node.name not in names:
+            outside.update(node.references())
+    outputs = tuple(n for node in inside for n in node.outputs if n in outside)
+    if not outputs or any(name in mixed for name in outputs):
+        return None
+    used = dict.fromkeys(name for node in inside for name in node.references())
+    inputs = [name for name in used if name not in made]
+    words = " ".join(node.operator for node in inside)
+    return Node(
+        f"{inside[0].name}...",
+        f"{OPERATOR}.{words}",
+        {"inputs": [Ref(name) for name in inputs]},
+        outputs,
+        Owner(_common_path(inside)),
+        evaluate=_evaluator(inside, outputs),
+    )
+
+
+def _common_path(inside: list[Node]) -> str:
+    """The innermost module that all of them stand in."""
+    shared: list[str] = []
+    for parts in zip(*(node.owner.path.split(".") for node in inside), strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return ".".join(shared)
+
+
+def _evaluator(
+    inside: list[Node], outputs: tuple[str, ...]
+) -> Callable[[Mapping[str, Any]], tuple[Any, ...]] | None:
+    """A function from the values that the group reads to those it makes, where PyTorch is there."""
+    if any(node.evaluate is None for node in inside):
+        return None
+
+    def evaluate(values: Mapping[str, Any]) -> tuple[Any, ...]:
+        known = dict(values)
+        for node in inside:
+            assert node.evaluate is not None
+            known.update(zip(node.outputs, node.evaluate(known), strict=False))
+        return tuple(known[name] for name in outputs)
+
+    return evaluate
+
+
+def _ordered(nodes: list[Node]) -> list[Node]:
+    """The nodes, each after what it reads, else as they come."""
+    maker = {name: node.name for node in nodes for name in node.outputs}
+    waiting = {
+        node.name: {maker[name] for name in node.references() if name in maker} for node in nodes
+    }
+    result: list[Node] = []
+    done: set[str] = set()
+    left = list(nodes)
+    while left:
+        rest = []
+        for node in left:
+            if waiting[node.name] <= done:
+                result.append(node)
+                done.add(node.name)
+            else:
+                rest.append(node)
+        if len(rest) == len(left):
+            raise ValueError("the program goes in a circle")
+        left = rest
+    return result
