@@ -222,3 +222,23 @@ def test_sizes_that_follow_from_values_are_those_of_each_run() -> None:
             array[:] = 1
             array[:zeros] = 0
             assert worker.run({"x": array})["y"].shape == (1, 20_000 - zeros)
+
+
+def test_a_file_of_activations_is_written_again_only_when_nobody_reads_it() -> None:
+    x = np.arange(1 << 17, dtype=np.float32).reshape(1, -1)
+    with Worker(_graph("Neg")) as worker:
+        worker.run({"x": x})  # the first run learns the sizes
+        first = worker.run({"x": x})["y"]
+        second = worker.run({"x": -x})["y"]
+        assert worker._child is not None
+        assert len(worker._child.holders) == 2
+        np.testing.assert_array_equal(first, -x)
+        np.testing.assert_array_equal(second, worker.run({"x": -x})["y"])
+        part = second[:, :7]
+        del first, second
+        third = worker.run({"x": 2 * x})["y"]
+        np.testing.assert_array_equal(part, x[:, :7])
+        np.testing.assert_array_equal(third, -2 * x)
+        del part, third
+        worker.run({"x": x[:, :5]})  # other sizes: nothing is kept
+        assert not worker._child.holders
