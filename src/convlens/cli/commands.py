@@ -10,6 +10,7 @@ import click
 
 from . import emit, say
 from .lazy import numpy_on_first_use
+from .progress import at_work
 from .words import open_model, parse_at, parse_inputs, split_model_layer
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def _running(command: Command) -> Command:
 
 
 def _run(model: Model, inputs: tuple[str, ...], resize: bool, crop: bool) -> Run:
-    return model.run(parse_inputs(model, inputs), resize=resize, crop=crop)
+    with at_work(f"running the {len(model.graph.calls):,} layers of {model.name}"):
+        return model.run(parse_inputs(model, inputs), resize=resize, crop=crop)
 
 
 def _print_json(facts: dict[str, Any]) -> None:
@@ -218,7 +220,8 @@ def explain(
     if chosen is not None:
         opened.graph.call(chosen)
     run = _run(opened, inputs, resize, crop)
-    found = run.explain(chosen, place, stage=stage, sample=sample, depth=depth, output=output)
+    with at_work("working it out"):
+        found = run.explain(chosen, place, stage=stage, sample=sample, depth=depth, output=output)
     if as_json:
         _print_json(found.to_dict())
     elif as_numpy:
@@ -285,7 +288,8 @@ def export(
             opened.graph.call(name.strip()).name for name in layers.split(",")
         )
     run = _run(opened, inputs, resize, crop)
-    path = run.export(output, **options)
+    with at_work("making the page"):
+        path = run.export(output, **options)
     say(f"wrote {path} ({path.stat().st_size / 1000:,.0f} kB): open it in a browser")
 
 
@@ -314,7 +318,9 @@ def convert(
     model: str, target: str, architecture: str | None, input_shape: tuple[str, ...]
 ) -> None:
     """Write a model in another format."""
-    path = open_model(model, input_shape, architecture).save(target)
+    opened = open_model(model, input_shape, architecture)
+    with at_work(f"writing {target}"):
+        path = opened.save(target)
     say(f"wrote {path} ({path.stat().st_size / 1000:,.0f} kB)")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import samples
 from ..errors import ArgumentError, ModelError, near_miss
+from .progress import at_work
 
 if TYPE_CHECKING:
     from ..api import Model
@@ -26,7 +27,8 @@ def open_model(
     name = word or samples.DEFAULT
     if name not in samples.NAMES and not Path(name).exists():
         raise _no_model(name)
-    return load(name, input_shape=parse_shapes(input_shape), architecture=architecture)
+    with at_work(f"reading {name}"):
+        return load(name, input_shape=parse_shapes(input_shape), architecture=architecture)
 
 
 def _no_model(word: str) -> ModelError:
