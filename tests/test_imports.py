@@ -21,7 +21,7 @@ ORDER = (
     {"render"},
     {"page_schema"},
     {"samples"},
-    {"page", "page_recipe", "page_build", "page_words", "page_gallery"},
+    {"page", "page_recipe", "page_code", "page_build", "page_words", "page_gallery"},
     {"api"},
     {"keras", "cli", "server", "notebook", "__main__"},
 )

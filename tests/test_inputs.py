@@ -12,7 +12,7 @@ from PIL import Image
 import convlens
 from convlens import samples
 from convlens.errors import ArgumentError, InputError
-from convlens.inputs import LARGEST_PICTURE, parts, prepare, read_npy, read_picture
+from convlens.inputs import LARGEST_PICTURE, Preprocessing, parts, prepare, read_npy, read_picture
 from convlens.model import Call, Graph, Input
 
 
@@ -234,3 +234,20 @@ def test_a_model_without_inputs_needs_none() -> None:
     assert call.name == "none"
     feeds, fact = fed(graph(), None)
     assert (feeds, fact.source) == ({}, "none")
+
+
+def test_preprocessing_is_undone_exactly_where_it_can_be() -> None:
+    how = Preprocessing.of("stretch:bgr:255:104,117,123:", 3)
+    pixels = (np.arange(2 * 2 * 3, dtype=np.float32) / 15).reshape(2, 2, 3)
+    numbers = how.apply(pixels, True)
+    np.testing.assert_allclose(numbers[..., 0], pixels[..., 2] * 255 - 104, rtol=1e-6)
+    np.testing.assert_allclose(how.undo(numbers, True), pixels, atol=1e-7)
+    first = np.moveaxis(pixels, -1, 0)
+    np.testing.assert_array_equal(how.apply(first, False), np.moveaxis(numbers, -1, 0))
+    np.testing.assert_allclose(how.undo(how.apply(first, False), False), first, atol=1e-7)
+    assert str(how) == "stretch:bgr:255:104,117,123:"
+    assert how.said() == [
+        "channels in the order blue, green, red",
+        "then multiplied by 255",
+        "minus 104, 117, 123",
+    ]

@@ -143,6 +143,55 @@ def test_a_picture_sent_is_scaled_and_run(client: Client, session: Session) -> N
     assert session.run["conv2d"].shape == (1, 26, 26, 32)
 
 
+def test_another_preprocessing_runs_the_same_picture_again(
+    client: Client, session: Session
+) -> None:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("L", (56, 40), 51).save(file, "PNG")
+    send(client, "/run", file.getvalue(), kind="file", name="grey.png", prep="crop:rgb:1::")
+    assert session.run["input_layer"].max() == np.float32(0.2)
+    answer = send(client, "/run", b"", kind="again", prep="crop:rgb:255:1:2")
+    np.testing.assert_array_equal(session.run["input_layer"], np.float32(25))
+    page = answer.json()
+    assert page["preprocess"]["prep"] == "crop:rgb:255:1:2"
+    assert page["input_said"] == [
+        "pixels 0..255 were divided by 255",
+        "cut from 56x40 to its middle 40x40",
+        "scaled from 40x40 to 28x28",
+        "then multiplied by 255",
+        "minus 1",
+        "divided by 2",
+    ]
+    send(client, "/run", np.full(784, 0.5, "<f4").tobytes(), kind="numbers")
+    assert session.picture is None
+    assert not [path for path in session.folder.rglob("*") if path.is_file()]
+
+
+def test_without_a_picture_the_present_input_is_taken_back_to_pixels(
+    client: Client, session: Session
+) -> None:
+    send(client, "/model", b"", kind="known", name="digits")
+    before = session.run["input_layer"]
+    send(client, "/run", b"", kind="again", prep="stretch:rgb:2:1:")
+    np.testing.assert_array_equal(session.run["input_layer"], before * 2 - 1)
+    send(client, "/run", b"", kind="again", prep="stretch:rgb:1::")
+    np.testing.assert_array_equal(session.run["input_layer"], before)
+
+
+def test_a_preprocessing_that_cannot_be_done_is_a_message(client: Client) -> None:
+    for prep in ("stretch:rgb:1::0", "stretch:rgb:0::", "x:rgb:1::", "stretch:rgb:1:1,2:", "1"):
+        answer = send(client, "/run", b"", kind="again", prep=prep)
+        assert answer.status_code == 400
+        assert answer.text == (
+            "this preprocessing cannot be done\n"
+            f"  given:  {prep}\n"
+            "  needed: fit:order:top:mean:std, such as crop:rgb:1:0.5:0.25; mean and std "
+            "of one number, not divided by 0"
+        )
+
+
 def test_something_that_is_no_picture_is_a_message(client: Client) -> None:
     answer = send(client, "/run", b"not a picture", kind="file", name="x.png")
     assert answer.status_code == 400

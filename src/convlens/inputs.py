@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -253,6 +253,89 @@ def read_picture(
     if array.ndim == 2:
         array = array[:, :, None]
     return (array if channels_last else array.transpose(2, 0, 1)), remarks
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture's pixels become the model's numbers, beyond 0..1.
+
+    `fit` scales the whole picture (`stretch`) or its middle part of the model's proportions
+    (`crop`). A pixel p of 0..255 becomes (p/255 * top - mean) / std, mean and std one number for
+    each channel, one for all, or none; `order` is the channels'. Written `fit:order:top:mean:std`.
+    """
+
+    fit: Literal["stretch", "crop"] = "stretch"
+    order: Literal["rgb", "bgr"] = "rgb"
+    top: float = 1.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, text: str, channels: int) -> Preprocessing:
+        """Read what `str` writes. Raises ArgumentError."""
+        parts = text.split(":")
+        try:
+            fit, order, top, mean, std = parts
+            made = cls(
+                _one_of(fit, ("stretch", "crop")),
+                _one_of(order, ("rgb", "bgr")),
+                float(top),
+                tuple(float(part) for part in mean.split(",") if part),
+                tuple(float(part) for part in std.split(",") if part),
+            )
+            numbers = (made.top, *made.mean, *made.std)
+            fits = all(len(part) in (0, 1, channels) for part in (made.mean, made.std))
+            if not fits or not np.isfinite(numbers).all() or 0.0 in (made.top, *made.std):
+                raise ValueError
+        except ValueError:
+            raise ArgumentError(
+                "this preprocessing cannot be done",
+                given=text[:80],
+                needed=f"fit:order:top:mean:std, such as crop:rgb:1:0.5:0.25; mean and "
+                f"std of one number{f' or {channels}' if channels > 1 else ''}, not divided by 0",
+            ) from None
+        return made
+
+    def __str__(self) -> str:
+        mean, std = (",".join(f"{x:g}" for x in part) for part in (self.mean, self.std))
+        return f"{self.fit}:{self.order}:{self.top:g}:{mean}:{std}"
+
+    def apply(self, pixels: Array, channels_last: bool) -> NDArray[np.float32]:
+        """The numbers of pixels 0..1 (float32), in the same layout."""
+        x = pixels if channels_last or pixels.ndim < 3 else np.moveaxis(pixels, 0, -1)
+        x = x[..., ::-1] if self.order == "bgr" and x.ndim == 3 else x
+        x = (x.astype(np.float64) * self.top - np.array(self.mean or 0.0)) / np.array(
+            self.std or 1.0
+        )
+        x = x if channels_last or pixels.ndim < 3 else np.moveaxis(x, -1, 0)
+        return np.ascontiguousarray(x, dtype=np.float32)
+
+    def undo(self, numbers: Array, channels_last: bool) -> NDArray[np.float32]:
+        """The pixels 0..1 that `apply` made these numbers of."""
+        x = numbers if channels_last or numbers.ndim < 3 else np.moveaxis(numbers, 0, -1)
+        x = x.astype(np.float64) * np.array(self.std or 1.0) + np.array(self.mean or 0.0)
+        x = x / self.top
+        x = x[..., ::-1] if self.order == "bgr" and x.ndim == 3 else x
+        x = x if channels_last or numbers.ndim < 3 else np.moveaxis(x, -1, 0)
+        return np.ascontiguousarray(x, dtype=np.float32)
+
+    def said(self) -> list[str]:
+        """What `apply` does, for people; nothing for numbers 0..1 in the usual order."""
+        words = []
+        if self.order == "bgr":
+            words.append("channels in the order blue, green, red")
+        if self.top != 1:
+            words.append(f"then multiplied by {self.top:g}")
+        for verb, part in (("minus", self.mean), ("divided by", self.std)):
+            if part:
+                words.append(f"{verb} {', '.join(f'{x:g}' for x in part)}")
+        return words
+
+
+def _one_of(word: str, known: tuple[Any, ...]) -> Any:
+    if word not in known:
+        raise ValueError
+    return word
 
 
 def _decode(source: Path | bytes | BinaryIO, where: str, channels: int | None) -> Image:

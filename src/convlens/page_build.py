@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__
+from .axis import TransposedWindow
 from .errors import ConvlensError
 from .explain.facts import InputFact
 from .explain.graph_layout import draw
@@ -23,9 +24,11 @@ from .explain.number import binding_of, model_origin, tensor_name
 from .explain.summary import RowFact, SummaryFact, cost_working, count_working, summarise
 from .explain.wording import note_text
 from .layers.base import Sizes
+from .layers.resize import Scale
 from .layers.spatial import axis_names
 from .layers.weight import held
 from .model import Graph, Step, TensorId
+from .page_code import code_of
 from .page_recipe import NOTHING, Found, find
 from .page_schema import (
     Budget,
@@ -192,10 +195,16 @@ def _knobs(step: Step, recipe: Any) -> Knobs | None:
     sizes = quantities.get("kernel", quantities.get("pool"))
     has_bias = len(step.layer.weights()) > 1
     if isinstance(recipe, RowRecipe):
-        return Knobs(None, None, None, None, quantities.get("units"), None, has_bias, False)
+        units = quantities.get("units")
+        return Knobs("row", None, None, None, None, units, None, has_bias, False)
+    factors = _factors(step, recipe)
+    if factors is not None:
+        return Knobs("resize", None, None, None, None, None, None, False, False, None, factors)
     if not isinstance(recipe, WindowRecipe) or sizes is None:
         return None
-    if any(getattr(axis, "up", 0) != 1 or getattr(axis, "dilation", 0) < 0 for axis in recipe.axes):
+    windows = getattr(step.layer, "windows", ())
+    turned = all(isinstance(window, TransposedWindow) for window in windows) and bool(windows)
+    if not turned and any(getattr(axis, "up", 0) != 1 for axis in recipe.axes):
         return None
     padding = quantities.get("padding", ())
     words = {word for word in padding if isinstance(word, str)}
@@ -204,8 +213,9 @@ def _knobs(step: Step, recipe: Any) -> Knobs | None:
         shown = words.pop()
     elif not words:
         shown = tuple((int(a), int(b)) for a, b in padding)
-    ceil = any(window.ceil for window in getattr(step.layer, "windows", ()))
+    more = [getattr(window, "output_padding", None) for window in windows]
     return Knobs(
+        "transposed" if turned else "window",
         tuple(sizes),
         tuple(quantities.get("strides", (1,) * len(sizes))),
         tuple(quantities["dilation"]) if "dilation" in quantities else None,
@@ -213,8 +223,19 @@ def _knobs(step: Step, recipe: Any) -> Knobs | None:
         quantities.get("filters"),
         quantities.get("groups"),
         has_bias,
-        ceil,
+        any(getattr(window, "ceil", False) for window in windows),
+        None if None in more or not turned else tuple(n or 0 for n in more),
     )
+
+
+def _factors(step: Step, recipe: Any) -> tuple[float, ...] | None:
+    """How many times as long a resize makes each axis; None for other layers and fixed sizes."""
+    scales = getattr(step.layer, "scales", None)
+    if scales is None or not isinstance(recipe, WindowRecipe | ScatterRecipe):
+        return None
+    if not all(isinstance(scale, Scale) and scale.factor for scale in scales):
+        return None
+    return tuple(float(scale.factor) for scale in scales)
 
 
 def _derivations(
@@ -300,6 +321,13 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         mean_activation=_mean(builder, made),
         shared_with=row.shared_with,
         knobs=_knobs(step, found.recipe),
+        code=code_of(
+            step.layer,
+            found.recipe,
+            sizes[step.inputs[0]] if step.inputs else (),
+            sizes[step.outputs[0]],
+            acts if isinstance(acts, FormulaRecipe) else None,
+        ),
         derivations=_derivations(step, row, shapes, shown if own else ""),
         notes=tuple(note_text(note) for note in step.layer.notes(tuple(shapes))),
         left_out=None,
@@ -472,6 +500,7 @@ def build(
         model=run.model.graph.name,
         weights=model_origin(run.model.graph),  # type: ignore[arg-type]
         input_words=input_words(run.origin),
+        input_said=run.origin.remarks,
         framework=run.model.graph.framework,
         input=first,
         classes=around.classes,

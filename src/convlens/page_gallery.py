@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+from .inputs import Preprocessing
 from .page_build import RunLike, Surroundings
 from .page_schema import Picture, Preprocess
 from .samples import NAMES, digit_path, digits, label
 
 
-def surroundings(run: RunLike) -> Surroundings:
-    """Pictures to choose from, class names and preprocessing, where they are known."""
+def surroundings(run: RunLike, prep: str = str(Preprocessing())) -> Surroundings:
+    """Pictures to choose from, class names and preprocessing (`prep` was done), where known."""
     graph = run.model.graph
     if len(graph.inputs) != 1:
         return Surroundings()
@@ -24,8 +25,7 @@ def surroundings(run: RunLike) -> Surroundings:
         size = (shape[0], shape[1]) if last else (shape[1], shape[2])
         channels = shape[-1] if last else shape[0]
         if size[0] is not None and size[1] is not None and channels is not None:
-            words = f"scaled to {size[0]}x{size[1]}, {'grey' if channels == 1 else 'colour'}, numbers from 0 to 1"
-            preprocess = Preprocess(words, (size[0], size[1]), channels, 1 / 255, (), (), "rgb")
+            preprocess = Preprocess((size[0], size[1]), channels, prep)
     gallery: tuple[Picture, ...] = ()
     if known and grey:
         gallery = tuple(

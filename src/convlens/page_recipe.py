@@ -1,8 +1,9 @@
 """How the page can make a layer's numbers again, found from what the layer itself says.
 
-No layer is asked what kind it is. Its links, weights and rule suggest a recipe; its own reading of
-a few output numbers (corners and random places) is then the judge. A recipe that reads one other
-input, or another weight, or gives another number, is dropped, and the page asks Python instead.
+Links, weights and rule suggest a recipe; the layer's own reading of a few output numbers (corners
+and random places) is then the judge. A recipe that reads one other input, or another weight, or
+gives another number, is dropped, and the page asks Python instead. Norms and PReLU alone are known
+by their class.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from .axis import Axis, AxisReads, Table
 from .errors import ConvlensError
 from .layers.base import Binding, Index, Layer, Link, Sizes
+from .layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
+from .layers.piecewise import PRelu
 from .layers.reading import Choice, Formula, Reading, Sum
 from .page_schema import (
     Equation,
@@ -398,6 +401,8 @@ def _softplus(x: float) -> float:
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
+# Klambauer et al., arXiv:1706.02515, section 2.
+SELU = (1.0507009873554805, 1.6732632423543772)
 # The functions that the page knows; `p` are numbers found by trying the layer at -1 and -40.
 FUNCTIONS: dict[str, Callable[[float, float], float]] = {
     "linear": lambda x, p: x,
@@ -412,6 +417,12 @@ FUNCTIONS: dict[str, Callable[[float, float], float]] = {
     "hard_sigmoid": lambda x, p: min(1.0, max(0.0, x / 6 + 0.5)),
     "hard_silu": lambda x, p: x * min(1.0, max(0.0, x / 6 + 0.5)),
     "mish": lambda x, p: x * math.tanh(_softplus(x)),
+    "gelu": lambda x, p: x * math.erfc(-x / math.sqrt(2)) / 2,
+    "gelu_tanh": lambda x, p: x * _sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x**3)),
+    "selu": lambda x, p: SELU[0] * (x if x > 0 else SELU[1] * math.expm1(x)),
+    "celu": lambda x, p: x if x > 0 or not p else p * math.expm1(x / p),
+    "log_sigmoid": lambda x, p: -_softplus(-x),
+    "erf": lambda x, p: math.erf(x),
 }
 TRIED = (-7.5, -2.25, -1.0, -0.40625, -0.0625, 0.0, 0.125, 0.5, 1.0, 2.75, 6.5)
 
@@ -424,9 +435,53 @@ def _formula(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
         return _batch_norm(layer, binding, names)
     links = layer.links(binding)[0]
     rows = [n for n, link in enumerate(links) if link.out is None]
+    if isinstance(layer, LayerNorm | RMSNorm | GroupNorm):
+        return _norm(layer, binding, names)
+    if isinstance(layer, PRelu):
+        return _prelu(layer, binding, names)
     if len(rows) == 1:
         return _softmax(layer, binding, rows[0])
     return _elementwise(layer) if not rows and not layer.weights() else NOTHING
+
+
+def _norm(
+    layer: LayerNorm | RMSNorm | GroupNorm, binding: Binding, names: Callable[[str], str]
+) -> Found:
+    """Norms by measured statistics: epsilon, maps in a group, and the axes a group takes whole.
+
+    `axis` is the channels'; `width` 1 means that a group stays in its map.
+    """
+    shape = binding.input_shapes[0]
+    if isinstance(layer, GroupNorm):
+        name, channel = "group_norm", len(shape) - 1 if layer.channels_last else 0
+        width, over = shape[channel] // layer.groups, [n for n in range(len(shape)) if n != channel]
+    else:
+        name, channel, width = "layer_norm", len(shape) - 1, 0
+        over = sorted(axis % len(shape) for axis in layer.axes)
+        if isinstance(layer, RMSNorm):
+            name = "rms_norm"
+        elif not layer.subtract:
+            return NOTHING
+    arrays = {
+        names(role): weight.view
+        for role in ("gamma", "beta")
+        if (weight := getattr(layer, role, None)) is not None
+    }
+    named = tuple(
+        names(role) if getattr(layer, role, None) is not None else None
+        for role in ("gamma", "beta")
+    )
+    numbers = (float(layer.epsilon), float(width), *map(float, over))
+    return Found(FormulaRecipe("formula", name, channel, numbers, named, ""), arrays)
+
+
+def _prelu(layer: PRelu, binding: Binding, names: Callable[[str], str]) -> Found:
+    """x, or below 0 x times the slope of its position: alpha broadcasts to the input."""
+    written = "x if x > 0 else slope * x"
+    recipe = FormulaRecipe("formula", "prelu", -1, (), (names("alpha"),), written)
+    return Found(
+        recipe, {names("alpha"): lambda: layer.alpha.view().reshape(layer.alpha.canonical)}
+    )
 
 
 def _elementwise(layer: Layer) -> Found:

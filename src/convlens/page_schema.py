@@ -187,9 +187,11 @@ class Derivation:
 class Knobs:
     """What of a layer can be changed under "what if"; null where it has no such setting.
 
-    `padding` is `valid`, `same`, or (before, after) for each axis.
+    `padding` is `valid`, `same`, or (before, after) for each axis. `more` is the output padding
+    of a transposed window (null: Keras' own), `scale` the factor of a resize.
     """
 
+    form: Literal["window", "transposed", "resize", "row"]
     kernel: tuple[int, ...] | None
     stride: tuple[int, ...] | None
     dilation: tuple[int, ...] | None
@@ -198,6 +200,8 @@ class Knobs:
     groups: int | None
     bias: bool
     ceil: bool
+    more: tuple[int, ...] | None = None
+    scale: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,7 @@ class Layer:
     mean_activation: float | None
     shared_with: str | None
     knobs: Knobs | None
+    code: tuple[str, str] | None
     derivations: tuple[Derivation, ...]
     notes: tuple[str, ...]
     left_out: str | None
@@ -250,15 +255,14 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """What happens to a picture before the model sees it."""
+    """What happens to a picture before the model sees it: its size, and `fit:order:top:mean:std`.
 
-    words: str
-    size: tuple[int, int] | None
-    channels: int | None
-    scale: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    order: Literal["rgb", "bgr"]
+    A pixel p of 0..255 becomes (p/255 * top - mean) / std.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    prep: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +303,7 @@ class Page:
     model: str
     weights: Literal["file", "random", "trained"]
     input_words: str
+    input_said: tuple[str, ...]
     framework: str
     input: str
     classes: tuple[str, ...]

@@ -106,6 +106,12 @@ SENTENCES: dict[str, str] = {
     "patch": "the picture, with the {rows} by {columns} patch that this number sees",
     "live.sum": "{layer} [{at}] = {value}, from {terms} products",
     "live.other": "{layer} [{at}] = {value}, from {terms} numbers",
+    "prep": (
+        "A picture is {fit} to {height}×{width}{grey}; a pixel of 0 to 255 becomes "
+        "pixel / 255 × {top}{mean}{std}."
+    ),
+    "prep.stretch": "scaled",
+    "prep.crop": "cut to its middle and scaled",
     "max": "A pool has no weights: it takes the largest number of its window, map by map.",
     "mean": "A pool has no weights: it takes the mean of its window, map by map.",
     "opaque": (

@@ -18,9 +18,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .api import Model, Run, load
 from .errors import ArgumentError, ConvlensError, InputError, ModelError
+from .explain.facts import InputFact
+from .inputs import Preprocessing, read_picture
 from .page import document, policy_of, safe_json, shuffled
 from .page_build import Built, build
 from .page_gallery import surroundings
@@ -46,6 +49,11 @@ class Session:
         self.known: dict[str, Model] = {}
         self._uploads = 0
         self.run = run
+        # The picture that was given last, and what was done to it: another preprocessing starts
+        # from it again.
+        self.picture: Path | None = None
+        self.pixels: NDArray[np.float32] | None = None
+        self.prep = Preprocessing()
         self.built = self._build()
 
     def _build(self) -> Built:
@@ -55,7 +63,8 @@ class Session:
         # The network runs now, so that the first pictures are there when the page asks.
         _ = self.run.output
         names = (*self.known, *(name for name in samples.NAMES if name not in self.known))
-        return build(self.run, mode="served", around=surroundings(self.run), recent=names)
+        around = surroundings(self.run, str(self.prep))
+        return build(self.run, mode="served", around=around, recent=names)
 
     def blob(self, name: str) -> bytes | None:
         """The bytes of one array, None when the page names no such array."""
@@ -85,19 +94,67 @@ class Session:
                 given=f"{values.size:,} numbers",
                 needed=f"{int(np.prod(shape)):,} for {shape}",
             )
+        self._forget()
         return self.show(self.run.model.run(values.astype(np.float32).reshape(shape)))
 
-    def file(self, body: bytes, name: str) -> str:
-        """Run the model on an uploaded picture or `.npy`. Raises InputError."""
+    def file(self, body: bytes, name: str, prep: str) -> str:
+        """Run the model on an uploaded picture or `.npy`. Raises InputError, ArgumentError."""
         path = self._keep(name, body)
+        if path.suffix.lower() != ".npy":
+            self._forget()
+            self.picture = path
+            try:
+                return self.again(prep)
+            except ConvlensError:
+                self._forget()
+                raise
         try:
-            return self.show(self.run.model.run(path, resize=path.suffix != ".npy"))
+            return self.show(self.run.model.run(path))
         finally:
             path.unlink(missing_ok=True)
 
+    def again(self, prep: str) -> str:
+        """Run on the same picture with another preprocessing. Raises InputError, ArgumentError.
+
+        Without a picture the present input is taken back to pixels first.
+        """
+        graph = self.run.model.graph
+        spec = graph.inputs[0]
+        shape = self.run.execution.sizes[spec.tensor]
+        last = spec.channels_last is not False
+        channels = (shape[-1] if last else shape[0]) if len(shape) == 3 else 1
+        how = Preprocessing.of(prep, channels) if prep else self.prep
+        if self.picture is not None:
+            pixels, said = read_picture(
+                self.picture, shape, last, resize=True, crop=how.fit == "crop"
+            )
+        else:
+            if self.pixels is None:
+                given = np.asarray(self.run.execution.tensor(spec.tensor))
+                self.pixels = self.prep.undo(given[0] if spec.batched else given, last)
+            pixels, said = self.pixels, []
+        run = self.run.model.run(how.apply(pixels, last))
+        remarks = (*said, *how.said())
+        self.prep = how
+        source = self.run.origin.source if self.picture is None else "file"
+        seed = self.run.origin.seed if self.picture is None else None
+        return self.show(Run(run.model, run.execution, InputFact(source, seed, remarks)))
+
+    def _forget(self) -> None:
+        """Another input comes: the last picture goes."""
+        if self.picture is not None:
+            self.picture.unlink(missing_ok=True)
+        self.picture = self.pixels = None
+
     def model(self, path: Path) -> str:
         """Open an uploaded model. Raises ModelError."""
-        return self.show(load(path).run())
+        return self._another(load(path))
+
+    def _another(self, model: Model) -> str:
+        run = model.run()
+        self._forget()
+        self.prep = Preprocessing()
+        return self.show(run)
 
     def built_in(self, name: str) -> str:
         """Open a built-in network, or a model that was open before. Raises ArgumentError."""
@@ -105,7 +162,7 @@ class Session:
 
         if name not in self.known and name not in samples.NAMES:
             raise ArgumentError(f"`{name}` is not open and not built in", given=name)
-        return self.show((self.known.get(name) or load(name)).run())
+        return self._another(self.known.get(name) or load(name))
 
     def place(self, name: str) -> Path:
         """A fresh path for an upload: its own folder, its own last name, nothing else of it."""
@@ -171,11 +228,14 @@ def application(session: Session, token: str, hosts: frozenset[str]) -> Starlett
 
     async def run(request: Request) -> Response:
         body = await _body(request, LARGEST_INPUT)
+        prep = request.query_params.get("prep", "")
         if request.query_params.get("kind") == "numbers":
             text = await run_in_threadpool(session.numbers, body)
+        elif request.query_params.get("kind") == "again":
+            text = await run_in_threadpool(session.again, prep)
         else:
             name = request.query_params.get("name", "picture")
-            text = await run_in_threadpool(session.file, body, name)
+            text = await run_in_threadpool(session.file, body, name, prep)
         return Response(text, media_type="application/json")
 
     async def model(request: Request) -> Response:

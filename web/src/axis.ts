@@ -67,6 +67,27 @@ export function transposed(axis: Equation): Equation {
   };
 }
 
+/**
+ * The axis of a transposed window: the convolution from n_out to n_in, read from the other end.
+ * Padding crops; `more` null is Keras' output padding. Null when nothing would be left.
+ */
+export function bindTransposed(window: Window, nIn: number, more: number | null): Equation | null {
+  const { kernel, stride, dilation, padding } = window;
+  const span = dilation * (kernel - 1) + 1;
+  const full = stride * (nIn - 1) + span;
+  let before = 0;
+  let nOut = full + (more ?? Math.max(stride - span, 0));
+  if (typeof padding !== "string") {
+    before = padding[0];
+    nOut = full - padding[0] - padding[1] + (more ?? 0);
+  } else if (padding === "same") {
+    before = more === null ? Math.floor(Math.max(span - stride, 0) / 2) : Math.floor(Math.max(span - (span % 2) - more, 0) / 2);
+    nOut = more === null ? nIn * stride : full - span + (span % 2) + more;
+  }
+  if (nOut < 1 || nIn < 1) return null;
+  return transposed({ form: "equation", n_in: nOut, n_out: nIn, kernel, stride, dilation, pad: before, up: 1 });
+}
+
 /** The reads of output `o`, in kernel order. */
 export function reads(axis: Axis, o: number): Read[] {
   if (axis.form === "table") {

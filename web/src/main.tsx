@@ -1,7 +1,7 @@
 // The page: facts in, one place to look at them, everything else follows from the address.
 
 import { render } from "preact";
-import { effect } from "@preact/signals";
+import { effect } from "@preact/signals-core";
 import { page } from "./data/store";
 import { go, hovered, place } from "./state";
 import { Inputs } from "./views/Inputs";

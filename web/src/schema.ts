@@ -125,6 +125,7 @@ export interface Derivation {
 }
 
 export interface Knobs {
+  readonly form: "window" | "transposed" | "resize" | "row";
   readonly kernel: readonly number[] | null;
   readonly stride: readonly number[] | null;
   readonly dilation: readonly number[] | null;
@@ -133,6 +134,8 @@ export interface Knobs {
   readonly groups: number | null;
   readonly bias: boolean;
   readonly ceil: boolean;
+  readonly more: readonly number[] | null;
+  readonly scale: readonly number[] | null;
 }
 
 export interface Layer {
@@ -161,6 +164,7 @@ export interface Layer {
   readonly mean_activation: number | null;
   readonly shared_with: string | null;
   readonly knobs: Knobs | null;
+  readonly code: readonly [string, string] | null;
   readonly derivations: readonly Derivation[];
   readonly notes: readonly string[];
   readonly left_out: string | null;
@@ -174,13 +178,9 @@ export interface Picture {
 }
 
 export interface Preprocess {
-  readonly words: string;
-  readonly size: readonly [number, number] | null;
-  readonly channels: number | null;
-  readonly scale: number;
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
-  readonly order: "rgb" | "bgr";
+  readonly size: readonly [number, number];
+  readonly channels: number;
+  readonly prep: string;
 }
 
 export interface Start {
@@ -209,6 +209,7 @@ export interface Page {
   readonly model: string;
   readonly weights: "file" | "random" | "trained";
   readonly input_words: string;
+  readonly input_said: readonly string[];
   readonly framework: string;
   readonly input: string;
   readonly classes: readonly string[];

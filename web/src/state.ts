@@ -1,6 +1,6 @@
 // Where the reader is: one state, one address. Everything on the page follows from these signals.
 
-import { computed, effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals-core";
 import { explain } from "./data/number";
 import { windowsBehind, type Ranges } from "./data/reach";
 import { page, ready, tensor, values } from "./data/store";
@@ -16,13 +16,15 @@ export interface Place {
   readonly step: number;
   /** "keep apart": the sum taken away. */
   readonly apart: boolean;
+  /** What is done to a picture, where it was changed: `fit:order:top:mean:std`. */
+  readonly prep: string;
 }
 
 export const steps = 5;
 
 function start(): Place {
   const { layer, at } = page.value.start;
-  return { depth: layer === null ? "network" : "layer", layer: layer ?? 0, at, step: 1, apart: false };
+  return { depth: layer === null ? "network" : "layer", layer: layer ?? 0, at, step: 1, apart: false, prep: "" };
 }
 
 /** The place that an address names; what it does not name, or names wrongly, is the start's. */
@@ -34,8 +36,9 @@ export function parse(hash: string): Place {
   const [depth, name] = path.split("/");
   const layers = page.value.layers;
   const found = layers.findIndex((layer) => layer.name === decode(name ?? ""));
-  if (depth === "network") return { ...home, depth: "network", layer: found < 0 ? home.layer : found, at: null };
-  if (found < 0) return home;
+  const prep = /^(stretch|crop):(rgb|bgr):[\d.e-]+:[\d.,e-]*:[\d.,e-]*$/i.test(asked.get("prep") ?? "") ? (asked.get("prep") as string) : "";
+  if (depth === "network") return { ...home, depth: "network", layer: found < 0 ? home.layer : found, at: null, prep };
+  if (found < 0) return { ...home, prep };
   const shape = tensor(layers[found].output).shape;
   const numbers = (asked.get("at") ?? "").split(",").map(Number);
   const fits = asked.has("at") && numbers.length === shape.length && numbers.every((n, axis) => Number.isInteger(n) && n >= 0 && n < shape[axis]);
@@ -46,6 +49,7 @@ export function parse(hash: string): Place {
     at: fits ? numbers : null,
     step: step >= 1 && step <= steps ? Math.trunc(step) : 1,
     apart: asked.get("apart") === "1",
+    prep,
   };
 }
 
@@ -59,11 +63,11 @@ function decode(text: string): string {
 
 export function address(place: Place): string {
   const name = encodeURIComponent(page.value.layers[place.layer]?.name ?? "");
-  if (place.depth === "network") return `#/network/${name}`;
   const asked = [];
-  if (place.at) asked.push(`at=${place.at.join(",")}`);
-  if (place.step > 1) asked.push(`step=${place.step}`);
-  if (place.apart) asked.push("apart=1");
+  if (place.depth !== "network" && place.at) asked.push(`at=${place.at.join(",")}`);
+  if (place.depth !== "network" && place.step > 1) asked.push(`step=${place.step}`);
+  if (place.depth !== "network" && place.apart) asked.push("apart=1");
+  if (place.prep) asked.push(`prep=${place.prep}`);
   return `#/${place.depth}/${name}${asked.length ? `?${asked.join("&")}` : ""}`;
 }
 

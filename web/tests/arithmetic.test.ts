@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { bind, field, pairs, reads, users, uses, type Axis } from "../src/axis";
+import { bind, bindTransposed, field, pairs, reads, users, uses, type Axis } from "../src/axis";
+import { activate, groupOf, norm } from "../src/data/activate";
 import { count, fixed, fromUnits, placesFor, printed, units } from "../src/decimal";
 import { fsum } from "../src/sum";
 
@@ -66,4 +67,30 @@ test("printed lines and their rounding line add up to the printed total", () => 
 
 test("whole numbers get commas", () => {
   expect([0, 999, 1000, 18496, 1234567].map(count)).toEqual(["0", "999", "1,000", "18,496", "1,234,567"]);
+});
+
+test("a transposed window binds to the axis that Python binds it to, or to none", () => {
+  for (const { window, n_in, axis } of vectors.turned) {
+    const made = bindTransposed({ ...window, ceil: false }, n_in, window.output_padding);
+    if (axis === null) expect(made).toBeNull();
+    else expect({ ...made, pad: made!.pad + 0 }).toEqual(axis);
+  }
+});
+
+test("functions of one number are Python's, but for the last bits", () => {
+  for (const { name, numbers, x, y } of vectors.functions) {
+    const made = activate({ form: "formula", name, numbers, axis: -1, constants: [], written: "" }, [1], null, [0], 0, x)!;
+    expect(Math.abs(made.value - y), `${name}(${x}) = ${y}, not ${made.value}`).toBeLessThanOrEqual(2e-14 * Math.abs(y) + 1e-300);
+  }
+  expect(new Set(vectors.functions.map((item: any) => item.name)).size).toBeGreaterThan(15);
+});
+
+test("norms take the group, the steps and the bound that Python takes, bit for bit", () => {
+  for (const { recipe, shape, at, x, steps, bound } of vectors.norms) {
+    const { places, own } = groupOf(recipe, shape, at);
+    const made = norm(recipe, places.map((place) => x[place]), own, 1, 0);
+    expect(made.steps.map((step) => step.value)).toEqual(steps);
+    expect(Math.abs(made.bound - bound)).toBeLessThanOrEqual(1e-12 * bound);
+  }
+  expect(vectors.norms.length).toBe(15);
 });

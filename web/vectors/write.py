@@ -15,8 +15,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from convlens.axis import Axis, AxisReads, Table, TransposedWindow, Window
 from convlens.errors import ShapeError
+from convlens.layers.base import Layer
+from convlens.layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
+from convlens.layers.reading import Formula
+from convlens.page_recipe import FUNCTIONS, find
+from convlens.page_schema import plain
 
 HERE = Path(__file__).parent
 
@@ -94,6 +101,73 @@ def other_axes(rng: random.Random) -> list[dict[str, Any]]:
     return cases
 
 
+def turned(rng: random.Random) -> list[dict[str, Any]]:
+    """Transposed windows before they have a size, and what they bind to; null where nothing is left."""
+    cases = []
+    for _ in range(120):
+        padding: Any = rng.choice(["valid", "same", "pair"])
+        if padding == "pair":
+            padding = (rng.randint(0, 2), rng.randint(0, 2))
+        hyper = {
+            "kernel": rng.randint(1, 5),
+            "stride": rng.randint(1, 4),
+            "dilation": rng.randint(1, 3),
+            "padding": padding,
+            "output_padding": rng.choice([None, 0, 1]),
+        }
+        n_in = rng.randint(1, 7)
+        try:
+            axis = axis_case(TransposedWindow(**hyper).bind(n_in))["axis"]
+        except ShapeError:
+            axis = None
+        cases.append({"window": hyper, "n_in": n_in, "axis": axis})
+    return cases
+
+
+def functions() -> list[dict[str, Any]]:
+    """Functions of one number, as the layers compute them."""
+    cases = []
+    for name, function in FUNCTIONS.items():
+        parameter = 0.25 if name in ("leaky_relu", "elu", "celu") else None
+        for n in range(-48, 49):
+            x = n / 6 + 1 / 64
+            y = function(x, 0.0 if parameter is None else parameter)
+            cases.append({"name": name, "numbers": [parameter], "x": x, "y": y})
+    return cases
+
+
+def norms() -> list[dict[str, Any]]:
+    """Norms by measured statistics: group, steps, value and bound of a few places."""
+    rng = np.random.default_rng(5)
+    layers: list[Layer] = [
+        GroupNorm(groups=3, epsilon=1e-3),
+        GroupNorm(groups=6, channels_last=True, epsilon=1e-5),
+        LayerNorm(axes=(-1,)),
+        LayerNorm(axes=(0, 2), epsilon=1e-6),
+        RMSNorm(axes=(-2, -1)),
+    ]
+    cases = []
+    for layer in layers:
+        shape = (4, 5, 6)
+        x = rng.standard_normal(shape).astype(np.float32)
+        binding = layer.bind((shape,))
+        recipe = find(layer, binding, str).recipe
+        for at in ((0, 0, 0), (3, 4, 5), (2, 1, 3)):
+            made = layer.explain(binding, at, (x,))
+            assert isinstance(made, Formula)
+            cases.append(
+                {
+                    "recipe": plain(recipe),
+                    "shape": list(shape),
+                    "at": list(at),
+                    "x": x.ravel().tolist(),
+                    "steps": [step.value for step in made.steps],
+                    "bound": made.tolerance,
+                }
+            )
+    return cases
+
+
 def sums(rng: random.Random) -> list[dict[str, Any]]:
     """Lists of doubles and their correctly rounded sum, cancellation and half-way cases included."""
     lists = [[], [0.1] * 10, [1e16, 1.0, -1e16], [1.0, 2.0**-53, 2.0**-106], [1e308, 1e308, -1e308]]
@@ -138,6 +212,7 @@ def text() -> str:
     rng = random.Random(20260)
     parts = {"windows": windows(rng), "axes": other_axes(rng), "sums": sums(rng)}
     parts["decimals"] = decimals(rng)
+    parts |= {"turned": turned(rng), "functions": functions(), "norms": norms()}
     return json.dumps(parts, separators=(",", ":")) + "\n"
 
 

@@ -24,6 +24,20 @@ const clip: Simple = (x, [low, high]) => {
 };
 const sixth = (x: number) => Math.min(1, Math.max(0, x / 6 + 0.5));
 
+/** The complementary error function: a series of positive terms near 0, a continued fraction far off. */
+export function erfc(x: number): number {
+  if (x < 0) return 2 - erfc(-x);
+  const bell = Math.exp(-x * x) / Math.sqrt(Math.PI);
+  if (x < 1.5) {
+    let sum = x;
+    for (let n = 1, term = x; n < 60; n++) sum += term *= (2 * x * x) / (2 * n + 1);
+    return 1 - 2 * bell * sum;
+  }
+  let fraction = x;
+  for (let n = 120; n > 0; n--) fraction = x + n / 2 / fraction;
+  return bell / fraction;
+}
+
 /** The functions that page_recipe.py knows, by the same names. */
 const simple: Record<string, Simple> = {
   linear: (x) => x,
@@ -40,6 +54,12 @@ const simple: Record<string, Simple> = {
   hard_sigmoid: sixth,
   hard_silu: (x) => x * sixth(x),
   mish: (x) => x * Math.tanh(softplus(x)),
+  gelu: (x) => (x * erfc(-x / Math.SQRT2)) / 2,
+  gelu_tanh: (x) => x * sigmoid(Math.sqrt(8 / Math.PI) * (x + 0.044715 * x ** 3)),
+  selu: (x) => 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * Math.expm1(x)),
+  celu: (x, [p]) => (x > 0 ? x : (p ?? 1) * Math.expm1(x / (p ?? 1))),
+  log_sigmoid: (x) => -softplus(-x),
+  erf: (x) => 1 - erfc(x),
 };
 
 const words: Record<string, string> = { relu: "max(x, 0)", clip: "x between its limits", linear: "x" };
@@ -73,6 +93,62 @@ function softmax(recipe: FormulaRecipe, shape: readonly number[], numbers: Float
       { name: `exp of number ${at[axis]}`, expression: "exp(x - largest)", value: mine },
       { name: "sum of the row", expression: `sum of ${row.length} exps`, value: total },
       { name: "share", expression: "exp / sum", value },
+    ],
+  };
+}
+
+/** Flat places of the numbers that a norm compares, and which of them is the one at `at`. */
+export function groupOf(recipe: FormulaRecipe, shape: readonly number[], at: readonly number[]): { places: number[]; own: number } {
+  const [, width, ...over] = recipe.numbers as readonly number[];
+  let places = [0];
+  shape.forEach((size, n) => {
+    const first = n === recipe.axis && width > 1 ? at[n] - (at[n] % width) : over.includes(n) ? 0 : at[n];
+    const count = n === recipe.axis && width > 1 ? width : over.includes(n) ? size : 1;
+    places = places.flatMap((place) => Array.from({ length: count }, (_, i) => place * size + first + i));
+  });
+  return { places, own: places.indexOf(at.reduce((place, i, n) => place * shape[n] + i, 0)) };
+}
+
+/** Which number of gamma and beta belongs to `at`: its map's, or its place on the axes taken whole. */
+export function scaleAt(recipe: FormulaRecipe, shape: readonly number[], at: readonly number[]): number {
+  if (recipe.name === "group_norm") return at[recipe.axis];
+  return recipe.numbers.slice(2).reduce<number>((place, n) => place * shape[n as number] + at[n as number], 0);
+}
+
+/** Norms by measured statistics, step by step and with their bound, as groupnorm.py has them. */
+export function norm(recipe: FormulaRecipe, x: ArrayLike<number>, own: number, gamma: number, beta: number): Activated & { bound: number } {
+  const n = x.length;
+  const epsilon = recipe.numbers[0] ?? 0;
+  const mean = (each: (v: number) => number) => fsum(Array.from(x, each)) / n;
+  const u = 2 ** -24;
+  if (recipe.name === "rms_norm") {
+    const square = mean((v) => v * v);
+    const root = Math.sqrt(square + epsilon);
+    const value = (x[own] / root) * gamma;
+    return {
+      value, bound: (n + 16) * u * Math.abs(value) + 2 ** -149,
+      steps: [
+        { name: "square", expression: `mean of x² of ${n}`, value: square },
+        { name: "root", expression: `√(square + ${epsilon})`, value: root },
+        { name: "value", expression: "x / root × gamma", value },
+      ],
+    };
+  }
+  const middle = mean((v) => v);
+  const variance = mean((v) => (v - middle) ** 2);
+  const sigma = Math.sqrt(variance + epsilon);
+  const scale = gamma / sigma;
+  const value = (x[own] - middle) * scale + beta;
+  const off = (n + 4) * u * (Array.from(x, Math.abs).reduce((a, b) => a + b, 0) / n);
+  const wrong = 4 * u * (Math.abs(x[own]) + Math.abs(middle)) + off;
+  const stretched = (Math.abs(x[own] - middle) * ((n + 8) * u + (off / sigma) ** 2)) / 2;
+  return {
+    value, bound: Math.abs(scale) * (wrong + stretched) + 2 * u * (Math.abs(value) + Math.abs(beta)) + 2 ** -149,
+    steps: [
+      { name: "mean", expression: `mean of ${n}`, value: middle },
+      { name: "variance", expression: "mean of (x − mean)²", value: variance },
+      { name: "sigma", expression: `√(variance + ${epsilon})`, value: sigma },
+      { name: "value", expression: "(x − mean) / sigma × gamma + beta", value },
     ],
   };
 }

@@ -3,10 +3,10 @@
 // Sums are float64, stored as float32 after each layer. The engine has not seen such a picture,
 // and the page says so.
 
-import { effect } from "@preact/signals";
-import { reads } from "../axis";
+import { effect } from "@preact/signals-core";
 import type { Layer } from "../schema";
 import { activate } from "./activate";
+import { loops } from "./partial";
 import { overrides, page, tensor, values, type Values } from "./store";
 import { flat, size, strides, unflat } from "./tensor";
 import { explain } from "./number";
@@ -14,44 +14,37 @@ import { explain } from "./number";
 type Held = Map<string, Values>;
 
 function windowPass(layer: Layer, x: Values, out: Values): boolean {
-  const { recipe } = layer;
-  if (recipe.form !== "window" || recipe.axes.length !== 2) return false;
-  const info = tensor(layer.inputs[0]);
+  const run = loops(layer);
   const made = tensor(layer.pre ?? layer.output);
-  if (info.channel === null || made.channel === null) return false;
+  if (!run || made.channel === null) return false;
+  const { recipe, rows, columns, rowStep, columnStep, perGroup, taps, wide } = run;
   const weights = recipe.weight === null ? null : values(recipe.weight);
   const bias = recipe.bias === null ? null : values(recipe.bias);
   if (weights === "absent" || bias === "absent") return false;
-  const steps = strides(info.shape);
-  const [rowStep, columnStep] = steps.filter((_, n) => n !== info.channel);
-  const outSteps = strides(made.shape);
-  const [outRow, outColumn] = outSteps.filter((_, n) => n !== made.channel);
-  const [rows, columns] = recipe.axes.map((axis) => Array.from({ length: axis.n_out }, (_, o) => reads(axis, o)));
-  const [high, wide] = recipe.axes.map((axis) => axis.kernel);
-  const perGroup = recipe.channels_in / recipe.groups;
+  const steps = strides(made.shape);
+  const spatial = steps.filter((_, n) => n !== made.channel);
+  const [outRow, outColumn] = spatial.length === 2 ? spatial : [0, spatial[0]];
   for (let f = 0; f < recipe.channels_out; f++) {
-    const first = Math.floor(f / (recipe.channels_out / recipe.groups)) * perGroup;
-    rows.forEach((rowReads, y) => columns.forEach((columnReads, x_) => {
+    rows.forEach((row, y) => columns.forEach((column, x_) => {
       let total = bias ? bias[f] : 0;
       let best = -Infinity;
       let real = 0;
       for (let c = 0; c < perGroup; c++) {
-        const plane = (first + c) * steps[info.channel as number];
-        const base = (f * perGroup + c) * high * wide;
-        for (const r of rowReads) {
+        const plane = (run.first(f) + c) * run.channelStep;
+        const base = (f * perGroup + c) * taps;
+        for (const r of row) {
           if (!r.real) continue;
-          for (const q of columnReads) {
+          for (const q of column) {
             if (!q.real) continue;
             const v = x[plane + r.i * rowStep + q.i * columnStep];
             real++;
-            if (weights) total += v * weights[base + r.k * wide + q.k];
-            else if (v > best) best = v;
-            if (!weights) total += v * r.c * q.c;
+            if (v > best) best = v;
+            total += v * (weights ? weights[base + r.k * wide + q.k] : r.c * q.c);
           }
         }
       }
-      const all = recipe.divisor === "all" ? rowReads.length * columnReads.length : real;
-      out[y * outRow + x_ * outColumn + f * outSteps[made.channel as number]] =
+      const all = recipe.divisor === "all" ? row.length * column.length : real;
+      out[y * outRow + x_ * outColumn + f * steps[made.channel as number]] =
         recipe.combine === "max" ? best : recipe.combine === "mean" ? total / all : total;
     }));
   }

@@ -6,7 +6,7 @@
 import { reads, type Axis } from "../axis";
 import type { FormulaRecipe, Layer, Recipe, WindowRecipe } from "../schema";
 import { ExactSum, fsum } from "../sum";
-import { activate, type Step } from "./activate";
+import { activate, groupOf, norm, scaleAt, type Step } from "./activate";
 import { overrides, ready, tensor, unflattened, values, type Values } from "./store";
 import { flat, size, strides } from "./tensor";
 
@@ -58,6 +58,8 @@ interface Draft {
   winner: number;
   steps: readonly Step[];
   value: number | null;
+  /** A tighter bound than a sum's, where the layer has one. */
+  bound: number | null;
 }
 
 const unit = 2 ** -24;
@@ -70,7 +72,7 @@ export function sumBound(terms: number, magnitude: number): number {
 function draft(): Draft {
   return {
     x: [], w: [], input: [], source: [], weight: [], channel: [], bias: null, padding: 0,
-    divisor: null, combine: "sum", winner: -1, steps: [], value: null,
+    divisor: null, combine: "sum", winner: -1, steps: [], value: null, bound: null,
   };
 }
 
@@ -126,11 +128,11 @@ function window(out: Draft, layer: Layer, recipe: WindowRecipe, at: readonly num
   }
   out.padding = padding * perGroup;
   if (ready(bias)) out.bias = bias[filter];
-  if (mean) out.divisor = divisor;
-  if (recipe.combine === "max") choose(out, Math.max);
-  if (mean && recipe.axes.every((axis) => axis.form === "equation")) {
-    out.value = fsum(out.x) / divisor;
+  if (mean) {
+    out.divisor = divisor;
+    out.bound = (out.x.length + 1) * unit * out.x.reduce((sum, v, n) => sum + Math.abs(v * out.w[n]), 0) + 2 ** -149;
   }
+  if (recipe.combine === "max") choose(out, Math.max);
   return true;
 }
 
@@ -250,12 +252,39 @@ function formula(out: Draft, layer: Layer, recipe: FormulaRecipe, at: readonly n
     constants.push(ready(slot) ? slot[channel % slot.length] : null);
   }
   if (recipe.name === "batch_norm") return batchNorm(out, recipe, constants, place, numbers[place]);
+  if (recipe.name === "prelu") return prelu(out, recipe.constants[0] as string, at, place, numbers[place]);
+  if (recipe.name.endsWith("_norm")) return measured(out, recipe, info.shape, numbers, at);
   const made = activate(recipe, info.shape, numbers, at, place);
   if (!made) return false;
   out.combine = "formula";
   push(out, 0, place, numbers[place], 1);
   out.steps = made.steps;
   out.value = made.value;
+  return true;
+}
+
+/** x, or below 0 x times the slope of its position; slopes broadcast as merged inputs do. */
+function prelu(out: Draft, id: string, at: readonly number[], place: number, x: number): boolean {
+  const shape = tensor(id).shape;
+  const own = at.slice(at.length - shape.length).map((v, n) => (shape[n] === 1 ? 0 : v));
+  const slope = (values(id) as Values)[flat(shape, own)];
+  push(out, 0, place, x, 1);
+  out.combine = "formula";
+  out.value = x < 0 ? slope * x : x;
+  out.bound = x < 0 ? 2 * unit * Math.abs(out.value) + 2 ** -149 : 0;
+  out.steps = [{ name: "slope", expression: "alpha of this position", value: slope }, { name: "value", expression: "x if x > 0 else slope × x", value: out.value }];
+  return true;
+}
+
+/** A norm over its group: the group's numbers are the terms. */
+function measured(out: Draft, recipe: FormulaRecipe, shape: readonly number[], numbers: Values, at: readonly number[]): boolean {
+  const { places, own } = groupOf(recipe, shape, at);
+  const x = places.map((place) => numbers[place]);
+  const [gamma, beta] = recipe.constants.map((id) => (id === null ? null : (values(id) as Values)[scaleAt(recipe, shape, at)]));
+  const made = norm(recipe, x, own, gamma ?? 1, beta ?? 0);
+  push(out, 0, places[own], x[own], 1);
+  out.combine = "formula";
+  Object.assign(out, made);
   return true;
 }
 
@@ -266,6 +295,7 @@ function batchNorm(out: Draft, recipe: FormulaRecipe, constants: (number | null)
   push(out, 0, place, x, k);
   push(out, 0, -1, mean ?? 0, -k);
   out.bias = beta ?? 0;
+  out.bound = 6 * unit * (Math.abs(x * k) + Math.abs((mean ?? 0) * k) + Math.abs(out.bias)) + 2 ** -149;
   return true;
 }
 
@@ -327,7 +357,7 @@ export function explain(layer: Layer, at: readonly number[]): NumberFacts | null
     input: Int32Array.from(out.input), source: Uint8Array.from(out.x, (_, n) => out.source[n] ?? 0),
     weight: Int32Array.from(out.weight), bias: out.bias, padding: out.padding, divisor: out.divisor,
     winner: out.winner, enginePre: engineAt(layer.pre, at), engine: engineAt(layer.output, at),
-    bound: out.combine === "choice" ? 0 : out.combine === "sum" ? sumBound(terms, magnitude) : null,
+    bound: out.bound ?? (out.combine === "choice" ? 0 : out.combine === "sum" ? sumBound(terms, magnitude) : null),
   };
 }
 

@@ -3,7 +3,7 @@
 // In an exported file an array is byte-shuffled deflate in base64 inside a script element; served,
 // it is fetched from the loopback server that made the page. Both give the same float32 numbers.
 
-import { signal, type Signal } from "@preact/signals";
+import { signal, type Signal } from "@preact/signals-core";
 import type { Page, Tensor } from "../schema";
 
 export type Values = Float32Array;

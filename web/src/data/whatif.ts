@@ -1,10 +1,10 @@
 // What if: every later shape, count and receptive field, from the same relation with other numbers.
 
-import { bind, pairs, type Padding, type Window } from "../axis";
-import type { Knobs, Layer, WindowRecipe } from "../schema";
+import { bind, bindTransposed, pairs, type Padding, type Window } from "../axis";
+import type { Equation, Knobs, Layer, WindowRecipe } from "../schema";
 import { page, tensor } from "./store";
 
-export type Change = Partial<Record<"kernel" | "stride" | "dilation" | "filters" | "groups", number>> & { padding?: "valid" | "same" };
+export type Change = Partial<Record<"kernel" | "stride" | "dilation" | "filters" | "groups" | "scale", number>> & { padding?: "valid" | "same" };
 
 /** One layer after a change; `shape` null from where it does not fit (or is not known). */
 export interface Then {
@@ -25,6 +25,7 @@ export function changed(knobs: Knobs, change: Change): Knobs {
     padding: change.padding ?? knobs.padding,
     filters: change.filters ?? knobs.filters,
     groups: change.groups ?? knobs.groups,
+    scale: each(knobs.scale, change.scale),
   };
 }
 
@@ -37,6 +38,12 @@ export function windowOf(knobs: Knobs, axis: number): Window {
     padding: (typeof padding === "string" || padding === null ? (padding ?? "valid") : padding[axis]) as Padding,
     ceil: knobs.ceil,
   };
+}
+
+/** One axis of `n` cells under the knobs; null where they do not fit. */
+export function axisOf(knobs: Knobs, axis: number, n: number): Equation | null {
+  const window = windowOf(knobs, axis);
+  return knobs.form === "transposed" ? bindTransposed(window, n, knobs.more?.[axis] ?? null) : bind(window, n);
 }
 
 /** Every axis read from end to end, as a global pool does. */
@@ -56,10 +63,18 @@ function one(layer: Layer, knobs: Knobs | null, shapes: readonly (readonly numbe
     const places = shape.slice(0, -1).reduce((a, b) => a * b, 1);
     return { shape: [...shape.slice(0, -1), units], params: n * units + (layer.weights.length > 1 ? units : 0), macs: places * n * units };
   }
+  if (knobs?.scale) {
+    const place = tensor(layer.inputs[0]).channel;
+    const made = [...shape];
+    made.forEach((n, axis) => {
+      if (axis !== place) made[axis] = Math.floor(n * (knobs.scale?.[axis - (place === 0 ? 1 : 0)] ?? 1));
+    });
+    return made.every((n) => n > 0) ? { shape: made, params: 0, macs: 0 } : none;
+  }
   if (recipe.form === "window" && knobs?.kernel) {
     const place = tensor(layer.inputs[0]).channel ?? shape.length - 1;
     const channels = shape[place];
-    const axes = shape.filter((_, n) => n !== place).map((n, axis) => bind(windowOf(knobs, axis), n));
+    const axes = shape.filter((_, n) => n !== place).map((n, axis) => axisOf(knobs, axis, n));
     const filters = knobs.filters ?? channels;
     const groups = knobs.groups ?? channels;
     if (axes.includes(null) || (recipe.weight && (channels % groups || filters % groups))) return none;
@@ -109,17 +124,74 @@ export function rederive(index: number, change: Change): readonly Then[] {
     const knobs = layer.knobs && n === index ? changed(layer.knobs, change) : layer.knobs;
     const next = one(layer, knobs, from.map((item) => item.shape as readonly number[]));
     const { recipe } = layer;
-    // What a transposed window or a resize sees is not followed: better unknown than wrong.
-    const lost = recipe.form === "window" && !knobs?.kernel && !whole(recipe);
+    // Other windows (tables without a factor) are not followed: better unknown than wrong.
+    const lost = recipe.form === "window" && !knobs?.kernel && !knobs?.scale && !whole(recipe);
+    const out = tensor(layer.output).channel;
+    const sizes = next.shape?.filter((_, n) => n !== out) ?? [];
     const sees = (lost ? [] : from[0].sees).map(({ size, jump, n: cells }, axis) => {
       const widest = Math.max(...from.map((item) => item.sees[axis]?.size ?? size));
-      const { form } = recipe;
-      if (form === "row" || (form === "window" && !knobs?.kernel)) return { size: widest + (cells - 1) * jump, jump, n: 1 };
-      if (form !== "window" || !knobs) return { size: widest, jump, n: cells };
-      const window = windowOf(knobs, axis);
-      return { size: widest + window.dilation * (window.kernel - 1) * jump, jump: jump * window.stride, n: bind(window, cells)?.n_out ?? 0 };
+      const n = recipe.form === "scatter" && recipe.how === "reshape" ? cells : out === null ? 1 : (sizes[axis] ?? 1);
+      let reach = 0;
+      let step = 1;
+      const over = recipe.form === "formula" && /(group|layer|rms)_norm/.test(recipe.name) && recipe.numbers.slice(2).includes(axis + (out === 0 ? 1 : 0));
+      // What reads everything sees the same from every place.
+      if (over || recipe.form === "row" || (recipe.form === "window" && whole(recipe))) [reach, step] = [cells - 1, 0];
+      else if (knobs?.scale) {
+        step = 1 / knobs.scale[axis];
+        reach = recipe.form === "window" ? recipe.axes[axis].kernel - 1 : 0;
+      } else if (recipe.form === "window" && knobs) {
+        const window = windowOf(knobs, axis);
+        const span = window.dilation * (window.kernel - 1) + 1;
+        const turned = knobs.form === "transposed";
+        step = turned ? 1 / window.stride : window.stride;
+        reach = turned ? Math.ceil(span / window.stride) - 1 : span - 1;
+      }
+      return { size: widest + reach * jump, jump: jump * step, n };
     });
     made.push({ ...next, params: layer.shared_with ? 0 : next.params, sees });
   });
   return made;
+}
+
+/** The layer as one line of Keras and one of PyTorch, with what was changed. */
+export function codeOf(layer: Layer, knobs: Knobs | null, shape: readonly number[]): string {
+  if (!layer.code) return "";
+  const info = tensor(layer.inputs[0]);
+  const sizes = shape.filter((_, n) => n !== info.channel);
+  const slots: Record<string, string> = { n: String(info.channel === null ? shape[shape.length - 1] : shape[info.channel]) };
+  const tuple = (list: readonly (number | string)[]) => `(${list.join(", ")}${list.length === 1 ? "," : ""})`;
+  const unless = (list: readonly number[] | null, plain: number) => (!list || list.every((n) => n === plain) ? "" : tuple(list));
+  if (knobs) {
+    const kernel = knobs.kernel ?? [];
+    const bound = kernel.map((_, axis) => axisOf(knobs, axis, sizes[axis]));
+    const turned = knobs.form === "transposed";
+    // What lies before and after: padding of a window, what a transposed one cuts off its full length.
+    const ends = kernel.map((k, axis) => {
+      const made = bound[axis];
+      const { stride, dilation } = windowOf(knobs, axis);
+      const span = dilation * (k - 1) + 1;
+      if (!made) return [0, 0];
+      if (turned) return [-made.pad, stride * (sizes[axis] - 1) + span - made.n_out + made.pad];
+      const given = windowOf(knobs, axis).padding;
+      return [made.pad, typeof given === "string" ? Math.max(0, (made.n_out - 1) * stride + span - made.n_in - made.pad) : given[1]];
+    });
+    const given = (axis: number) => windowOf(knobs, axis).padding as readonly number[];
+    const even = ends.every(([a, b]) => a === b || (turned && b < a));
+    const padded = ends.some(([a, b]) => a || b);
+    const own = typeof knobs.padding !== "string";
+    Object.assign(slots, {
+      filters: String(knobs.filters), kernel: tuple(kernel), stride: unless(knobs.stride, 1),
+      step: knobs.stride?.join() === knobs.kernel?.join() ? "" : tuple(knobs.stride ?? []),
+      dilation: unless(knobs.dilation, 1), groups: (knobs.groups ?? 1) > 1 ? String(knobs.groups) : "",
+      nobias: knobs.bias ? "" : "False", ceil: knobs.ceil ? "True" : "",
+      padding: !own && knobs.padding !== "valid" ? `"${knobs.padding as string}"` : "",
+      zeros: own && padded ? (kernel.length === 1 ? tuple(given(0)) : tuple(kernel.map((_, axis) => tuple(given(axis))))) : "",
+      pads: even && padded ? tuple(ends.map(([a]) => a)) : "",
+      uneven: even ? "" : turned ? ends.map(tuple).join() : tuple(ends.toReversed().flat()),
+      outpad: turned && even ? unless(ends.map(([a, b]) => a - b), 0) : "",
+      more: knobs.more ? unless(knobs.more, 0) : "", scale: tuple(knobs.scale ?? []),
+    });
+  }
+  return layer.code.map((line) => line.replace(/\{(\w+)(?::([^}|]*)\|?([^}]*))?\}/g, (_, name: string, before = "", after = "") =>
+    slots[name] ? before + slots[name] + after : "")).join("\n");
 }

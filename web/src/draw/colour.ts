@@ -2,7 +2,7 @@
 //
 // Blue is below zero, orange above; lightness alone tells the size, so it also survives grey print.
 
-import { signal } from "@preact/signals";
+import { signal } from "@preact/signals-core";
 
 type Rgb = readonly [number, number, number];
 
@@ -93,8 +93,9 @@ export function index(value: number, largest: number): number {
 
 /** Ink that reads on the colour of a number. */
 export function inkOn(value: number, largest: number): string {
-  const strong = largest > 0 && Math.abs(value) / largest > 0.6;
-  return strong === isDark.value ? "#14161a" : "#ffffff";
+  const packed = colours()[index(value, largest)];
+  const light = [0.2126, 0.7152, 0.0722].reduce((sum, share, n) => sum + share * (((packed >> (8 * n)) & 255) / 255) ** 2.2, 0);
+  return light > 0.19 ? "#14161a" : "#ffffff";
 }
 
 const known = new Map<string, string>();

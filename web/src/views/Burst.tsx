@@ -1,8 +1,6 @@
 // "Keep apart": the plus taken away. Each output map bursts into the maps it was added from, and
 // falls together again when they are added.
 
-import { useSignal } from "@preact/signals";
-import { useEffect, useMemo, useRef } from "preact/hooks";
 import { partialMaps, type Partial } from "../data/partial";
 import { values } from "../data/store";
 import { largestSize } from "../data/tensor";
@@ -11,6 +9,7 @@ import { colours, isDark } from "../draw/colour";
 import { count } from "../decimal";
 import { go, layer, place, reducedMotion } from "../state";
 import { counts, say } from "../words";
+import { useMemo, useRef, useSignal, useWork } from "../track";
 
 /** All partial maps in one picture: a column of tiles per filter, a row per input map. */
 function picture(partial: Partial): HTMLCanvasElement {
@@ -51,7 +50,7 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
   const partial = useMemo(() => partialMaps(now), [now, numbers, weights]);
   const image = useMemo(() => partial && picture(partial), [partial, dark]);
   const geometry = useRef({ left: 0, top: 0, tile: 10, tall: 10 });
-  useEffect(() => {
+  useWork(() => {
     const box = stage.current;
     if (!box || !canvas.current || !partial || !image) return;
     const frame = box.getBoundingClientRect();

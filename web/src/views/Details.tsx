@@ -1,6 +1,6 @@
 // Below the picture: where each number comes from, the filters as heatmaps, the picture as text.
 
-import { computed } from "@preact/signals";
+import { computed } from "@preact/signals-core";
 import { ready, tensor, values } from "../data/store";
 import { largestSize, shapeText, size } from "../data/tensor";
 import { count, fixed, minus, placesFor } from "../decimal";

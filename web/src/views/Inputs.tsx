@@ -1,12 +1,13 @@
 // Another picture: from the gallery, drawn by hand, dropped, pasted; or another model.
 
-import { effect, signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { computed, effect, signal } from "@preact/signals-core";
 import { forward } from "../data/forward";
-import { overrides, page, ready, replacePage, served, tensor, values } from "../data/store";
+import { blob, overrides, page, ready, replacePage, served, tensor, values, type Values } from "../data/store";
 import { say } from "../words";
 import { go, place } from "../state";
 import type { Page } from "../schema";
+import { Quiet } from "./parts";
+import { useRef, useWork } from "../track";
 
 export const inputsOpen = signal(false);
 
@@ -25,31 +26,58 @@ function ask(path: string, body: BodyInit, more: Record<string, string> = {}): v
       const other = next.model !== page.value.model || next.layers.length !== page.value.layers.length;
       replacePage(next);
       said.value = "";
-      if (other) go({ layer: next.start.layer ?? 0, depth: next.start.layer === null ? "network" : "layer", at: next.start.at }, "replace");
+      if (other) go({ prep: "", layer: next.start.layer ?? 0, depth: next.start.layer === null ? "network" : "layer", at: next.start.at }, "replace");
     })
     .catch((error: Error) => (said.value = error.message));
 }
 
-/** Numbers of a picture as the network wants them, from any image. */
-async function numbersOf(source: ImageBitmapSource): Promise<Float32Array<ArrayBuffer> | null> {
-  const info = tensor(page.value.input);
-  const how = page.value.preprocess;
-  if (!how || !how.size) return null;
-  const [height, width] = how.size;
+/** The picture that was given last: another preprocessing starts from it again. */
+let given: Blob | null = null;
+
+/** What is done to a picture: `fit:order:top:mean:std`, from the address or as the page was made. */
+const prep = computed(() => place.value.prep || (page.value.preprocess?.prep ?? ""));
+
+/** The preprocessing that the numbers shown have had. */
+let done = page.peek().preprocess?.prep ?? "";
+
+const list = (text = "") => text.split(",").filter(Boolean).map(Number);
+
+/** A function that turns pixels 0..1 (in the network's layout) into its numbers, or back. */
+function change(how: string, back = false): (pixels: Values) => Float32Array<ArrayBuffer> {
+  const { channel, shape } = tensor(page.value.input);
+  const [, order, top, mean, std] = how.split(":");
+  const [m, s] = [list(mean), list(std)];
+  const channels = channel === null ? 1 : shape[channel];
+  const turn = order === "bgr" && channels === 3;
+  return (pixels) => Float32Array.from(pixels, (_, n) => {
+    const each = pixels.length / channels;
+    const c = channel ? n % channels : Math.floor(n / each);
+    const shift = turn ? (channel ? 2 - 2 * c : (2 - 2 * c) * each) : 0;
+    const x = pixels[n + shift];
+    const at = (values: number[], k: number, plain: number) => (values.length ? values[values.length > 1 ? k : 0] : plain);
+    const k = back && turn ? 2 - c : c;
+    return back ? (x * at(s, k, 1) + at(m, k, 0)) / Number(top) : (x * Number(top) - at(m, k, 0)) / at(s, k, 1);
+  });
+}
+
+/** Pixels 0..1 of a picture in the network's size and layout. */
+async function pixelsOf(source: Blob): Promise<Values> {
+  const { size, channels } = page.value.preprocess!;
+  const [height, width] = size;
   const bitmap = await createImageBitmap(source);
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d") as OffscreenCanvasRenderingContext2D;
-  context.drawImage(bitmap, 0, 0, width, height);
+  const crop = prep.value.startsWith("crop");
+  const scale = Math.min(bitmap.width / width, bitmap.height / height);
+  const [w, h] = crop ? [width * scale, height * scale] : [bitmap.width, bitmap.height];
+  context.drawImage(bitmap, (bitmap.width - w) / 2, (bitmap.height - h) / 2, w, h, 0, 0, width, height);
   const { data } = context.getImageData(0, 0, width, height);
-  const out = new Float32Array(height * width * (how.channels ?? 1));
-  const last = info.channel === info.shape.length - 1;
+  const last = tensor(page.value.input).channel !== 0;
+  const out = new Float32Array(height * width * channels);
   for (let p = 0; p < height * width; p++) {
-    const rgb = [data[4 * p], data[4 * p + 1], data[4 * p + 2]];
+    const rgb = data.subarray(4 * p, 4 * p + 3);
     const grey = Math.round(0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]);
-    for (let c = 0; c < (how.channels ?? 1); c++) {
-      const value = (how.channels === 1 ? grey : rgb[how.order === "bgr" ? 2 - c : c]) / 255;
-      out[last ? p * (how.channels ?? 1) + c : c * height * width + p] = (value - (how.mean[c] ?? 0)) / (how.std[c] ?? 1);
-    }
+    for (let c = 0; c < channels; c++) out[last ? p * channels + c : c * height * width + p] = (channels === 1 ? grey : rgb[c]) / 255;
   }
   return out;
 }
@@ -60,14 +88,38 @@ function run(numbers: Float32Array<ArrayBuffer>): void {
   else said.value = say("large");
 }
 
+/** The last picture (or what the page came with), as it is to be preprocessed now. */
+async function again(): Promise<void> {
+  const now = page.value;
+  if (!now.recomputable) {
+    if (now.mode === "served") ask("run", given ?? "", { kind: given ? "file" : "again", name: "picture", prep: prep.value });
+    else said.value = say("large");
+    return;
+  }
+  const own = now.preprocess && !given ? await loaded(now.input) : null;
+  if (own) run(change(prep.value)(change(now.preprocess!.prep, true)(own)));
+  else if (given && now.preprocess) run(change(prep.value)(await pixelsOf(given)));
+}
+
+/** The page's own numbers of a tensor, when they are there. */
+function loaded(id: string): Promise<Values | null> {
+  return new Promise((done) => {
+    const name = tensor(id).blob;
+    const stop = effect(() => {
+      const slot = name === null ? "absent" : blob(name);
+      if (slot !== null) queueMicrotask(() => (stop(), done(ready(slot) ? slot : null)));
+    });
+  });
+}
+
 async function take(file: Blob & { name?: string }): Promise<void> {
   const name = file.name ?? "";
-  const image = file.type.startsWith("image/");
-  if (!image && page.value.mode === "served") ask(name.endsWith(".npy") ? "run" : "model", file, { kind: "file", name });
-  else if (image && page.value.mode === "served" && !page.value.recomputable) ask("run", file, { kind: "file", name });
-  else if (image) {
-    const numbers = await numbersOf(file);
-    if (numbers) run(numbers);
+  if (file.type.startsWith("image/")) {
+    given = file;
+    await again();
+  } else if (page.value.mode === "served") {
+    given = null;
+    ask(name.endsWith(".npy") ? "run" : "model", file, { kind: "file", name });
   } else said.value = say("closed");
 }
 
@@ -89,7 +141,7 @@ function Pad() {
   const [height, width] = page.value.preprocess?.size ?? [28, 28];
   const side = 196;
   const cells = useRef(new Float32Array(height * width));
-  useEffect(() => {
+  useWork(() => {
     const context = canvas.current?.getContext("2d");
     if (!context) return;
     const picture = context.createImageData(width, height);
@@ -109,14 +161,56 @@ function Pad() {
       }
     }
     const each = info.shape.reduce((a, b) => a * b, 1) / (height * width);
-    run(Float32Array.from({ length: height * width * each }, (_, n) => cells.current[info.channel === 0 ? n % (height * width) : Math.floor(n / each)]));
+    run(change(prep.value)(Float32Array.from({ length: height * width * each }, (_, n) => cells.current[info.channel === 0 ? n % (height * width) : Math.floor(n / each)])));
   };
   return (
     <figure>
       <canvas ref={canvas} width={width} height={height} class="pad" style={{ width: `${side}px`, height: `${(side * height) / width}px` }}
         role="img" aria-label="draw here with the mouse or a finger" onPointerDown={stroke} onPointerMove={stroke} />
-      <button type="button" class="quiet" onClick={() => { cells.current.fill(0); run(new Float32Array(info.shape.reduce((a, b) => a * b, 1))); }}>clear</button>
+      <Quiet on={() => { cells.current.fill(0); run(change(prep.value)(new Float32Array(info.shape.reduce((a, b) => a * b, 1)))); }}>clear</Quiet>
     </figure>
+  );
+}
+
+/** A data address as a file. */
+function blobOf(address: string): Blob {
+  return new Blob([Uint8Array.from(atob(address.split(",")[1]), (char) => char.charCodeAt(0))], { type: "image/png" });
+}
+
+const ranges: Record<string, string> = { "0 … 1": "1::", "−1 … 1": "2:1:", "0 … 255": "255::", ImageNet: "1:0.485,0.456,0.406:0.229,0.224,0.225" };
+
+/** What happens to a picture, field by field. */
+function Preprocessing() {
+  const { channels, size } = page.value.preprocess!;
+  const fields = prep.value.split(":");
+  const [fit, order, top, mean, std] = fields;
+  const set = (n: number, text: string) => {
+    const next = [...fields.slice(0, n), text, ...fields.slice(n + 1)].join(":").split(":").slice(0, 5).join(":");
+    const [, , a, b, c] = next.split(":");
+    const fits = [b, c].every((part) => [0, 1, channels].includes(list(part).length));
+    if (fits && Number(a) && [...list(b), ...list(c)].every(Number.isFinite) && list(c).every(Boolean)) go({ prep: next }, "replace");
+  };
+  const field = (n: number, name: string) => (
+    <label>{name} <input value={fields[n]} inputMode="decimal" onChange={(event) => set(n, event.currentTarget.value.replace(/[^\d.,e-]/gi, ""))} /></label>
+  );
+  const range = `${top}:${mean}:${std}`;
+  const names = Object.keys(ranges).filter((name) => channels === 3 || name !== "ImageNet");
+  return (
+    <details class="prep" open={!!place.value.prep}>
+      <summary>preprocessing</summary>
+      <p class="dim">{say("prep", {
+        fit: say(`prep.${fit}`), height: size[0], width: size[1], top, grey: order === "bgr" ? ", blue first" : "",
+        mean: mean && ` − ${mean}`, std: std && `, all / ${std}`,
+      })}</p>
+      {page.value.input_said.length ? <p class="dim">{page.value.input_said.join("; ")}.</p> : null}
+      <label>size <select value={fit} onChange={(event) => set(0, event.currentTarget.value)}><option value="stretch">scale all of it</option><option value="crop">cut out the middle</option></select></label>
+      <label>numbers <select value={range} onChange={(event) => { if (event.currentTarget.value) go({ prep: `${fit}:${order}:${event.currentTarget.value}` }, "replace"); }}>
+        {names.map((name) => <option key={name} value={ranges[name]}>{name}</option>)}
+        {names.some((name) => ranges[name] === range) ? null : <option value={range}>own</option>}
+      </select></label>
+      {field(2, "white is")}{field(3, "minus mean")}{field(4, "divided by std")}
+      {channels === 3 ? <label>channels <select value={order} onChange={(event) => set(1, event.currentTarget.value)}><option value="rgb">red, green, blue</option><option value="bgr">blue, green, red</option></select></label> : null}
+    </details>
   );
 }
 
@@ -141,27 +235,21 @@ export function Inputs() {
         <>
           <div class="gallery">
             {now.pictures.map((picture) => (
-              <button type="button" key={picture.id} aria-label={picture.label} onClick={async () => {
-                const image = new Image();
-                image.src = picture.png ?? "";
-                await image.decode();
-                const numbers = await numbersOf(image);
-                if (numbers) run(numbers);
-              }}><img src={picture.png ?? ""} alt="" width="34" height="34" /></button>
+              <button type="button" key={picture.id} aria-label={picture.label} onClick={() => void take(blobOf(picture.png ?? ""))}><img src={picture.png ?? ""} alt="" width="34" height="34" /></button>
             ))}
           </div>
           {now.preprocess ? <label><input type="checkbox" checked={pen.value} onChange={() => (pen.value = !pen.value)} /> draw one</label> : null}
           {pen.value ? <Pad /> : null}
           <Answer />
           <p>
-            <button type="button" class="quiet" onClick={() => run(new Float32Array(count))}>all zeros</button>
-            <button type="button" class="quiet" onClick={() => run(Float32Array.from({ length: count }, Math.random))}>random</button>
-            {overrides.value.size ? <button type="button" class="quiet" onClick={() => (overrides.value = new Map())}>back</button> : null}
+            <Quiet on={() => run(new Float32Array(count))}>all zeros</Quiet>
+            <Quiet on={() => run(Float32Array.from({ length: count }, Math.random))}>random</Quiet>
+            {overrides.value.size ? <Quiet on={() => { given = null; done = now.preprocess?.prep ?? ""; go({ prep: "" }, "replace"); overrides.value = new Map(); }}>back</Quiet> : null}
           </p>
           <label class="file">a picture{now.mode === "served" ? ", an array (.npy) or a model" : ""}: drop, paste or{" "}
             <input type="file" onChange={(event) => { const file = event.currentTarget.files?.[0]; if (file) void take(file); }} /></label>
-          {now.recent.map((name) => <button type="button" class="quiet" key={name} onClick={() => ask("model", "", { kind: "known", name })}><bdi>{name}</bdi></button>)}
-          {now.preprocess ? <p class="dim">{now.preprocess.words}</p> : null}
+          {now.recent.map((name) => <Quiet key={name} on={() => { given = null; ask("model", "", { kind: "known", name }); }}><bdi>{name}</bdi></Quiet>)}
+          {now.preprocess ? <Preprocessing /> : null}
           {overrides.value.size ? <p class="dim">{say("own")}</p> : null}
         </>
       ) : null}
@@ -169,7 +257,14 @@ export function Inputs() {
   );
 }
 
+// Another preprocessing, from the form or the address, runs the picture again.
+effect(() => {
+  const now = prep.value;
+  if (now && now !== done) void again();
+  done = now;
+});
+
 // A page that got another picture shows it from its strongest cell on.
 effect(() => {
-  if (overrides.value.size && place.peek().at) go({ at: null }, "replace");
+  if (overrides.value.size && place.peek().at && !place.peek().prep) go({ at: null }, "replace");
 });

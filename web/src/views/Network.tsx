@@ -3,8 +3,7 @@
 // Rows are of one height and only those in sight are in the document, so that ten thousand layers
 // scroll as ten do.
 
-import { computed, signal, useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { computed, signal } from "@preact/signals-core";
 import { page, tensor } from "../data/store";
 import { mapView, shapeText } from "../data/tensor";
 import { count, short } from "../decimal";
@@ -16,6 +15,7 @@ import { Maps } from "./Maps";
 import { Drawing, placeOf } from "./parts";
 import { curve } from "./Strands";
 import { Word } from "./Word";
+import { useRef, useSignal, useWork } from "../track";
 
 const tall = 62;
 const laneStep = 18;
@@ -162,7 +162,7 @@ export function Network() {
   const list = entries.value;
   const now = page.value;
   const lanes = Math.min(now.graph.lanes, 8);
-  useEffect(() => {
+  useWork(() => {
     const measure = () => {
       const top = box.current ? placeOf(box.current).top : 0;
       const first = Math.max(0, Math.floor(-top / tall) - 4);
@@ -176,7 +176,7 @@ export function Network() {
       removeEventListener("resize", measure);
     };
   }, [list]);
-  useEffect(() => {
+  useWork(() => {
     const here = list.findIndex((entry) => entry.layer === place.peek().layer);
     if (here > 8) scrollTo({ top: here * tall - 120 });
   }, []);

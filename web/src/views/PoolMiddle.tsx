@@ -36,7 +36,7 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
       <p class="verdict">
         {max ? "the largest is" : `their sum divided by ${facts.divisor}`}
         <b class="num" data-value={facts.value}>{minus(fixed(facts.value, places + 2))}</b>
-        {facts.engine === null ? null : <small>engine: {apart(facts.value, facts.engine)}</small>}
+        {facts.engine === null ? null : <small data-bound={facts.bound}>engine: {apart(facts.value, facts.engine)}{facts.bound ? `, bound ${short(facts.bound, 3)}` : ""}</small>}
       </p>
       <p class="dim">
         {facts.padding ? `${count(facts.padding)} places of the window lie on padding. ` : ""}

@@ -1,6 +1,5 @@
 // One layer as one picture: picture, input maps, how the number is made, output maps.
 
-import { useRef } from "preact/hooks";
 import { feeds, rectangle } from "../data/reach";
 import { page, ready, tensor, unflattened, values } from "../data/store";
 import { atCell, cellAt, mapView, shapeText } from "../data/tensor";
@@ -15,6 +14,7 @@ import { Dim, Num, Who } from "./parts";
 import { Strands } from "./Strands";
 import { Bar } from "./SumMiddle";
 import { useWidth } from "./useSize";
+import { useRef } from "../track";
 
 /** Columns and tile size so that `n` maps fill a box. */
 export function fit(n: number, ratio: number, width: number, height: number, gap = 3): { columns: number; tile: number } {

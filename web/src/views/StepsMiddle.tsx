@@ -1,8 +1,6 @@
 // Everything that is neither a window nor a row: copies, merges, formulas, and the unexplained.
 
 import type { NumberFacts } from "../data/number";
-import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { page, served, tensor } from "../data/store";
 import { unflat } from "../data/tensor";
 import { count, fixed, minus, placesFor, printed, short } from "../decimal";
@@ -10,6 +8,7 @@ import { css } from "../draw/colour";
 import { cell, facts, layer } from "../state";
 import { say } from "../words";
 import { activationWord, apart } from "./Ledger";
+import { useSignal, useWork } from "../track";
 
 const opWords: Record<string, string> = {
   add: "+", subtract: "−", multiply: "×", average: "mean of", maximum: "largest of", minimum: "smallest of", concat: "copied from",
@@ -54,7 +53,7 @@ function Remote() {
   const got = useSignal<RemoteFacts | null>(null);
   const at = cell.value?.join() ?? "";
   const { name } = layer.value;
-  useEffect(() => {
+  useWork(() => {
     const wait = setTimeout(() => {
       fetch(served("number", { layer: name, at })).then(async (answer) => (got.value = answer.ok ? await answer.json() : null)).catch(() => null);
     }, 60);
@@ -116,7 +115,7 @@ export function StepsMiddle() {
       <p class="verdict">
         <i class="swatch" style={{ background: css(made.value, Math.max(...made.x.map(Math.abs), Math.abs(made.value))) }} />
         <b class="num" data-value={made.value}>{minus(fixed(made.value, places))}</b>
-        {made.engine === null ? null : <small>engine: {apart(made.value, made.engine)}</small>}
+        {made.engine === null ? null : <small data-bound={made.bound}>engine: {apart(made.value, made.engine)}{made.bound ? `, bound ${short(made.bound, 3)}` : ""}</small>}
       </p>
     </div>
   );

@@ -1,12 +1,12 @@
 // The strands: from the window in each map, through its slice, to the plus where they meet.
 
-import { useLayoutEffect, useRef } from "preact/hooks";
 import { unflattened } from "../data/store";
 import { mapView } from "../data/tensor";
 import { sharp } from "../draw/atlas";
 import { isDark, styleColour } from "../draw/colour";
 import { facts, layer, place } from "../state";
 import { placeOf } from "./parts";
+import { useRef, useWork } from "../track";
 
 interface Point {
   readonly x: number;
@@ -30,7 +30,7 @@ export function Strands({ stage }: { stage: { current: HTMLElement | null } }) {
   const dark = isDark.value;
   const apart = place.value.apart;
   const now = layer.value;
-  useLayoutEffect(() => {
+  useWork(() => {
     const box = stage.current;
     if (!box || !canvas.current) return;
     const frame = placeOf(box);

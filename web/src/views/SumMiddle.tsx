@@ -1,7 +1,7 @@
 // A sum over many maps: what each map's slice contributes, the plus where they meet, the bias,
 // the activation. Largest first; what does not fit is one row that opens.
 
-import { useSignal } from "@preact/signals";
+import { useSignal } from "../track";
 import type { Group, NumberFacts } from "../data/number";
 import { ready, tensor, unflattened, values } from "../data/store";
 import { size } from "../data/tensor";

@@ -1,6 +1,7 @@
 // Depth 3: one number, term by term. A slider adds the terms one by one; nothing plays by itself.
 
-import { signal, useSignal } from "@preact/signals";
+import { signal } from "@preact/signals-core";
+import { useSignal } from "../track";
 import { tensor } from "../data/store";
 import { size, unflat } from "../data/tensor";
 import { count, fixed, minus, placesFor, printed, short } from "../decimal";

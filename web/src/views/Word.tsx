@@ -1,7 +1,7 @@
 // A word that explains itself: a link to its one line.
 
 import { say } from "../words";
-import { signal } from "@preact/signals";
+import { signal } from "@preact/signals-core";
 
 /** The word whose line is shown, and where. */
 export const asked = signal<{ word: string; x: number; y: number } | null>(null);

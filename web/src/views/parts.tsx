@@ -1,10 +1,10 @@
 // What every view is built from: quiet words and buttons, panels, canvases.
 
 import type { ComponentChildren, JSX } from "preact";
-import { useLayoutEffect, useRef } from "preact/hooks";
 import { minus } from "../decimal";
 import { sharp } from "../draw/atlas";
 import { isDark } from "../draw/colour";
+import { useRef, useWork } from "../track";
 
 interface Kids {
   readonly children?: ComponentChildren;
@@ -23,7 +23,7 @@ export function Who({ children }: Kids) {
   return <span class="who">{children}</span>;
 }
 
-export function Quiet({ on, children }: Kids & { readonly on: () => void }) {
+export function Quiet({ on, children }: Kids & { readonly on: () => void; readonly key?: unknown }) {
   return <button type="button" class="quiet" onClick={on}>{children}</button>;
 }
 
@@ -49,7 +49,7 @@ export function Drawing({ width, height, draw, on, ...rest }: CanvasProps & {
   readonly on: readonly unknown[];
 }) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  useLayoutEffect(() => {
+  useWork(() => {
     if (canvas.current) draw(sharp(canvas.current, width, height));
   }, [...on, width, height, isDark.value]);
   return <canvas ref={canvas} style={{ width: `${width}px`, height: `${height}px` }} aria-hidden={rest.role ? undefined : "true"} {...rest} />;

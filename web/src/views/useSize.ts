@@ -1,11 +1,10 @@
 // The width of an element, as a number that the pictures are laid out with.
 
-import { useSignal } from "@preact/signals";
-import { useLayoutEffect } from "preact/hooks";
+import { useSignal, useWork } from "../track";
 
 export function useWidth(reference: { current: HTMLElement | null }, initial: number): number {
   const width = useSignal(initial);
-  useLayoutEffect(() => {
+  useWork(() => {
     const element = reference.current;
     if (!element) return;
     const measure = () => void (width.value = element.clientWidth);

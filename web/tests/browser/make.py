@@ -2,7 +2,7 @@
 
     python make.py FOLDER
 
-FOLDER gets digits.html, residual.html, hostile.html and cells.json: for random cells of every layer
+FOLDER gets digits.html, residual.html, hostile.html, formulas.html and cells.json: for random cells of every layer
 (borders included) what `explain(...).to_dict()` says, which is what `convlens explain --json` prints.
 """
 
@@ -41,6 +41,20 @@ def residual() -> Any:
     return Model(first, layers.Dense(5, activation="softmax")(x), name="residual")
 
 
+def formulas() -> Any:
+    """Norms by measured statistics, slopes and functions that are no library call in a browser."""
+    first = x = Input((9, 7, 6))
+    x = layers.GroupNormalization(3)(x)
+    x = layers.Activation("gelu")(x)
+    x = layers.PReLU(shared_axes=[1, 2], alpha_initializer="random_normal")(x)
+    x = layers.LayerNormalization()(x)
+    x = layers.Activation("selu")(x)
+    x = layers.UpSampling2D(2, interpolation="bilinear")(x)
+    x = layers.Conv2DTranspose(4, 3, strides=2, padding="same", activation="gelu")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return Model(first, x, name="formulas")
+
+
 def hostile() -> Any:
     """Names that are markup, very long, and written right to left."""
     return Sequential(
@@ -69,6 +83,7 @@ def cells(run: Any, rng: random.Random, each: int) -> list[dict[str, Any]]:
             except NotExplained:
                 continue
             keep = ("layer", "at", "rule", "value", "pre_activation", "bias", "partial_sums")
+            keep += ("tolerance",)
             found.append({key: facts.get(key) for key in keep} | {"terms": len(facts["terms"])})
     return found
 
@@ -79,7 +94,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     known = {}
     runs = {"digits": convlens.load("digits").run()}
-    for name, model in (("residual", residual()), ("hostile", hostile())):
+    for name, model in (("residual", residual()), ("hostile", hostile()), ("formulas", formulas())):
         opened = convlens.load(model)
         runs[name] = opened.run()
     for name, run in runs.items():

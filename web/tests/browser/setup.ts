@@ -30,6 +30,7 @@ export interface Cell {
   readonly bias: number | null;
   readonly partial_sums: readonly { channel: number; sum: number }[];
   readonly terms: number;
+  readonly tolerance: number;
 }
 
 export function cellsOf(folder: string): Record<string, Cell[]> {
