@@ -403,6 +403,10 @@ def test_several_inputs_are_given_by_a_list_of_shapes_or_by_an_example() -> None
     by_shape = convlens.load(module, input_shape=[(3, 6, 6), (1, 6, 6)])
     example = (torch.rand(1, 3, 6, 6), torch.rand(1, 1, 6, 6))
     by_example = convlens.load(module, example=example)
+    named = convlens.load(module, input_shape={"mask": (1, 6, 6), "picture": (3, 6, 6)})
+    assert [spec.shape for spec in named.graph.inputs] == [(3, 6, 6), (1, 6, 6)]
+    with pytest.raises(ArgumentError, match="the model has no input `masks`"):
+        convlens.load(module, input_shape={"picture": (3, 6, 6), "masks": (1, 6, 6)})
     assert [spec.shape for spec in by_shape.graph.inputs] == [(3, 6, 6), (1, 6, 6)]
     assert [spec.shape for spec in by_example.graph.inputs] == [(3, 6, 6), (1, 6, 6)]
     feeds = {"picture": example[0].numpy(), "mask": example[1].numpy()}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import ArgumentError, ModelError
-from ...model import Graph
+from ...model import Graph, given_shapes
 from .build import build
 from .exported import program_of
 from .region import fused, mixes
@@ -21,7 +21,7 @@ OTHER_BATCH = 5
 def read_live(source: Any, input_shape: Any = None, example: Any = None) -> Graph:
     """The graph of a torch.nn.Module or an ExportedProgram.
 
-    `input_shape` (no batch axis; a list of shapes for several inputs) or `example` (a tensor or a
+    `input_shape` (no batch axis; a list or a mapping by name for several inputs) or `example` (a tensor or a
     tuple of them, batch first) is needed for a module. Raises ArgumentError without one,
     ModelError when `torch.export` cannot follow the module.
     """
@@ -87,9 +87,18 @@ def _example(
             needed="the shape of one sample",
             hint="convlens.load(module, input_shape=(3, 224, 224))",
         )
-    shapes: Sequence[Any] = (
-        input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
-    )
+    shapes = _shapes(module, input_shape)
     kinds = {parameter.dtype for parameter in module.parameters()}
     dtype = next((kind for kind in kinds if kind.is_floating_point), torch.float32)
     return tuple(torch.zeros(batch, *shape, dtype=dtype) for shape in shapes)
+
+
+def _shapes(module: Any, input_shape: Any) -> Sequence[Any]:
+    """One shape per input, in the order of `forward`. Raises ArgumentError for a name it has not."""
+    if isinstance(input_shape, Mapping):
+        import inspect
+
+        names = [name for name in inspect.signature(module.forward).parameters]
+        found = given_shapes(input_shape, names, type(module).__name__)
+        return [found[name] for name in names if name in found]
+    return input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]

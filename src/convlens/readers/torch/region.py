@@ -45,7 +45,7 @@ def _first_axis(program: Program, node: Node) -> bool:
     given = node.arguments
     order = given.get("dims")
     if node.operator.startswith("permute") and isinstance(order, list):
-        return order[0] % len(order) != 0
+        return bool(order[0] % len(order))
     rank = max((len(program.shapes.get(name, ())) for name in node.references()), default=0)
     axes = [given.get(word) for word in ("dim", "dim0", "dim1", "dims", "source", "destination")]
     every = [axis for part in axes for axis in (part if isinstance(part, list) else [part])]
@@ -54,7 +54,9 @@ def _first_axis(program: Program, node: Node) -> bool:
 
 def _mixed(program: Program, twin: Mapping[str, Full] | None) -> set[str]:
     """The values made from samples that have no axis of samples in front."""
-    sizes = [(program.shapes, next((fed.shape[0] for fed in program.inputs if fed.shape), None))]
+    sizes: list[tuple[Mapping[str, Full], int | None]] = [
+        (program.shapes, next((fed.shape[0] for fed in program.inputs if fed.shape), None))
+    ]
     if twin is not None and set(twin) == set(program.shapes):
         sizes.append((twin, next((twin[fed.name][0] for fed in program.inputs if fed.shape), None)))
 
