@@ -19,6 +19,7 @@ from PIL import Image
 from convlens import __version__, samples
 from convlens.cli import main
 from convlens.cli.commands import convlens as commands
+from tests.readers.keras.made import input_layer, keras_zip, layer, sequential
 
 Out = tuple[int, str, str]
 
@@ -244,6 +245,24 @@ def test_a_refusal_is_one_message_on_stderr(
     assert err == message
     assert found == code
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_from_files_cannot_steer_the_terminal(
+    call: Callable[..., Out], tmp_path: Path
+) -> None:
+    name = "\x1b[31m\u202eder\x9b2J\ttab"
+    config = sequential([input_layer("i", 4), layer("Dense", name, units=2, activation="linear")])
+    path = str(keras_zip(tmp_path / "m.keras", config, None))
+    for words in (("summary",), ("summary", "--style", "keras"), ("explain",)):
+        code, out, err = call(words[0], path, *words[1:])
+        assert code == 0
+        assert "der" in out
+        assert not any(c in out + err for c in "\x1b\u202e\x9b\t")
+    code, out, _ = call("summary", path, "--json")
+    assert json.loads(out)["layers"][0]["name"] == name
+    assert not any(c in out for c in "\x1b\u202e\x9b\t")
+    _, _, err = call("explain", path, "dense")
+    assert "needed: one of \N{REPLACEMENT CHARACTER}[31m" in err
 
 
 def test_a_negative_position_may_follow_an_equals_sign(call: Callable[..., Out]) -> None:

@@ -42,10 +42,25 @@ class ReaderGone(Exception):
     """Whoever read our output has gone. (click turns a BrokenPipeError into a success.)"""
 
 
+# Control characters (but for line ends) and those that turn the direction of writing around.
+STEERING = dict.fromkeys(
+    [
+        *range(10), *range(11, 32), *range(127, 160),
+        0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A),
+    ],
+    "\N{REPLACEMENT CHARACTER}",
+)  # fmt: skip
+
+
+def harmless(text: str) -> str:
+    """The text without what would steer a terminal: names come from strangers' files."""
+    return text.translate(STEERING)
+
+
 def emit(text: str) -> None:
     """Facts, on stdout."""
     try:
-        print(text, flush=True)
+        print(harmless(text), flush=True)
     except BrokenPipeError:
         raise ReaderGone from None
 
@@ -53,7 +68,7 @@ def emit(text: str) -> None:
 def say(text: str) -> None:
     """A line for people, on stderr; nobody may be there to read it."""
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(harmless(text), file=sys.stderr, flush=True)
 
 
 def _run(words: list[str]) -> int:

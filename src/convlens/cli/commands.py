@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from . import emit, say
+from . import STEERING, emit, say
 from .lazy import numpy_on_first_use
 from .progress import at_work
 from .words import open_model, parse_at, parse_inputs, split_model_layer
@@ -126,7 +126,8 @@ def _run(model: Model, inputs: tuple[str, ...], resize: bool, crop: bool) -> Run
 def _print_json(facts: dict[str, Any]) -> None:
     import json
 
-    emit(json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
+    emit(text.translate({code: f"\\u{code:04x}" for code in STEERING}))
 
 
 @convlens.command()
