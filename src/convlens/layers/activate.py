@@ -154,11 +154,13 @@ class Smooth(Elementwise):
     """An elementary function of one number.
 
     `function` computes the value in float64, `derivative` its slope, `formula` is how it is
-    written with x. Its bound is 8*u*max(1, |x|, |y|).
+    written with x, `operators` are ONNX's, one after the other (where they are more than a row of
+    operators of one input, `emit` says them). Its bound is 8*u*max(1, |x|, |y|).
     """
 
     rule: ClassVar[Rule] = "formula"
     formula: ClassVar[str] = ""
+    operators: ClassVar[str] = ""
 
     @abstractmethod
     def function(self, x: float) -> float:
@@ -171,6 +173,9 @@ class Smooth(Elementwise):
     def written(self) -> str:
         """The formula with this layer's own numbers."""
         return self.formula
+
+    def emit(self, emit: Emitter, x: str) -> str:
+        return chain(emit, self.operators, x)
 
     def slots(self) -> dict[str, Any]:
         """The numbers that its note shows."""

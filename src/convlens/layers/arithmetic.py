@@ -45,15 +45,13 @@ class SquareRoot(Smooth):
     """
 
     formula: ClassVar[str] = "sqrt(x)"
+    operators: ClassVar[str] = "Sqrt"
 
     def function(self, x: float) -> float:
         return math.sqrt(x)
 
     def derivative(self, x: float) -> float:
         return 0.5 / math.sqrt(x) if x else math.inf
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Sqrt", [x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +63,13 @@ class Logarithm(Smooth):
     """
 
     formula: ClassVar[str] = "log(x)"
+    operators: ClassVar[str] = "Log"
 
     def function(self, x: float) -> float:
         return math.log(x) if x else -math.inf
 
     def derivative(self, x: float) -> float:
         return 1 / x if x else math.inf
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Log", [x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +81,13 @@ class Reciprocal(Smooth):
     """
 
     formula: ClassVar[str] = "1 / x"
+    operators: ClassVar[str] = "Reciprocal"
 
     def function(self, x: float) -> float:
         return 1 / x if x else math.copysign(math.inf, x)
 
     def derivative(self, x: float) -> float:
         return -1 / (x * x) if x * x else -math.inf
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Reciprocal", [x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,15 +99,13 @@ class Absolute(Smooth):
     """
 
     formula: ClassVar[str] = "|x|"
+    operators: ClassVar[str] = "Abs"
 
     def function(self, x: float) -> float:
         return abs(x)
 
     def derivative(self, x: float) -> float:
         return float((x > 0) - (x < 0))
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Abs", [x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,15 +117,13 @@ class Negative(Smooth):
     """
 
     formula: ClassVar[str] = "-x"
+    operators: ClassVar[str] = "Neg"
 
     def function(self, x: float) -> float:
         return -x
 
     def derivative(self, x: float) -> float:
         return -1.0
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Neg", [x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,15 +135,13 @@ class Sine(Smooth):
     """
 
     formula: ClassVar[str] = "sin(x)"
+    operators: ClassVar[str] = "Sin"
 
     def function(self, x: float) -> float:
         return math.sin(x)
 
     def derivative(self, x: float) -> float:
         return math.cos(x)
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Sin", [x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,15 +153,13 @@ class Cosine(Smooth):
     """
 
     formula: ClassVar[str] = "cos(x)"
+    operators: ClassVar[str] = "Cos"
 
     def function(self, x: float) -> float:
         return math.cos(x)
 
     def derivative(self, x: float) -> float:
         return -math.sin(x)
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Cos", [x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,15 +171,13 @@ class Floor(Smooth):
     """
 
     formula: ClassVar[str] = "floor(x)"
+    operators: ClassVar[str] = "Floor"
 
     def function(self, x: float) -> float:
         return float(math.floor(x))
 
     def derivative(self, x: float) -> float:
         return 0.0
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Floor", [x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,15 +189,13 @@ class Ceiling(Smooth):
     """
 
     formula: ClassVar[str] = "ceil(x)"
+    operators: ClassVar[str] = "Ceil"
 
     def function(self, x: float) -> float:
         return float(math.ceil(x))
 
     def derivative(self, x: float) -> float:
         return 0.0
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Ceil", [x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,12 +207,10 @@ class Sign(Smooth):
     """
 
     formula: ClassVar[str] = "sign(x)"
+    operators: ClassVar[str] = "Sign"
 
     def function(self, x: float) -> float:
         return float((x > 0) - (x < 0))
 
     def derivative(self, x: float) -> float:
         return 0.0
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Sign", [x])

@@ -47,15 +47,13 @@ class Sigmoid(Smooth):
     """
 
     formula: ClassVar[str] = "1 / (1 + exp(-x))"
+    operators: ClassVar[str] = "Sigmoid"
 
     def function(self, x: float) -> float:
         return sigmoid(x)
 
     def derivative(self, x: float) -> float:
         return sigmoid(x) * sigmoid(-x)
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Sigmoid", [x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,15 +65,13 @@ class Tanh(Smooth):
     """
 
     formula: ClassVar[str] = "tanh(x)"
+    operators: ClassVar[str] = "Tanh"
 
     def function(self, x: float) -> float:
         return math.tanh(x)
 
     def derivative(self, x: float) -> float:
         return 4 * sigmoid(2 * x) * sigmoid(-2 * x)
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Tanh", [x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +83,13 @@ class Exponential(Smooth):
     """
 
     formula: ClassVar[str] = "exp(x)"
+    operators: ClassVar[str] = "Exp"
 
     def function(self, x: float) -> float:
         return math.exp(x)
 
     def derivative(self, x: float) -> float:
         return math.exp(x)
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Exp", [x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,15 +208,13 @@ class Softsign(Smooth):
     """
 
     formula: ClassVar[str] = "x / (1 + |x|)"
+    operators: ClassVar[str] = "Softsign"
 
     def function(self, x: float) -> float:
         return x / (1 + abs(x))
 
     def derivative(self, x: float) -> float:
         return 1 / (1 + abs(x)) ** 2
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Softsign", [x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,15 +321,13 @@ class LogSigmoid(Smooth):
     """
 
     formula: ClassVar[str] = "-log(1 + exp(-x))"
+    operators: ClassVar[str] = "Neg Softplus Neg"
 
     def function(self, x: float) -> float:
         return -softplus(-x)
 
     def derivative(self, x: float) -> float:
         return sigmoid(-x)
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return chain(emit, "Neg Softplus Neg", x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -399,12 +389,10 @@ class Erf(Smooth):
     """
 
     formula: ClassVar[str] = "erf(x)"
+    operators: ClassVar[str] = "Erf"
 
     def function(self, x: float) -> float:
         return math.erf(x)
 
     def derivative(self, x: float) -> float:
         return 2 / math.sqrt(math.pi) * math.exp(-x * x)
-
-    def emit(self, emit: Emitter, x: str) -> str:
-        return emit.node("Erf", [x])
