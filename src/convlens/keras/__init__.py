@@ -14,8 +14,8 @@ from .entry import Input, InputLayer
 from .layers import *  # noqa: F403
 from .layers import __all__ as _layer_names
 from .model import Model
+from .part import Tensor
 from .sequential import Sequential
-from .tensor import Tensor
 from .variable import Variable
 
 __all__ = [

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ..layers.base import Shape
 from ..model import Call, Graph, TensorId
 from ..model import Input as GraphInput
+from .described import describe
 from .entry import InputLayer
-from .node import Node
-from .tensor import Tensor
-
-if TYPE_CHECKING:
-    from .model import Model
+from .part import Composite, Node, Tensor
 
 
 @dataclass
@@ -24,10 +20,8 @@ class _Assembly:
     nested: dict[str, str] = field(default_factory=dict)
 
 
-def assemble(model: Model) -> Graph:
+def assemble(model: Composite) -> Graph:
     """The model as frozen data: nested models inlined, shared layers as several calls."""
-    from .described import describe
-
     work = _Assembly()
     inputs = []
     ids: dict[Tensor, TensorId] = {}
@@ -52,22 +46,20 @@ def assemble(model: Model) -> Graph:
     return graph
 
 
-def _input_name(model: Model, tensor: Tensor, number: int) -> str:
+def _input_name(model: Composite, tensor: Tensor, number: int) -> str:
     if isinstance(tensor.node.layer, InputLayer):
         return model.names[tensor.node.layer]
     return f"input_{tensor.node.layer.name}" if number == 0 else f"input_{number}"
 
 
-def _calls(model: Model, prefix: str, ids: dict[Tensor, TensorId], work: _Assembly) -> None:
+def _calls(model: Composite, prefix: str, ids: dict[Tensor, TensorId], work: _Assembly) -> None:
     """Add the calls of a model; `ids` holds its inputs and gets every tensor it makes."""
-    from .model import Model
-
     for node in model.nodes_inside:
         if not node.inputs:
             continue
         name = prefix + model.names[node.layer]
         inner = node.layer
-        if isinstance(inner, Model):
+        if isinstance(inner, Composite):
             inside = {
                 entry: ids[given] for entry, given in zip(inner.inputs, node.inputs, strict=True)
             }
@@ -134,17 +126,15 @@ def input_layout(tensor: Tensor, nodes: list[Node]) -> bool | None:
 
 
 def _reads(node: Node) -> bool | None:
-    from .model import Model
-
     if node.built is not None:
         return node.built.reads_last
-    if isinstance(node.layer, Model):
+    if isinstance(node.layer, Composite):
         said = {input_layout(t, node.layer.nodes_inside) for t in node.layer.inputs}
         return False if said == {False} else None
     return None
 
 
-def _remarks(model: Model) -> list[str]:
+def _remarks(model: Composite) -> list[str]:
     """What is to be said of the model as a whole."""
     remarks = []
     seeds = {weight.values.seed for weight in model.held() if weight.values.origin == "random"}
@@ -172,7 +162,7 @@ def _doubtful(node: Node) -> str:
     return ""
 
 
-def inner_shapes(model: Model, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+def inner_shapes(model: Composite, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
     """Output shapes of a nested model for these input shapes. Raises ShapeError."""
     if len(shapes) != len(model.inputs):
         from ..errors import ShapeError
@@ -190,7 +180,7 @@ def inner_shapes(model: Model, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
     return tuple(found[tensor] for tensor in graph.outputs)
 
 
-def _fits(model: Model, spec: GraphInput, shape: Shape) -> None:
+def _fits(model: Composite, spec: GraphInput, shape: Shape) -> None:
     from ..errors import ShapeError
 
     fits = len(shape) == len(spec.shape) and all(

@@ -14,9 +14,10 @@ from ..errors import ArgumentError, ConvlensError, ShapeError
 from ..layers.base import Shape
 from ..layers.weight import Weight
 from ..readers.keras.table import Built, KerasLayer
-from .node import Node, Part, flat
+from .order import flat
+from .part import Node, Part, Tensor
 from .seeds import current_seed, initializer, start
-from .tensor import Tensor, placed, sized
+from .tensor import placed, sized
 from .variable import Variable, assign_all
 
 _changes = itertools.count(1)
@@ -42,6 +43,9 @@ class Layer(Part):
     """One layer of Keras. The arguments are those of Keras 3.15, in its order."""
 
     row: ClassVar[KerasLayer]
+    # How a layer that is called on arrays gives numbers: by a model, which stands above this
+    # module and enters itself here.
+    alone: ClassVar[Callable[[Layer, Any], Any]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         rest = dict(kwargs)
@@ -160,9 +164,7 @@ class Layer(Part):
         """
         tensors = flat(inputs)
         if tensors and not any(isinstance(tensor, Tensor) for tensor in tensors):
-            from .model import run_layer
-
-            return run_layer(self, inputs)
+            return type(self).alone(self, inputs)
         for tensor in tensors:
             if not isinstance(tensor, Tensor):
                 raise ArgumentError(

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..readers.keras import config as kc
 from .base import Layer
 from .entry import InputLayer
-from .node import Node, Part
+from .part import Composite, Node, Part, Tensor
 from .seeds import Initializer
-from .sequential import Sequential
-from .tensor import Tensor
-
-if TYPE_CHECKING:
-    from .model import Model
 
 
-def describe(model: Model, name: str | None = None) -> kc.Graph:
+def describe(model: Composite, name: str | None = None) -> kc.Graph:
     """The model's layers with their settings and calls; nested models inside."""
     work = _Words(model)
     inputs = tuple(work.ref(tensor) for tensor in model.inputs)
@@ -33,13 +28,13 @@ def describe(model: Model, name: str | None = None) -> kc.Graph:
         _stored(specs),
         inputs[0] if len(inputs) == 1 else inputs,
         outputs[0] if len(outputs) == 1 else outputs,
-        sequential=isinstance(model, Sequential),
+        sequential=model.sequential,
         trainable=True,
     )
 
 
 class _Words:
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Composite) -> None:
         self.model = model
         self.calls: dict[Part, list[Node]] = {}
         for node in model.nodes_inside:
@@ -76,11 +71,9 @@ class _Words:
 
     def layer(self, part: Part) -> kc.LayerSpec:
         """A layer or a nested model with its calls."""
-        from .model import Model
-
         name = self.model.names[part]
         calls = tuple(self.call(node) for node in self.calls[part] if node.inputs)
-        if isinstance(part, Model):
+        if isinstance(part, Composite):
             return kc.LayerSpec(name, part.kind, {"name": name}, calls, graph=describe(part, name))
         config = part.get_config() if isinstance(part, Layer | InputLayer) else {}
         words = {key: setting(value) for key, value in config.items()}

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..errors import ArgumentError, ConvlensError
 from ..layers.base import Shape
-from .node import Node, Part
-from .tensor import Tensor, sized
+from .part import Node, Part, Tensor
+from .tensor import sized
 from .variable import Variable
 
 

@@ -7,6 +7,7 @@ from inspect import Parameter, Signature
 from ..readers.keras.table import REQUIRED, TABLE, KerasLayer
 from .base import Layer
 from .entry import Input, InputLayer
+from .part import LAYERS
 
 
 def _signature(row: KerasLayer) -> Signature:
@@ -41,6 +42,7 @@ _CLASSES = {
     for name in (row.name, *row.aliases)
 }
 globals().update(_CLASSES)
+LAYERS.update(_CLASSES)
 
 __all__ = ["Input", "InputLayer", "Layer", *_CLASSES]
 

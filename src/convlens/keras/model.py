@@ -17,8 +17,9 @@ from ..model import Graph
 from .assemble import assemble, inner_shapes
 from .base import Layer, last_change
 from .entry import InputLayer
-from .node import Node, Part, flat, name_parts, ordered_nodes
-from .tensor import Tensor, placed
+from .order import flat, name_parts, ordered_nodes
+from .part import Composite, Node, Part, Tensor
+from .tensor import placed
 from .variable import Variable, assign_all
 
 _TRAINING = (
@@ -32,7 +33,7 @@ _TRAINING = (
 )
 
 
-class Model(Part):
+class Model(Composite):
     """A model from its inputs to its outputs: `Model(inputs, outputs)`, as in Keras.
 
     Besides Keras' words it has those of convlens: `describe`, `explain`, `run`, `export`.
@@ -325,6 +326,9 @@ def run_layer(layer: Layer, inputs: Any) -> Any:
         # What was called on numbers is no part of a model.
         layer.nodes.pop()
         layer.assigned, layer.owner = assigned, owner
+
+
+Layer.alone = run_layer
 
 
 def _of(node: Node) -> tuple[Weight, ...]:

@@ -53,7 +53,7 @@ class Initializer:
 
 def initializer(value: Any) -> Initializer:
     """The initializer of an `*_initializer=` argument. Raises ArgumentError for an unknown one."""
-    from .node import snake_case
+    from .part import snake_case
 
     if isinstance(value, Initializer):
         return value

@@ -11,8 +11,9 @@ from ..model import Graph, ordinal
 from .base import Layer
 from .entry import InputLayer
 from .model import Model, no_more
-from .node import Node, Part, name_parts
-from .tensor import Tensor, sized
+from .order import name_parts
+from .part import Node, Part, Tensor
+from .tensor import sized
 
 
 class Sequential(Model):
@@ -23,6 +24,7 @@ class Sequential(Model):
     """
 
     kind = "Sequential"
+    sequential = True
 
     def __init__(
         self, layers: Any = None, trainable: bool = True, name: str | None = None, **kwargs: Any

@@ -1,125 +1,12 @@
-"""Symbolic tensors: what flows between layers while a model is put together."""
+"""Helpers around tensors: shapes as people give them, and where an error happened."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import ArgumentError, ConvlensError
 from ..layers.base import Shape
-
-if TYPE_CHECKING:
-    from .node import Node
-
-
-class Tensor:
-    """The output of a layer that was called, without numbers.
-
-    `shape` has the batch axis in front (None unless a batch size was given), as in Keras.
-    """
-
-    # NumPy must not take over `array + tensor`.
-    __array_ufunc__ = None
-
-    def __init__(self, shape: Shape, node: Node, output: int = 0, batch: int | None = None) -> None:
-        self.sizes = shape
-        self.node = node
-        self.output = output
-        self.batch = batch
-        self.dtype = "float32"
-
-    @property
-    def shape(self) -> Shape:
-        """The shape with its batch axis."""
-        return (self.batch, *self.sizes)
-
-    @property
-    def ndim(self) -> int:
-        """How many axes, the batch included."""
-        return len(self.sizes) + 1
-
-    def __repr__(self) -> str:
-        return f"<Tensor shape={self.shape}, made by {self.node.layer.name}>"
-
-    def __add__(self, other: Any) -> Tensor:
-        return _joined("Add", self, other, scale=1.0, sign=1.0)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Tensor:
-        return _joined("Subtract", self, other, scale=1.0, sign=-1.0)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return _scaled(self, -1.0, _number(other, "-"))
-
-    def __mul__(self, other: Any) -> Tensor:
-        if isinstance(other, Tensor):
-            return _merged("Multiply", self, other)
-        return _scaled(self, _number(other, "*"), 0.0)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Any) -> Tensor:
-        number = _number(other, "/")
-        if number == 0:
-            raise ArgumentError("a tensor cannot be divided by 0", given="x / 0")
-        return _scaled(self, 1.0 / number, 0.0)
-
-    def __neg__(self) -> Tensor:
-        return _scaled(self, -1.0, 0.0)
-
-    def __bool__(self) -> bool:
-        raise ArgumentError(
-            "a tensor has no numbers yet, so it is neither true nor false",
-            given=repr(self),
-            hint="give the model an input: model.predict(x)",
-        )
-
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise ArgumentError(
-            "a tensor has no numbers yet",
-            given=repr(self),
-            needed="an array",
-            hint="Model(inputs, outputs).predict(x) computes numbers",
-        )
-
-
-def _joined(word: str, left: Tensor, right: Any, scale: float, sign: float) -> Tensor:
-    if isinstance(right, Tensor):
-        return _merged(word, left, right)
-    return _scaled(left, scale, sign * _number(right, "+" if sign > 0 else "-"))
-
-
-def _merged(word: str, *tensors: Tensor) -> Tensor:
-    from . import layers
-
-    layer: Any = getattr(layers, word)
-    made: Tensor = layer()(list(tensors))
-    return made
-
-
-def _scaled(tensor: Tensor, scale: float, offset: float) -> Tensor:
-    from . import layers
-
-    layer: Any = layers.Rescaling
-    made: Tensor = layer(scale, offset)(tensor)
-    return made
-
-
-def _number(value: Any, sign: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        try:
-            if isinstance(value, Tensor | bool):
-                raise TypeError
-            return float(value)
-        except (TypeError, ValueError):
-            raise ArgumentError(
-                f"a tensor cannot be combined with this by `{sign}`",
-                given=f"x {sign} {type(value).__name__}",
-                needed="a number"
-                + (", or another tensor" if sign in "+-*" else "; between tensors only + - *"),
-                hint="for another kind of arithmetic, compute it before the model or after it",
-            ) from None
-    return float(value)
+from .part import Tensor
 
 
 def sized(value: Any, what: str) -> Shape:

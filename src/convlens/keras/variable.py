@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import ArgumentError, ShapeError
 from ..layers.weight import Weight
-from .node import Part
+from .part import Part
 
 
 class Variable:

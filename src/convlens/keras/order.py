@@ -1,78 +1,13 @@
-"""What a model is put together from: named parts, and calls of them on tensors."""
+"""The parts of a model in Keras' order, and their names."""
 
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from ..errors import ArgumentError
-from ..readers.keras.table import Built
-from .tensor import Tensor
-
-_created = itertools.count()
-
-
-def snake_case(name: str) -> str:
-    """A class name as Keras makes layer names of it: `Conv2D` is conv2d, `ReLU` is re_lu."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-class Part:
-    """A layer or a model: something with a name that can be called on tensors.
-
-    A part without a name of its own is named by the first model that holds it, counted there from
-    zero as Keras counts: `conv2d`, `conv2d_1`, ...
-    """
-
-    kind: ClassVar[str] = "Layer"
-
-    def __init__(self, name: str | None) -> None:
-        if name is not None and (not isinstance(name, str) or not name or "/" in name):
-            raise ArgumentError(
-                "this cannot be the name of a layer",
-                given=f"name={name!r}",
-                needed="a text without `/`",
-            )
-        self.given_name = name
-        self.assigned: str | None = None
-        self.owner: Part | None = None
-        self.number = next(_created)
-        self.nodes: list[Node] = []
-
-    @property
-    def base(self) -> str:
-        """What its automatic name is made of."""
-        return snake_case(self.kind)
-
-    @property
-    def name(self) -> str:
-        """Its name: given, or counted by its model."""
-        return self.given_name or self.assigned or self.base
-
-    @property
-    def path(self) -> str:
-        """Where it stands: the names of the models around it, but the outermost, and its own."""
-        if self.owner is None or self.owner.owner is None:
-            return self.name
-        return f"{self.owner.path}/{self.name}"
-
-
-@dataclass(eq=False)
-class Node:
-    """A call: who was called, on what, and what came out.
-
-    `built` is the layer for these shapes; None for an input and for a nested model.
-    """
-
-    layer: Part
-    inputs: tuple[Tensor, ...] = ()
-    built: Built | None = None
-    outputs: tuple[Tensor, ...] = field(default=())
+from .part import Node, Part, Tensor
 
 
 def name_parts(parts: Iterable[Part], owner: Part | None) -> dict[Part, str]:
