@@ -9,17 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convlens.axis import (
-    Axis,
-    Table,
-    TransposedWindow,
-    Window,
+from convlens.axis import Axis, Table, TransposedWindow, Window, same_pads
+from convlens.axis.tables import (
     adaptive_table,
     border_table,
     cubic_table,
     linear_table,
     nearest_table,
-    same_pads,
 )
 from convlens.errors import ShapeError
 

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from convlens.axis import Table, nearest_table
+from convlens.axis import Table
+from convlens.axis.tables import nearest_table
 from convlens.engine import Engine
 from convlens.explain.field import _fitted, bindings, fields, seen
 from convlens.explain.summary import summarise

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import convlens.layers as layers
-from convlens.axis import nearest_table
+from convlens.axis.tables import nearest_table
 from convlens.errors import ShapeError
 from convlens.layers.base import Layer, Shape
 from convlens.layers.resize import Scale

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import convlens.layers as layers
-from convlens.axis import TransposedWindow, Window, nearest_table
+from convlens.axis import TransposedWindow, Window
+from convlens.axis.tables import nearest_table
 from convlens.layers.base import Layer
 from convlens.layers.resize import Scale
 from tests.dice import Dice, Rolled, examples, made

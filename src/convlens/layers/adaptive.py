@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..axis import Axis, AxisReads, adaptive_table
+from ..axis import Axis, AxisReads
+from ..axis.tables import adaptive_table
 from .base import (
     Array,
     Binding,

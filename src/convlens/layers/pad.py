@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ..axis import Axis, AxisReads, border_table, check_size
+from ..axis import Axis, AxisReads, check_size
+from ..axis.tables import border_table
 from ..errors import ShapeError
 from .activate import scalar
 from .base import (

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ..axis import LARGEST_KERNEL, Table, check_size, coordinates
+from ..axis import LARGEST_KERNEL, Table, check_size
+from ..axis.tables import coordinates
 from ..errors import EngineError
 from .base import Array, Binding, Emitter, Index, Value
 from .reading import Choice, Reading, Rule

@@ -8,17 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..axis import (
-    Axis,
-    AxisReads,
-    Coordinates,
-    Rounding,
-    Table,
-    check_size,
-    cubic_table,
-    linear_table,
-    nearest_table,
-)
+from ..axis import Axis, AxisReads, Table, check_size
+from ..axis.tables import Coordinates, Rounding, cubic_table, linear_table, nearest_table
 from ..errors import ShapeError
 from .base import (
     Array,

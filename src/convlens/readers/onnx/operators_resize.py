@@ -7,7 +7,7 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
-from ...axis import Coordinates, Rounding
+from ...axis.tables import Coordinates, Rounding
 from ...layers.base import Layer
 from ...layers.deform import DeformConv, RoiAlign
 from ...layers.resample import Resample, Way
