@@ -203,6 +203,10 @@ TEXTS: dict[str, str] = {
     "select.slice": "Takes a part of each axis: {cuts:list}. No number changes.",
     "select.split": "Cuts axis {axis} into parts of {sizes:list}. No number changes.",
     "select.take": "Takes {count:n place} of axis {axis}. No number changes.",
+    "conv.own_kernel": (
+        "A convolution whose kernel {kernel:shape} is not learnt: it is made for each sample, and is "
+        "an input like the maps."
+    ),
     "select.stack": "Lays {count:n tensor} on each other along a new axis {axis}. No number changes.",
     "select.unstack": "Takes axis {axis} apart into {count:n tensor}. No number changes.",
     "operand": "{formula}, with {count:n stored number} w.",

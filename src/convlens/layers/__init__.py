@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FAMILIES = {
     "conv": ("Conv", "ConvTranspose"),
     "separable": ("Separable",),
+    "own_kernel": ("OwnKernelConv",),
     "dense": ("Dense",),
     "pool": ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"),
     "adaptive": ("AdaptiveAveragePool", "AdaptiveMaxPool", "LpPool"),

@@ -363,9 +363,8 @@ class Routed(nn.Module):  # type: ignore[misc, name-defined]
     [
         (Windows, (3, 6, 6), ("group",), "reshape, linear, softmax, reshape"),
         (Attention, (5, 8), ("group", "scaled_dot_product_attention"), "permute, unbind"),
-        (Routed, (4, 5, 5), ("group",), "view, reshape, conv2d, permute, view"),
     ],
-    ids=["windows", "attention", "kernels of their own"],
+    ids=["windows", "attention"],
 )
 def test_a_stretch_without_an_axis_of_samples_runs_as_a_whole_and_is_named(
     module: Any, shape: tuple[int, ...], opaque: tuple[str, ...], inside: str
@@ -378,6 +377,16 @@ def test_a_stretch_without_an_axis_of_samples_runs_as_a_whole_and_is_named(
         f"It holds samples and other things on one axis; {inside} run as a whole."
     )
     assert model.describe().to_dict()["totals"]["params"] == own_count(made)
+
+
+def test_a_convolution_with_a_kernel_for_each_sample_is_explained() -> None:
+    torch.manual_seed(0)
+    model = check(Routed(), (4, 5, 5))
+    assert names(model)[4:] == ["group", "norm"]
+    conv = model.graph.calls[4]
+    assert conv.layer.quantities()["filters"] == 6
+    fact = model.run().explain("group", at=(3, 0, 2)).facts
+    assert fact.reading.count == 4 * 6, "a row of the window lies on padding"
 
 
 def test_an_axis_that_happens_to_have_the_batchs_size_is_not_taken_for_it() -> None:

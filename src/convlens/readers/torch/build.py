@@ -14,6 +14,7 @@ from ...model import Call, Graph, Input, TensorId
 from . import operators_element, operators_move
 from .nodes import Node, Program
 from .operators import OPERATORS
+from .patterns import whole_group
 from .region import OPERATOR
 from .site import Made, NotOurs, Site, State
 
@@ -115,11 +116,24 @@ class _Builder:
     def _made(self, node: Node) -> Made:
         word = node.operator.partition(".")[0]
         if word == OPERATOR:
-            raise NotOurs(_whole_group(node))
+            return self._group(node)
         function = OPERATORS.get(word) or OPERATORS.get(word.rstrip("_"))
         if function is None:
             raise NotOurs("no layer of ours means this operator")
-        made = function(Site(self.state, node))
+        return self._checked(node, function(Site(self.state, node)))
+
+    def _group(self, node: Node) -> Made:
+        """What a stretch without an axis of samples means as a whole."""
+        try:
+            return self._checked(node, whole_group(Site(self.state, node)))
+        except (NotOurs, KeyError, TypeError, ValueError, IndexError):
+            words = [part.operator.partition(".")[0].strip("_") for part in node.parts]
+            raise NotOurs(
+                f"It holds samples and other things on one axis; {', '.join(words)} run as a whole."
+            ) from None
+
+    def _checked(self, node: Node, made: Made) -> Made:
+        """The layer, when its shapes are the recorded ones."""
         if any(self.used[name] for name in node.outputs[made.outputs :]):
             raise NotOurs("a further output of it is used")
         shapes = made.layer.output_shapes(tuple(self.state.sample(name) for name in made.reads))
@@ -196,19 +210,9 @@ class _Builder:
         return name, None
 
 
-def _whole_group(node: Node) -> str:
-    words = [word.partition(".")[0].strip("_") for word in _group_words(node)]
-    return f"It holds samples and other things on one axis; {', '.join(words)} run as a whole."
-
-
-def _group_words(node: Node) -> list[str]:
-    return node.operator.removeprefix(f"{OPERATOR}.").split(" ")
-
-
 def _origin(node: Node) -> tuple[str, ...]:
     """The ATen operators that a call stands for."""
-    group = node.operator.startswith(f"{OPERATOR}.")
-    return tuple(f"aten.{word}" for word in (_group_words(node) if group else [node.operator]))
+    return tuple(f"aten.{part.operator}" for part in node.parts or (node,))
 
 
 def _stored_refs(node: Node, program: Program) -> list[Any]:

@@ -47,7 +47,7 @@ class Node:
     """One operator call. `operator` is like `conv2d.default`; `outputs` are names of values.
 
     `evaluate` lets the live framework compute it, where there is one: from its tensors by name to
-    those of `outputs`.
+    those of `outputs`. `parts` are the nodes that it stands for, where it stands for several.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Node:
     outputs: tuple[str, ...]
     owner: Owner = Owner()
     evaluate: Evaluator | None = None
+    parts: tuple[Node, ...] = ()
 
     def references(self) -> Iterator[str]:
         """Names of the values it reads, in order."""

@@ -132,14 +132,14 @@ def _one(program: Program, inside: list[Node], mixed: set[str]) -> Node | None:
         return None
     used = dict.fromkeys(name for node in inside for name in node.references())
     inputs = [name for name in used if name not in made]
-    words = " ".join(node.operator for node in inside)
     return Node(
         f"{inside[0].name}...",
-        f"{OPERATOR}.{words}",
+        OPERATOR,
         {"inputs": [Ref(name) for name in inputs]},
         outputs,
         Owner(_common_path(inside)),
         evaluate=_evaluator(inside, outputs),
+        parts=tuple(inside),
     )
 
 
