@@ -4,7 +4,8 @@
                                    [--results FILE]
 
 Each network is built by Keras without trained weights (its weights are then spread out at random,
-batch statistics too), saved as `.keras`, opened by convlens without Keras, and compared: names,
+batch statistics too; scales stay below 1, else the numbers of the deepest networks grow from layer
+to layer, and rounding with them, until nothing can be compared), saved as `.keras`, opened by convlens without Keras, and compared: names,
 classes, output shapes and parameters of every layer as Keras reports them; every tensor of one run
 on one input; and explained numbers of every kind of layer, each within its bound. Each network has
 a process of its own, so that memory is given back. `--results` keeps one line of JSON per network;
@@ -69,8 +70,9 @@ NAMES = [
 ]
 # One number over the largest of its tensor. Whole networks add up the rounding of all layers
 # before; a wrong layer is off by 1e-2 and more.
-CLOSE = 1e-4
-SIDE = 96  # of the picture that is run; names, shapes and counts are compared at the full size
+CLOSE = 1e-5
+# Of the picture that is run; names, shapes and counts are compared at the full size.
+SIDE, NASNET_SIDE = 96, 224
 NUMBERS = 4  # explained numbers per kind of layer
 
 
@@ -218,7 +220,7 @@ def compare_numbers(name: str, make: Any, path: Path, problems: list[str]) -> di
     import convlens
 
     keras.backend.clear_session()
-    side = 224 if name.startswith("NASNet") else SIDE
+    side = NASNET_SIDE if name.startswith("NASNet") else SIDE
     model = make(weights=None, input_shape=(side, side, 3))
     spread(model, np.random.default_rng(0))
     model.save(path)
@@ -261,15 +263,12 @@ def spread(model: Any, rng: Any) -> None:
     """Weights as a trained network might have them: no layer without effect."""
     for layer in model._flatten_layers(include_self=False, recursive=True):
         kind = type(layer).__name__
-        if kind == "BatchNormalization":
-            for weight in layer.weights:
-                low = 0.7 if weight.name in ("gamma", "moving_variance") else -0.2
-                weight.assign(rng.uniform(low, low + 0.4, weight.shape))
-        elif kind == "Normalization" and layer.built:
+        if kind == "Normalization" and layer.built:
             layer.mean, layer.variance = layer.mean, layer.variance
-        elif kind in ("LayerNormalization", "LayerScale"):
+        elif kind in ("BatchNormalization", "LayerNormalization", "LayerScale"):
+            lows = {"beta": -0.2, "moving_mean": -0.2, "moving_variance": 0.7}
             for weight in layer.weights:
-                low = -0.2 if weight.name == "beta" else 0.7
+                low = lows.get(weight.name, 0.3)
                 weight.assign(rng.uniform(low, low + 0.4, weight.shape))
         else:
             for weight in layer.weights:
@@ -300,6 +299,15 @@ def explain(run: Any, problems: list[str]) -> tuple[int, float]:
     return count, float(f"{tightest:.2g}")
 
 
+def judges(results: list[dict[str, Any]]) -> str:
+    """Which Keras judged: versions and backends, with how many networks each."""
+    counts: dict[str, int] = {}
+    for result in results:
+        if "keras" in result:
+            counts[result["keras"]] = counts.get(result["keras"], 0) + 1
+    return ", ".join(f"{keras} ({count})" for keras, count in counts.items())
+
+
 def page(results: list[dict[str, Any]]) -> str:
     """The result as Markdown."""
     agree = sum(result["ok"] for result in results)
@@ -312,7 +320,10 @@ def page(results: list[dict[str, Any]]) -> str:
         "",
         f"Written by `benchmarks/keras_zoo.py`: {agree} of {len(results)} networks agree with Keras in name, class, output shape",
         f"and parameters of every layer ({layers:,} layers). {len(run)} were run as well: {tensors:,} tensors agree, and {explained:,} explained numbers",
-        f"lie within their bounds. A difference is the largest of a tensor, over the tensor's largest number; {CLOSE:g} is allowed.",
+        f"lie within their bounds. A difference is the largest of a tensor, over the tensor's largest number; {CLOSE:.5f} is allowed.",
+        "",
+        f"Names, shapes and parameters are compared at each network's own size; runs are on one random picture of {SIDE} by {SIDE}",
+        f"(NASNet: {NASNET_SIDE}), with weights and batch statistics spread out at random. Keras: {judges(results)}.",
         "",
         "| network | layers | parameters | trained | largest difference | explained numbers, nearest to their bound | agrees |",
         "|---|---|---|---|---|---|---|",
