@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from .measure import CACHE, Row
+from .measure import CACHE, Row, in_turn
 
 SUMMARY = """
 import sys
@@ -174,6 +175,66 @@ def running() -> list[Row]:
     ]
 
 
+def torch_resnet() -> Any:
+    """ResNet-50 in PyTorch, random weights: 1x1, 3x3, 1x1 convolutions per block (He et al. 2015)."""
+    import torch
+    from torch import nn
+
+    def conv(i: int, o: int, k: int, stride: int = 1) -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(i, o, k, stride, k // 2, bias=False), nn.BatchNorm2d(o))
+
+    class Block(nn.Module):
+        def __init__(self, i: int, width: int, stride: int) -> None:
+            super().__init__()
+            self.body = nn.Sequential(
+                *(conv(i, width, 1), nn.ReLU(), conv(width, width, 3, stride), nn.ReLU()),
+                conv(width, 4 * width, 1),
+            )
+            same = i == 4 * width and stride == 1
+            self.short = nn.Identity() if same else conv(i, 4 * width, 1, stride)
+            self.last = nn.ReLU()
+
+        def forward(self, x: Any) -> Any:
+            return self.last(self.body(x) + self.short(x))
+
+    layers: list[Any] = [conv(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    channels = 64
+    for number, count in enumerate((3, 4, 6, 3)):
+        for place in range(count):
+            width = 64 << number
+            layers.append(Block(channels, width, 2 if number and not place else 1))
+            channels = 4 * width
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000), nn.Softmax(1)]
+    torch.manual_seed(0)
+    return nn.Sequential(*layers).eval()
+
+
+def logged() -> Row:
+    """TorchLens' log of one forward pass of ResNet-50 against our run of every activation."""
+    what = "TorchLens' forward log of ResNet-50 against our every activation"
+    try:
+        import torch
+        import torchlens
+    except ImportError as missing:
+        return Row(what, float("nan"), None, "times", f"not measured: no `{missing.name}` here")
+    from convlens import load
+
+    model, network = load(resnet()), torch_resnet()
+    x = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+
+    def ours() -> None:
+        model.run(x).execution._tensors(0)
+
+    def theirs() -> None:
+        with torch.no_grad():
+            torchlens.trace(network, torch.from_numpy(x))
+
+    ours()
+    slow, fast = in_turn([theirs, ours], 3)
+    detail = f"{slow:.2f} s, ours {fast:.3f} s (TorchLens {torchlens.__version__})"
+    return Row(what, slow / fast, 20.0, "times", detail, least=True)
+
+
 def growth() -> Row:
     """A graph of 10,000 nodes against one of 1,000: linear is 10."""
     from convlens.readers.onnx import read_file
@@ -207,4 +268,4 @@ def memory() -> Row:
 
 def measure() -> list[Row]:
     """All rows."""
-    return [opening(), *running(), growth(), memory()]
+    return [opening(), *running(), logged(), growth(), memory()]
