@@ -10,12 +10,15 @@ __all__ = [
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
+    "Identity",
     "LecunNormal",
     "LecunUniform",
     "Ones",
+    "Orthogonal",
     "RandomNormal",
     "RandomUniform",
     "TruncatedNormal",
+    "VarianceScaling",
     "Zeros",
 ]
 
@@ -26,7 +29,7 @@ def GlorotUniform(seed: int | None = None) -> Initializer:
 
 
 def GlorotNormal(seed: int | None = None) -> Initializer:
-    """Normal, deviation sqrt(2 / (fan_in + fan_out))."""
+    """Normal, cut at two deviations, deviation sqrt(2 / (fan_in + fan_out))."""
     return Initializer("glorot_normal", seed)
 
 
@@ -36,7 +39,7 @@ def HeUniform(seed: int | None = None) -> Initializer:
 
 
 def HeNormal(seed: int | None = None) -> Initializer:
-    """Normal, deviation sqrt(2 / fan_in)."""
+    """Normal, cut at two deviations, deviation sqrt(2 / fan_in)."""
     return Initializer("he_normal", seed)
 
 
@@ -46,7 +49,7 @@ def LecunUniform(seed: int | None = None) -> Initializer:
 
 
 def LecunNormal(seed: int | None = None) -> Initializer:
-    """Normal, deviation sqrt(1 / fan_in)."""
+    """Normal, cut at two deviations, deviation sqrt(1 / fan_in)."""
     return Initializer("lecun_normal", seed)
 
 
@@ -82,3 +85,23 @@ def Ones() -> Initializer:
 def Constant(value: float = 0.0) -> Initializer:
     """All `value`."""
     return Initializer("constant", value=float(value))
+
+
+def Orthogonal(gain: float = 1.0, seed: int | None = None) -> Initializer:
+    """Filters at right angles to each other, each of length `gain`."""
+    return Initializer("orthogonal", seed, gain=gain)
+
+
+def Identity(gain: float = 1.0) -> Initializer:
+    """`gain` on the diagonal of a matrix, else 0."""
+    return Initializer("identity", gain=gain)
+
+
+def VarianceScaling(
+    scale: float = 1.0,
+    mode: str = "fan_in",
+    distribution: str = "truncated_normal",
+    seed: int | None = None,
+) -> Initializer:
+    """Variance scale / fan. Raises ArgumentError for a mode or a law that Keras does not know."""
+    return Initializer("variance_scaling", seed, scale=scale, mode=mode, distribution=distribution)

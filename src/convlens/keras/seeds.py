@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError, ShapeError, near_miss
-from ..layers.weight import Values, drawn
+from ..layers.weight import CUT_AT_TWO, Values, drawn, fans, truncated
 
 _state = {"seed": 0}
 FIXED = ("zeros", "ones")
@@ -20,6 +20,11 @@ FANS = tuple(
 )
 WORDS = (*FIXED, *FANS, "random_uniform", "random_normal", "truncated_normal", "constant",
          "orthogonal", "identity", "variance_scaling")  # fmt: skip
+# The words that variance_scaling takes, its defaults first; "normal" is an old name.
+SCALING = {
+    "mode": ("fan_in", "fan_out", "fan_avg"),
+    "distribution": ("truncated_normal", "untruncated_normal", "uniform", "normal"),
+}
 _SAME = {"uniform": "random_uniform", "normal": "random_normal", "zero": "zeros", "one": "ones"}
 
 
@@ -35,13 +40,26 @@ def current_seed() -> int:
     return _state["seed"]
 
 
+def _check_word(name: str, value: Any, words: tuple[str, ...]) -> None:
+    """Raises ArgumentError where a setting is none of Keras' words."""
+    if value not in words:
+        raise ArgumentError(
+            f"no {name} of an initializer is called {value!r}",
+            given=f"{name}={value!r}",
+            needed="one of " + ", ".join(f'"{word}"' for word in words),
+            hint=near_miss(value, list(words)) if isinstance(value, str) else "",
+        )
+
+
 class Initializer:
     """How a weight starts: Keras' word for it with its settings. `seed` overrides the model's."""
 
-    def __init__(self, word: str, seed: int | None = None, **settings: float) -> None:
+    def __init__(self, word: str, seed: int | None = None, **settings: Any) -> None:
         self.word = word
         self.seed = seed
         self.settings = settings
+        for name, words in SCALING.items() if word == "variance_scaling" else ():
+            _check_word(name, settings.get(name, words[0]), words)
 
     def get_config(self) -> dict[str, Any]:
         """Its settings, as Keras names them."""
@@ -70,8 +88,8 @@ def initializer(value: Any) -> Initializer:
             hint=near_miss(word, WORDS) if word else "",
         )
     seed = settings.pop("seed", None)
-    numbers = {k: v for k, v in settings.items() if isinstance(v, int | float)}
-    return Initializer(word, seed if isinstance(seed, int) else None, **numbers)
+    kept = {k: v for k, v in settings.items() if isinstance(v, int | float | str)}
+    return Initializer(word, seed if isinstance(seed, int) else None, **kept)
 
 
 def start(shape: tuple[int, ...], value: Any, seed: int, path: Callable[[], str]) -> Values:
@@ -104,30 +122,44 @@ def _too_many(shape: tuple[int, ...], path: str) -> NDArray[Any]:
 
 
 def _custom(how: Initializer, shape: tuple[int, ...], seed: int, path: str) -> NDArray[Any]:
-    """Draws with settings of their own: a range, a deviation, a gain."""
+    """Draws with settings of their own: a range, a deviation, a gain, a fan."""
     import zlib
 
     rng = np.random.default_rng([seed, zlib.crc32(path.encode())])
-    given = how.settings
+    given: dict[str, Any] = how.settings
     if how.word == "random_uniform":
         return rng.uniform(given.get("minval", -0.05), given.get("maxval", 0.05), shape)
     if how.word == "orthogonal":
-        rows = math.prod(shape[:-1])
-        flat = rng.normal(size=(max(rows, shape[-1]), min(rows, shape[-1])))
-        q, r = np.linalg.qr(flat)
-        q *= np.sign(np.diag(r))
-        q = q if rows >= shape[-1] else q.T
-        return given.get("gain", 1.0) * q.reshape(shape)
-    mean, deviation = given.get("mean", 0.0), given.get("stddev", 0.05)
+        return float(given.get("gain", 1.0)) * _orthogonal(rng, shape)
     if how.word == "variance_scaling":
-        fan_in = math.prod(shape[:-1]) if len(shape) > 1 else shape[0]
-        deviation = math.sqrt(given.get("scale", 1.0) / max(1, fan_in))
-    numbers = rng.normal(mean, deviation, shape)
+        return _scaled(rng, shape, given)
+    mean, deviation = given.get("mean", 0.0), given.get("stddev", 0.05)
     if how.word == "random_normal":
-        return numbers
-    for _ in range(64):
-        far = np.abs(numbers - mean) > 2 * deviation
-        if not far.any():
-            break
-        numbers[far] = rng.normal(mean, deviation, int(far.sum()))
-    return np.clip(numbers, mean - 2 * deviation, mean + 2 * deviation)
+        return rng.normal(mean, deviation, shape)
+    return truncated(rng, shape, mean, deviation)
+
+
+def _orthogonal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Rows or columns of length 1 at right angles: the Q of a QR of normal numbers.
+
+    The signs of R's diagonal make Q uniform among all of them (Saxe et al., arXiv:1312.6120).
+    """
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
+    q = q * np.sign(np.diag(r))
+    return (q if rows >= columns else q.T).reshape(shape)
+
+
+def _scaled(
+    rng: np.random.Generator, shape: tuple[int, ...], given: dict[str, Any]
+) -> NDArray[Any]:
+    """Variance scale / fan, by the fan and the law named (He et al., arXiv:1502.01852)."""
+    fan_in, fan_out = fans(shape)
+    means = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+    scale = given.get("scale", 1.0) / max(1.0, means[given.get("mode", "fan_in")])
+    law = given.get("distribution", "truncated_normal")
+    if law == "uniform":
+        return rng.uniform(-math.sqrt(3 * scale), math.sqrt(3 * scale), shape)
+    if law == "untruncated_normal":
+        return rng.normal(0.0, math.sqrt(scale), shape)
+    return truncated(rng, shape, 0.0, math.sqrt(scale) / CUT_AT_TWO)

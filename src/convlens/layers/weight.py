@@ -79,7 +79,7 @@ def drawn(
     return Values(draw, "random", None if fixed else seed)
 
 
-def _fans(shape: tuple[int, ...]) -> tuple[float, float]:
+def fans(shape: tuple[int, ...]) -> tuple[float, float]:
     """(fan_in, fan_out): receptive size * in, receptive size * out."""
     if len(shape) < 2:
         n = shape[0] if shape else 1
@@ -88,9 +88,24 @@ def _fans(shape: tuple[int, ...]) -> tuple[float, float]:
     return float(shape[-2] * size), float(shape[-1] * size)
 
 
+# The deviation of a standard normal that is cut at two deviations, as Keras and PyTorch write it.
+CUT_AT_TWO = 0.87962566103423978
+
+
+def truncated(
+    rng: np.random.Generator, shape: tuple[int, ...], mean: float, deviation: float
+) -> NDArray[np.float64]:
+    """Normal numbers, those further than two deviations from the mean drawn again."""
+    numbers = np.asarray(rng.standard_normal(shape))
+    while (far := np.abs(numbers) > 2).any():
+        numbers[far] = rng.standard_normal(int(far.sum()))
+    found: NDArray[np.float64] = mean + deviation * numbers
+    return found
+
+
 def _random(rng: np.random.Generator, initializer: str, shape: tuple[int, ...]) -> FloatLike:
-    """Draw from Keras' initialisers: scale / n with n the fan named, uniform or normal."""
-    fan_in, fan_out = _fans(shape)
+    """Draw from Keras' initialisers: scale / n with n the fan named, uniform or cut normal."""
+    fan_in, fan_out = fans(shape)
     kinds = {
         "glorot": (1.0, (fan_in + fan_out) / 2),
         "he": (2.0, fan_in),
@@ -102,10 +117,13 @@ def _random(rng: np.random.Generator, initializer: str, shape: tuple[int, ...]) 
         if law == "uniform":
             limit = math.sqrt(3 * scale / max(1.0, fan))
             return rng.uniform(-limit, limit, shape).astype(np.float32)
-        deviation = math.sqrt(scale / max(1.0, fan))
-        return rng.normal(0.0, deviation, shape).astype(np.float32)
+        # What is cut off narrows a normal; it is drawn wider, so that its deviation is this one.
+        deviation = math.sqrt(scale / max(1.0, fan)) / CUT_AT_TWO
+        return truncated(rng, shape, 0.0, deviation).astype(np.float32)
     if initializer == "random_normal":
         return rng.normal(0.0, 0.05, shape).astype(np.float32)
+    if initializer == "truncated_normal":
+        return truncated(rng, shape, 0.0, 0.05).astype(np.float32)
     return rng.uniform(-0.05, 0.05, shape).astype(np.float32)
 
 
