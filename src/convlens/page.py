@@ -30,7 +30,7 @@ from .page_schema import (
     RowRecipe,
     Tensor,
     WindowRecipe,
-    plain,
+    facts,
 )
 
 STATIC = Path(__file__).parent / "static"
@@ -113,7 +113,7 @@ def document(page: Page, blobs: Mapping[str, Array]) -> str:
 <body>
 <div id="app"></div>
 <noscript>This page draws a neural network and adds up its numbers: it needs JavaScript.</noscript>
-<script type="application/json" id="page">{safe_json(plain(page))}</script>
+<script type="application/json" id="page">{safe_json(facts(page))}</script>
 {arrays}
 <script>{script}</script>
 </body>

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -119,10 +119,16 @@ class _Builder:
     sizes: dict[str, int] = field(default_factory=dict)
     made_by: dict[TensorId, int] = field(default_factory=dict)
     shared: dict[tuple[int, str], Found] = field(default_factory=dict)
+    judged: dict[str, Found] = field(default_factory=dict)
 
     @property
     def graph(self) -> Graph:
         return self.run.execution.graph
+
+    @cached_property
+    def numbers(self) -> int:
+        """How many numbers the whole run holds."""
+        return sum(math.prod(shape) for shape in self.run.execution.sizes.values())
 
     def value(self, tensor: TensorId) -> Array:
         """The first sample of a tensor, float32."""
@@ -180,7 +186,7 @@ def _recipe(builder: _Builder, step: Step) -> Found:
     prefix = f"{step.call.name}/{step.stage}" if step.stage else step.call.name
     try:
         binding = binding_of(builder.run.execution, step)  # type: ignore[arg-type]
-        found = find(step.layer, binding, lambda part: f"weights:{prefix}/{part}")
+        found = find(step.layer, binding, lambda part: f"weights:{prefix}/{part}", builder.judged)
     except ConvlensError:
         found = NOTHING
     for name, make in found.arrays.items():
@@ -337,7 +343,7 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
 def _mean(builder: _Builder, tensor: TensorId) -> float | None:
     """The mean size of a tensor's numbers; None where the run is too large to look at all."""
     sizes = builder.run.execution.sizes
-    if sum(math.prod(shape) for shape in sizes.values()) > MOST_MEANS:
+    if builder.numbers > MOST_MEANS:
         return None
     mean = (
         float(np.abs(builder.value(tensor)).mean(dtype=np.float64))

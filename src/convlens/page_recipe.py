@@ -79,15 +79,32 @@ def axis_fact(reads: AxisReads) -> Equation | Rows:
     return Rows("table", reads.n_in, reads.n_out, reads.kernel, tuple(rows))
 
 
-def find(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
-    """The recipe of a bound layer; `names` makes the id of one of its arrays."""
+def find(
+    layer: Layer,
+    binding: Binding,
+    names: Callable[[str], str],
+    judged: dict[str, Found] | None = None,
+) -> Found:
+    """The recipe of a bound layer; `names` makes the id of one of its arrays.
+
+    `judged` remembers layers without weights: one that is the same in every setting and size is
+    not tried again.
+    """
     if layer.rule == "opaque":
         return NOTHING
     makers = {"window": _window, "row": _row, "scatter": _scatter, "merge": _merge}
+    known = None if layer.weights() or judged is None else f"{layer!r} {binding.input_shapes}"
+    if known is not None and ("..." in known or "<" in known):
+        known = None  # an array that is cut short, or an object that does not say what it is
+    if judged is not None and known in judged:
+        return judged[known]
     try:
-        return makers.get(layer.picture, _formula)(layer, binding, names)
+        found = makers.get(layer.picture, _formula)(layer, binding, names)
     except (ConvlensError, ValueError, NotImplementedError, IndexError, ArithmeticError):
-        return NOTHING
+        found = NOTHING
+    if judged is not None and known is not None:
+        judged[known] = found
+    return found
 
 
 # -- judging ------------------------------------------------------------------------------------

@@ -334,6 +334,25 @@ def plain(value: Any) -> Any:
     return value
 
 
+# What layers of one kind have in common: sent once, in a list, however often it occurs.
+SHARED = ("activation", "code", "derivations", "field", "input_shapes", "knobs", "notes", "weights")
+
+
+def facts(page: Page) -> dict[str, Any]:
+    """The page as JSON holds it: `plain`, with the `SHARED` of layers as numbers of `shared`."""
+    made: dict[str, Any] = plain(page)
+    places: dict[str, int] = {}
+    shared: list[Any] = []
+    for layer in made["layers"]:
+        for name in SHARED:
+            key = repr(layer[name])
+            if key not in places:
+                places[key] = len(shared)
+                shared.append(layer[name])
+            layer[name] = places[key]
+    return made | {"shared": shared}
+
+
 def _typescript(hint: Any) -> str:
     """One annotation as TypeScript."""
     simple = {int: "number", float: "number", str: "string", bool: "boolean", type(None): "null"}
@@ -374,6 +393,9 @@ def typescript() -> str:
             ]
             lines.append("}")
     lines.append("\nexport type Recipe = " + _typescript(Recipe) + ";")
+    lines.append(
+        "\nexport const shared = [" + ", ".join(f'"{name}"' for name in SHARED) + "] as const;"
+    )
     return "\n".join(lines) + "\n"
 
 

@@ -27,7 +27,7 @@ from .inputs import Preprocessing, read_picture
 from .page import document, policy_of, safe_json, shuffled
 from .page_build import Built, build
 from .page_gallery import surroundings
-from .page_schema import plain
+from .page_schema import facts
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -74,7 +74,7 @@ class Session:
 
     def page(self) -> str:
         """The facts as JSON."""
-        return safe_json(plain(self.built.page))
+        return safe_json(facts(self.built.page))
 
     def show(self, run: Run) -> str:
         """Show another run; the facts of its page."""

@@ -228,3 +228,5 @@ export interface Page {
 }
 
 export type Recipe = WindowRecipe | RowRecipe | ScatterRecipe | MergeRecipe | FormulaRecipe | NoRecipe;
+
+export const shared = ["activation", "code", "derivations", "field", "input_shapes", "knobs", "notes", "weights"] as const;

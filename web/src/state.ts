@@ -162,5 +162,5 @@ effect(() => {
   }
 });
 
-/** The window of the shown cell in every earlier tensor. */
-export const behind = computed(() => (cell.value ? windowsBehind(place.value.layer, cell.value) : new Map<string, Ranges>()));
+/** The window of the shown cell in every earlier tensor; of a hovered one not without end. */
+export const behind = computed(() => (cell.value ? windowsBehind(place.value.layer, cell.value, hovered.value ? 1000 : Infinity) : new Map<string, Ranges>()));

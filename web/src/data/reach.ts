@@ -51,12 +51,12 @@ function union(a: Ranges | undefined, b: Ranges): Ranges {
   return a ? b.map(([low, high], n) => [Math.min(low, a[n][0]), Math.max(high, a[n][1])] as const) : b;
 }
 
-/** The window of cell `at` of layer `index` in every earlier tensor, by tensor id. */
-export function windowsBehind(index: number, at: readonly number[]): ReadonlyMap<string, Ranges> {
+/** The window of cell `at` of layer `index` in every earlier tensor, by tensor id; at most `back` layers far. */
+export function windowsBehind(index: number, at: readonly number[], back = Infinity): ReadonlyMap<string, Ranges> {
   const { layers } = page.value;
   const found = new Map<string, Ranges>();
   found.set(layers[index].output, at.map((n) => [n, n] as const));
-  for (let n = index; n >= 0; n--) {
+  for (let n = index; n >= 0 && n > index - back; n--) {
     const layer = layers[n];
     const ranges = found.get(layer.output);
     if (!ranges) continue;

@@ -4,7 +4,7 @@
 // it is fetched from the loopback server that made the page. Both give the same float32 numbers.
 
 import { signal, type Signal } from "@preact/signals-core";
-import type { Page, Tensor } from "../schema";
+import { shared, type Page, type Tensor } from "../schema";
 
 export type Values = Float32Array;
 export type Slot = Values | null | "absent";
@@ -13,8 +13,14 @@ export function ready(slot: unknown): slot is Values {
   return slot instanceof Float32Array;
 }
 
-const element = document.getElementById("page");
-export const page: Signal<Page> = signal(JSON.parse(element?.textContent ?? "null") as Page);
+/** The facts as Python sent them, with what layers have in common put back in its places. */
+export function read(text: string): Page {
+  const facts = JSON.parse(text);
+  for (const layer of facts.layers) for (const name of shared) layer[name] = facts.shared[layer[name]];
+  return facts;
+}
+
+export const page: Signal<Page> = signal(read(document.getElementById("page")?.textContent ?? ""));
 
 /** The token of the served page, from its own address; empty in an exported file. */
 export const token = new URLSearchParams(location.search).get("token") ?? "";

@@ -2,10 +2,9 @@
 
 import { computed, effect, signal } from "@preact/signals-core";
 import { forward } from "../data/forward";
-import { blob, overrides, page, ready, replacePage, served, tensor, values, type Values } from "../data/store";
+import { blob, overrides, page, read, ready, replacePage, served, tensor, values, type Values } from "../data/store";
 import { say } from "../words";
 import { go, place } from "../state";
-import type { Page } from "../schema";
 import { Quiet } from "./parts";
 import { useRef, useWork } from "../track";
 
@@ -22,7 +21,7 @@ function ask(path: string, body: BodyInit, more: Record<string, string> = {}): v
     .then(async (answer) => {
       const text = await answer.text();
       if (!answer.ok) throw new Error(text);
-      const next = JSON.parse(text) as Page;
+      const next = read(text);
       const other = next.model !== page.value.model || next.layers.length !== page.value.layers.length;
       replacePage(next);
       said.value = "";

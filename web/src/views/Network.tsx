@@ -48,8 +48,9 @@ const entries = computed<readonly Entry[]>(() => {
     return found.map((layer) => ({ layer, fold: -1 }));
   }
   const list: Entry[] = [];
+  const folds = new Map(graph.folds.map((item, fold) => [item.first, fold]));
   for (let n = 0; n < layers.length; n++) {
-    const fold = graph.folds.findIndex((item) => item.first === n);
+    const fold = folds.get(n) ?? -1;
     if (fold >= 0 && !opened.value.has(fold)) {
       list.push({ layer: n, fold });
       n = graph.folds[fold].last;

@@ -256,12 +256,14 @@ for (const name of ["digits", "residual", "formulas"]) {
     const { page, close } = await open(browser, join(folder, `${name}.html`));
     await goTo(page, name === "formulas" ? "#/layer/up_sampling2d" : "#/layer/conv2d");
     const rows = await page.$$eval(".whatif tbody tr:not(.sum-row)", (list) => list.map((row) => [...row.querySelectorAll("td")].map((cell) => cell.textContent ?? "")));
-    const known = await page.evaluate(() => JSON.parse(document.getElementById("page")?.textContent ?? "").layers.map((layer: any) => {
+    const facts = await page.evaluate(() => JSON.parse(document.getElementById("page")?.textContent ?? ""));
+    const known = facts.layers.map((layer: any) => {
+      const field = facts.shared[layer.field];
       const shape = layer.output_shape.slice(1);
       const text = `(${shape.join(", ")}${shape.length === 1 ? "," : ""})`;
       const count = (n: number) => n.toLocaleString("en");
-      return [layer.name, text, text, count(layer.params), count(layer.macs), layer.field ? String(layer.field[0].size) : ""];
-    }));
+      return [layer.name, text, text, count(layer.params), count(layer.macs), field ? String(field[0].size) : ""];
+    });
     const own = known.slice(known.length - rows.length);
     rows.forEach((row, n) => {
       const columns = row[5] === "?" || !own[n][5] ? 5 : 6;
