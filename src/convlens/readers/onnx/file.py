@@ -7,7 +7,7 @@ input they end the process.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +260,15 @@ def _float8(raw: NDArray[np.uint8], name: str) -> NDArray[Any]:
         table[top] = np.where(mantissa[top] == 0, sign[top] * np.inf, np.nan)
     result: NDArray[Any] = table.astype(np.float32)[raw]
     return result
+
+
+def subgraphs(proto: Any) -> Iterator[Any]:
+    """The graphs a node owns (the branches of an If, the body of a Loop)."""
+    for attribute in proto.attribute:
+        if attribute.type == 5:
+            yield attribute.g
+        elif attribute.type == 10:
+            yield from attribute.graphs
 
 
 # --- external data ----------------------------------------------------------------------------

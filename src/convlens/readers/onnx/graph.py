@@ -7,15 +7,15 @@ bounded: the depth of subgraphs and of functions, the number of nodes after writ
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...errors import ModelError
-from .file import DEEPEST, check_claim, printable, read_model
+from .file import DEEPEST, check_claim, printable, read_model, subgraphs
+from .functions import written_out
 
-MOST_NODES = 400_000
 STANDARD = ("", "ai.onnx")
 
 
@@ -126,7 +126,7 @@ def read_graph(source: bytes | str | Path | Any, label: str = "") -> Graph:
         if not model.HasField("graph"):
             raise ModelError("the model has no graph", where=label)
     if model.functions:
-        model = _written_out(model, label)
+        model = written_out(model, label)
     graph = model.graph
     _check_text((value.name for value in (*graph.input, *graph.output)), label)
     _check_text((tensor.name for tensor in graph.initializer), label)
@@ -214,15 +214,6 @@ def _nodes(graph: Any, label: str) -> list[Node]:
 # --- subgraphs --------------------------------------------------------------------------------
 
 
-def subgraphs(proto: Any) -> Iterator[Any]:
-    """The graphs a node owns (the branches of an If, the body of a Loop)."""
-    for attribute in proto.attribute:
-        if attribute.type == 5:
-            yield attribute.g
-        elif attribute.type == 10:
-            yield from attribute.graphs
-
-
 def captured(proto: Any, depth: int = 0) -> tuple[str, ...]:
     """Names that the node's subgraphs read from outside, at any depth."""
     names: dict[str, None] = {}
@@ -289,119 +280,3 @@ def _sorted(nodes: list[Node], given: set[str], label: str) -> list[Node]:
             hint="the file is damaged; export it again",
         )
     return order
-
-
-# --- functions --------------------------------------------------------------------------------
-
-
-def _written_out(model: Any, label: str) -> Any:
-    """The model with every call of its own functions replaced by the function's nodes."""
-    import onnx
-
-    functions = {(f.domain, f.name): f for f in model.functions}
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    del result.functions[:]
-    writer = _Writer(functions, label)
-    nodes = list(writer.written(model.graph.node, "", 0))
-    del result.graph.node[:]
-    result.graph.node.extend(nodes)
-    known = {o.domain for o in result.opset_import}
-    for function in model.functions:
-        for opset in function.opset_import:
-            if opset.domain not in known:
-                known.add(opset.domain)
-                result.opset_import.add().CopyFrom(opset)
-    return result
-
-
-class _Writer:
-    """Replaces calls of functions by their nodes, bounded in depth and number."""
-
-    def __init__(self, functions: dict[tuple[str, str], Any], label: str) -> None:
-        self.functions = functions
-        self.label = label
-        self.count = 0
-        self.calls = 0
-
-    def written(self, nodes: Any, prefix: str, depth: int) -> Iterator[Any]:
-        if depth > DEEPEST:
-            raise ModelError(
-                f"functions call each other more than {DEEPEST} deep",
-                where=self.label,
-                hint="a function may not call itself; export the model again",
-            )
-        for node in nodes:
-            function = self.functions.get((node.domain, node.op_type))
-            if function is None:
-                self.count += 1
-                if self.count > MOST_NODES:
-                    raise ModelError(
-                        f"the graph has more than {MOST_NODES:,} nodes once its functions are "
-                        "written out",
-                        where=self.label,
-                    )
-                yield node
-            else:
-                self.calls += 1
-                name = node.name or f"{node.op_type}_{self.calls}"
-                yield from self._called(node, function, f"{prefix}{name}/", depth)
-
-    def _called(self, call: Any, function: Any, prefix: str, depth: int) -> Iterator[Any]:
-        names = dict(zip(function.input, call.input, strict=False))
-        names.update((name, "") for name in function.input[len(call.input) :])
-        names.update(zip(function.output, call.output, strict=False))
-        # Output names that the caller does not want still need a name inside.
-        names = {k: v for k, v in names.items() if v or k not in function.output}
-        given = {a.name: a for a in call.attribute}
-        defaults = {a.name: a for a in function.attribute_proto}
-        body = []
-        for node in function.node:
-            copy = type(node)()
-            copy.CopyFrom(node)
-            copy.name = prefix + (node.name or node.op_type)
-            _rename(copy, names, prefix, 0)
-            _fill(copy, {**defaults, **given}, 0)
-            body.append(copy)
-        yield from self.written(body, "", depth + 1)
-
-
-def _rename(node: Any, names: dict[str, str], prefix: str, depth: int) -> None:
-    """Give the names inside a function's body the call's own, subgraphs included."""
-    if depth > DEEPEST:
-        raise ModelError(f"subgraphs lie more than {DEEPEST} deep", hint="export the model again")
-
-    def new(name: str) -> str:
-        return names.setdefault(name, prefix + name) if name else ""
-
-    node.input[:] = [new(name) for name in node.input]
-    node.output[:] = [new(name) for name in node.output]
-    for graph in subgraphs(node):
-        for value in (*graph.input, *graph.output, *graph.initializer):
-            value.name = new(value.name)
-        for inner in graph.node:
-            _rename(inner, names, prefix, depth + 1)
-
-
-def _fill(node: Any, values: dict[str, Any], depth: int) -> None:
-    """Replace references to the function's attributes by the call's values."""
-    if depth > DEEPEST:
-        return
-    kept = []
-    for attribute in node.attribute:
-        if attribute.ref_attr_name:
-            value = values.get(attribute.ref_attr_name)
-            if value is None:
-                continue
-            copy = type(attribute)()
-            copy.CopyFrom(value)
-            copy.name = attribute.name
-            kept.append(copy)
-        else:
-            kept.append(attribute)
-    kept = [type(a).FromString(a.SerializeToString()) for a in kept]
-    del node.attribute[:]
-    node.attribute.extend(kept)
-    for graph in subgraphs(node):
-        for inner in graph.node:
-            _fill(inner, values, depth + 1)

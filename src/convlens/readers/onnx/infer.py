@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConvlensError, ModelError
-from . import rules, rules_quantised, rules_shape  # noqa: F401 (they fill the table of rules)
+from . import (  # noqa: F401 (they fill the table of rules)
+    rules,
+    rules_map,
+    rules_quantised,
+    rules_shape,
+    rules_window,
+)
 from .constants import EVALUATORS
 from .file import LARGEST_TENSOR, TYPES, loader, tensor_shape
 from .graph import Graph, Node

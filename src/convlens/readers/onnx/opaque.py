@@ -8,8 +8,8 @@ from ...errors import ModelError
 from ...layers.base import Shape
 from ...layers.opaque import Opaque
 from ...layers.weight import Values, Weight
-from .file import loader, printable, tensor_shape
-from .graph import Node, subgraphs
+from .file import loader, printable, subgraphs, tensor_shape
+from .graph import Node
 from .site import Made, Site, State
 
 

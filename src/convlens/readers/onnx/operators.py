@@ -30,7 +30,7 @@ from ...layers.unpool import MaxPoolPlaces, MaxUnpool
 from ...layers.weight import Values, Weight
 from .knowledge import Unknown
 from .opaque import opaque
-from .rules import transposed_windows, windows
+from .rules_window import transposed_windows, windows
 from .site import Made, NotOurs, Site
 
 Builder = Callable[[Site], Made]

@@ -18,7 +18,7 @@ from ...layers.shuffle import PixelShuffle, PixelUnshuffle
 from ..maps import turned
 from .knowledge import Info, Unknown
 from .operators import builds
-from .rules import windows
+from .rules_window import windows
 from .site import Made, NotOurs, Site
 
 FAR = 2**31 - 1

@@ -31,108 +31,24 @@ from ...layers.scale import Affine
 from ...layers.softmax import Softmax
 from ...layers.spatial import axis_names
 from ...layers.weight import Values, Weight
-from .file import printable
+from .grids import (
+    LIMITS,
+    biases_of,
+    centred_kernel,
+    grid_of,
+    limits_of,
+    real_bias,
+    real_kernel,
+    scales_of,
+    zeros_of,
+)
 from .knowledge import Unknown
 from .opaque import opaque
 from .operators import builds
-from .rules import windows
+from .rules_window import windows
 from .site import FLOATING, Made, NotOurs, Site
 
-# TensorProto codes of whole numbers, and what they hold.
-LIMITS = {
-    2: (0, 255),
-    3: (-128, 127),
-    4: (0, 65535),
-    5: (-32768, 32767),
-    6: (-(2**31), 2**31 - 1),
-    7: (-(2**63), 2**63 - 1),
-    9: (0, 1),
-    12: (0, 2**32 - 1),
-    13: (0, 2**64 - 1),
-}
 MICROSOFT = "com.microsoft"
-
-
-def _array(site: Site, place: int, what: str) -> Any:
-    """The constant at an input: one number, or one row of them."""
-    constant = site.fixed(place, what)
-    if len(constant.shape) > 1 or constant.count > 1 << 20 or not constant.count:
-        raise NotOurs(f"a {what} of shape {constant.shape}")
-    return np.asarray(constant.array()).ravel()
-
-
-def _zero(site: Site, place: int) -> tuple[int, ...]:
-    """Zero points at an input; 0 where they are left out."""
-    if not site.given(place):
-        return (0,)
-    return tuple(int(number) for number in _array(site, place, "zero point"))
-
-
-def _scale(site: Site, place: int) -> tuple[float, ...]:
-    return tuple(float(np.float32(number)) for number in _array(site, place, "scale"))
-
-
-def _limits(code: int) -> tuple[int, int]:
-    if code not in LIMITS:
-        raise NotOurs("a number type that convlens has no grid for")
-    return LIMITS[code]
-
-
-def _grid(site: Site, scale: int, zero: int, code: int) -> Grid:
-    """One scale and one zero point for a whole tensor."""
-    found = Grid(_scale(site, scale), _zero(site, zero), *_limits(code))
-    if len(found.scale) != 1 or len(found.zero) != 1:
-        raise NotOurs("its scales differ along an axis")
-    return found
-
-
-def _listed(site: Site, place: int, scale: Any, zero: Any, axis: int) -> Weight:
-    """The kernel at an input as real numbers, under its own name."""
-    constant = site.fixed(place, "kernel")
-    wide = [1] * len(constant.shape)
-    wide[axis] = -1
-
-    def load() -> Any:
-        centred = constant.array().astype(np.float64) - np.array(zero).reshape(wide)
-        return (centred * np.array(scale).reshape(wide)).astype(np.float32)
-
-    names = tuple(f"axis {n}" for n in range(len(constant.shape)))
-    return Weight(printable(constant.source), constant.shape, names, Values(load, "file"))
-
-
-def _centred(
-    site: Site, place: int, zero: Any, axis: int, axes: tuple[str, ...], order: tuple[int, ...] = ()
-) -> Weight:
-    """The kernel at an input as whole numbers with their zero points taken off."""
-    constant = site.fixed(place, "kernel")
-    wide = [1] * len(constant.shape)
-    wide[axis] = -1
-
-    def load() -> Any:
-        return (constant.array().astype(np.int64) - np.array(zero).reshape(wide)).astype(np.float32)
-
-    values = Values(load, "file")
-    return Weight(printable(constant.source), constant.shape, axes, values, order)
-
-
-def _biases(site: Site, place: int, count: int) -> tuple[int, ...]:
-    """Whole biases, in units of both scales."""
-    if not site.given(place):
-        return ()
-    numbers = tuple(int(number) for number in _array(site, place, "bias"))
-    if len(numbers) != count:
-        raise NotOurs(f"{len(numbers)} biases for {count} maps")
-    return numbers
-
-
-def _bias_weight(site: Site, place: int, scale: float, scales: tuple[float, ...]) -> Weight:
-    constant = site.fixed(place, "bias")
-
-    def load() -> Any:
-        return (constant.array().astype(np.float64) * scale * np.array(scales)).astype(np.float32)
-
-    values = Values(load, "file")
-    return Weight(printable(constant.source), constant.shape, ("filters",), values)
 
 
 # --- in and out -------------------------------------------------------------------------------
@@ -140,16 +56,16 @@ def _bias_weight(site: Site, place: int, scale: float, scales: tuple[float, ...]
 
 def _along(site: Site, scale: int, zero: int, code: int) -> Grid:
     """A grid for the whole tensor, or one per position of the axis that the node names."""
-    scales, zeros = _scale(site, scale), _zero(site, zero)
+    scales, zeros = scales_of(site, scale), zeros_of(site, zero)
     if site.node.get("block_size", 0):
         raise NotOurs("its scales stand for blocks of numbers")
     count = max(len(scales), len(zeros))
     if count == 1:
-        return Grid(scales, zeros, *_limits(code))
+        return Grid(scales, zeros, *limits_of(code))
     number = int(site.node.get("axis", 1))
     if count != site.full()[number]:
         raise NotOurs("a scale that fits no axis")
-    return Grid(scales, zeros, *_limits(code), axis=site.axis(number))
+    return Grid(scales, zeros, *limits_of(code), axis=site.axis(number))
 
 
 @builds("QuantizeLinear")
@@ -199,7 +115,7 @@ def _cast(site: Site) -> Made:
 @builds("ConvInteger")
 def _conv_integer(site: Site) -> Made:
     site.need_batch()
-    kernel = _kernel(site, 1, _zero(site, 3))
+    kernel = _kernel(site, 1, zeros_of(site, 3))
     return _whole(site, _conv(site, kernel, False), 2, kernel.shape, 1, False)
 
 
@@ -209,7 +125,7 @@ def _kernel(site: Site, place: int, zero: tuple[int, ...]) -> Weight:
         raise NotOurs(f"a kernel of shape {shape}")
     if len(zero) not in (1, shape[0]):
         raise NotOurs("zero points that do not fit its filters")
-    return _centred(site, place, zero, 0, ("filters", "maps", *axis_names(len(shape) - 2)))
+    return centred_kernel(site, place, zero, 0, ("filters", "maps", *axis_names(len(shape) - 2)))
 
 
 def _conv(site: Site, kernel: Weight, channels_last: bool) -> Conv:
@@ -233,17 +149,17 @@ def _whole(
             raise NotOurs("its zero points differ along an axis")
         reads.append(site.name(zero))
         fixed = False
-    zeros = _zero(site, zero) if fixed else (0,)
+    zeros = zeros_of(site, zero) if fixed else (0,)
     if len(zeros) != 1:
         raise NotOurs("its zero points differ along an axis")
-    listed = (_listed(site, kernel, 1.0, 0, 0),)
+    listed = (real_kernel(site, kernel, 1.0, 0, 0),)
     layer = IntegerProduct(inner, zeros[0] if fixed else None, listed)
     return site.of(layer, *reads, channels_last=last)
 
 
 @builds("MatMulInteger")
 def _matmul_integer(site: Site) -> Made:
-    zeros = _zero(site, 3)
+    zeros = zeros_of(site, 3)
     kernel = _dense_kernel(site, 1, zeros)
     return _whole(site, Dense(kernel), 2, kernel.shape, 1, None)
 
@@ -258,7 +174,7 @@ def _dense_kernel(
     if len(zeros) not in (1, units) or most not in (0, 1, units):
         raise NotOurs("scales or zero points that do not fit its units")
     axes = ("units", "features") if turned else ("features", "units")
-    return _centred(site, place, zeros, 0 if turned else 1, axes, () if turned else (1, 0))
+    return centred_kernel(site, place, zeros, 0 if turned else 1, axes, () if turned else (1, 0))
 
 
 @builds("QLinearConv")
@@ -266,18 +182,18 @@ def _dense_kernel(
 def _qlinear_conv(site: Site) -> Made:
     site.need_batch()
     last = bool(site.node.get("channels_last", 0))
-    zeros, scales = _zero(site, 5), _scale(site, 4)
+    zeros, scales = zeros_of(site, 5), scales_of(site, 4)
     kernel = _kernel(site, 3, zeros)
     if len(scales) not in (1, kernel.shape[0]):
         raise NotOurs("scales that do not fit its filters")
-    source = _grid(site, 1, 2, site.info(0).type)
-    target = _grid(site, 6, 7, site.info(7).type)
+    source = grid_of(site, 1, 2, site.info(0).type)
+    target = grid_of(site, 6, 7, site.info(7).type)
     layer = QuantizedProduct(
         _conv(site, kernel, last),
         (source,),
         scales,
         target,
-        _biases(site, 8, kernel.shape[0]),
+        biases_of(site, 8, kernel.shape[0]),
         -1 if last else 0,
         _weights(site, 3, 8, scales, zeros, 0, source.scale[0]),
     )
@@ -288,25 +204,25 @@ def _weights(
     site: Site, kernel: int, bias: int, scales: Any, zeros: Any, axis: int, source: float
 ) -> tuple[Weight, ...]:
     """The kernel and the bias as the real numbers that they stand for."""
-    listed = (_listed(site, kernel, scales, zeros, axis),)
-    return (*listed, _bias_weight(site, bias, source, scales)) if site.given(bias) else listed
+    listed = (real_kernel(site, kernel, scales, zeros, axis),)
+    return (*listed, real_bias(site, bias, source, scales)) if site.given(bias) else listed
 
 
 @builds("QLinearMatMul")
 @builds("QLinearMatMul", domain=MICROSOFT)
 def _qlinear_matmul(site: Site) -> Made:
-    source = _grid(site, 1, 2, site.info(0).type)
-    target = _grid(site, 6, 7, site.info(7).type)
+    source = grid_of(site, 1, 2, site.info(0).type)
+    target = grid_of(site, 6, 7, site.info(7).type)
     if site.constant(3) is None:
-        other = _grid(site, 4, 5, site.info(3).type)
+        other = grid_of(site, 4, 5, site.info(3).type)
         ranks = {len(site.full(0)), len(site.full(3))}
         if site.batched(0) != site.batched(3) or (site.batched(0) and len(ranks) > 1):
             raise NotOurs("its inputs are not aligned along the batch axis")
         both = QuantizedProduct(MatMul(), (source, other), (1.0,), target)
         return site.of(both, site.data(0), site.data(3), channels_last=None)
-    scales, zeros = _scale(site, 4), _zero(site, 5)
+    scales, zeros = scales_of(site, 4), zeros_of(site, 5)
     kernel = _dense_kernel(site, 3, zeros, most=len(scales))
-    listed = (_listed(site, 3, scales, zeros, 1),)
+    listed = (real_kernel(site, 3, scales, zeros, 1),)
     layer = QuantizedProduct(Dense(kernel), (source,), scales, target, (), -1, listed)
     return site.of(layer, channels_last=None)
 
@@ -317,10 +233,10 @@ def _qgemm(site: Site) -> Made:
     if site.node.get("transA", 0):
         raise NotOurs("it turns its input around the batch axis")
     turned = bool(site.node.get("transB", 0))
-    source = _grid(site, 1, 2, site.info(0).type)
-    target = _grid(site, 7, 8, site.info(8).type) if site.given(7) else None
+    source = grid_of(site, 1, 2, site.info(0).type)
+    target = grid_of(site, 7, 8, site.info(8).type) if site.given(7) else None
     alpha = float(np.float32(site.node.get("alpha", 1.0)))
-    zeros, own = _zero(site, 5), _scale(site, 4)
+    zeros, own = zeros_of(site, 5), scales_of(site, 4)
     scales = tuple(scale * alpha for scale in own)
     kernel = _dense_kernel(site, 3, zeros, turned, len(scales))
     units = kernel.shape[0] if turned else kernel.shape[1]
@@ -329,7 +245,7 @@ def _qgemm(site: Site) -> Made:
         (source,),
         scales,
         target,
-        _biases(site, 6, units),
+        biases_of(site, 6, units),
         -1,
         _weights(site, 3, 6, scales, zeros, 0 if turned else 1, source.scale[0]),
     )
@@ -352,7 +268,7 @@ FUNCTIONS: dict[str, Callable[[Site], Layer]] = {
 @builds(*FUNCTIONS, domain=MICROSOFT)
 def _function(site: Site) -> Made:
     code = site.info(0).type
-    source, target = _grid(site, 1, 2, code), _grid(site, 3, 4, code)
+    source, target = grid_of(site, 1, 2, code), grid_of(site, 3, 4, code)
     return site.of(QuantizedFunction(FUNCTIONS[site.node.op](site), (source,), target))
 
 
@@ -363,7 +279,9 @@ def _softmax(site: Site) -> Made:
     if int(site.node.get("opset", 13)) < 13 and number != rank - 1:
         raise NotOurs("a softmax over several axes at once")
     layer = Softmax(site.axis(number))
-    return site.of(QuantizedFunction(layer, (_grid(site, 1, 2, code),), _grid(site, 3, 4, code)))
+    return site.of(
+        QuantizedFunction(layer, (grid_of(site, 1, 2, code),), grid_of(site, 3, 4, code))
+    )
 
 
 @builds("QLinearGlobalAveragePool", "QLinearAveragePool", domain=MICROSOFT)
@@ -377,7 +295,7 @@ def _pool(site: Site) -> Made:
     else:
         found = windows(site.context, tuple(node.get("kernel_shape") or ()))
         inner = AveragePool(found, last, bool(node.get("count_include_pad", 0)))
-    layer = QuantizedFunction(inner, (_grid(site, 1, 2, code),), _grid(site, 3, 4, code))
+    layer = QuantizedFunction(inner, (grid_of(site, 1, 2, code),), grid_of(site, 3, 4, code))
     return site.of(layer, channels_last=last)
 
 
@@ -387,15 +305,15 @@ def _mean(site: Site) -> Made:
     axes = [int(axis) for axis in site.node.get("axes") or range(rank)]
     keep = bool(site.node.get("keepdims", 1))
     inner = ReduceMean(tuple(sorted({site.axis(axis) for axis in axes})), keep)
-    layer = QuantizedFunction(inner, (_grid(site, 1, 2, code),), _grid(site, 3, 4, code))
+    layer = QuantizedFunction(inner, (grid_of(site, 1, 2, code),), grid_of(site, 3, 4, code))
     return site.of(layer, channels_last=site.layout() if keep else None)
 
 
 @builds("QLinearAdd", "QLinearMul", domain=MICROSOFT)
 def _binary(site: Site) -> Made:
     code, add = site.info(0).type, site.node.op == "QLinearAdd"
-    grids = (_grid(site, 1, 2, code), _grid(site, 4, 5, code))
-    target = _grid(site, 6, 7, code)
+    grids = (grid_of(site, 1, 2, code), grid_of(site, 4, 5, code))
+    target = grid_of(site, 6, 7, code)
     live = [place for place in (0, 3) if site.constant(place) is None]
     if len(live) == 1:
         own, other = live[0], 3 - live[0]
@@ -424,10 +342,10 @@ def _concat(site: Site) -> Made:
     places = range(2, len(site.node.inputs), 3)
     if len({site.batched(n) for n in places}) > 1:
         raise NotOurs("its inputs are not aligned along the batch axis")
-    grids = tuple(_grid(site, n + 1, n + 2, site.info(n).type) for n in places)
+    grids = tuple(grid_of(site, n + 1, n + 2, site.info(n).type) for n in places)
     axis = site.axis(int(site.node.get("axis", 0)), places[0])
     layer = QuantizedFunction(
-        Concatenate(axis), grids, _grid(site, 0, 1, site.info(places[0]).type)
+        Concatenate(axis), grids, grid_of(site, 0, 1, site.info(places[0]).type)
     )
     names = [site.data(n) for n in places]
     more = {"batched": site.batched(places[0]), "channels_last": site.layout(places[0])}

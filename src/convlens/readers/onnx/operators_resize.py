@@ -16,7 +16,7 @@ from ...layers.sample import AffineGrid, GridSample, Mode, Outside
 from ...layers.weight import Weight
 from .knowledge import Unknown
 from .operators import builds, kernel_weight
-from .rules import windows
+from .rules_window import windows
 from .site import Made, NotOurs, Site
 
 ROUNDING = get_args(Rounding)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelError
-from .file import DEEPEST, FLOAT, LARGEST_FILE, WIDE, external_part, loader, printable
-from .graph import Graph, subgraphs
+from .file import DEEPEST, FLOAT, LARGEST_FILE, WIDE, external_part, loader, printable, subgraphs
+from .graph import Graph
 
 # Attributes that name a number type.
 TYPE_ATTRIBUTES = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .knowledge import FLOAT, Context, Info, Unknown, rule
-from .rules import axis_of, broadcast, slide, windows
+from .rules import axis_of, broadcast
 from .rules_shape import axes_of
+from .rules_window import slide, windows
 
 
 @rule("DequantizeLinear")
