@@ -55,6 +55,16 @@ class Session:
         self.pixels: NDArray[np.float32] | None = None
         self.prep = Preprocessing()
         self.built = self._build()
+        # Written before anybody asks, so that the first picture does not wait for it.
+        self._written: tuple[Built, str] = (self.built, document(self.built.page, {}))
+
+    def html(self) -> str:
+        """The whole page; written once for each run."""
+        built, text = self._written
+        if built is not self.built:
+            text = document(self.built.page, {})
+            self._written = (self.built, text)
+        return text
 
     def _build(self) -> Built:
         from . import samples
@@ -216,9 +226,8 @@ def application(session: Session, token: str, hosts: frozenset[str]) -> Starlett
         return answer
 
     async def home(request: Request) -> Response:
-        page = session.built.page
-        text = await run_in_threadpool(document, page, {})
-        return HTMLResponse(text, headers={"Content-Security-Policy": policy_of(page.mode)})
+        text = await run_in_threadpool(session.html)
+        return HTMLResponse(text, headers={"Content-Security-Policy": policy_of("served")})
 
     async def blob(request: Request) -> Response:
         data = await run_in_threadpool(session.blob, request.query_params.get("id", ""))
