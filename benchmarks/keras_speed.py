@@ -16,21 +16,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `benchmarks`, started as a file
 KERAS_ENV = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
 
 
-def process(code: str | list[str], repeat: int) -> float:
-    """Seconds of a whole Python process, the best of `repeat`."""
+def process(code: str | list[str]) -> None:
+    """A whole Python process, from its start to its end."""
     command = [sys.executable, *(["-c", code] if isinstance(code, str) else code)]
-    best = float("inf")
-    for _ in range(repeat):
-        started = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True, env=KERAS_ENV)
-        best = min(best, time.perf_counter() - started)
-    return best
+    subprocess.run(command, check=True, capture_output=True, env=KERAS_ENV)
 
 
 def make(code: str) -> None:
@@ -52,10 +49,15 @@ def summary(folder: Path, repeat: int) -> list[bool]:
     """The summary of ResNet-50 as a whole process."""
     path = folder / "resnet50.keras"
     make(f"import keras; keras.applications.ResNet50(weights=None).save({str(path)!r})")
-    numpy = process("import numpy", repeat)
-    ours = process(["-m", "convlens", "summary", str(path)], repeat)
+    numpy, ours = best_in_turn(
+        [
+            lambda: process("import numpy"),
+            lambda: process(["-m", "convlens", "summary", str(path)]),
+        ],
+        repeat,
+    )
     load = f"import keras; keras.models.load_model({str(path)!r}).summary()"
-    theirs = process(load, max(1, repeat // 3))
+    (theirs,) = best_in_turn([lambda: process(load)], max(1, repeat // 3))
     print(f"import numpy {numpy:.3f} s, convlens summary {ours:.3f} s, Keras {theirs:.2f} s")
     return [
         ratio("convlens summary / import numpy", ours / numpy, 2.0),
@@ -89,6 +91,10 @@ def engine(folder: Path, repeat: int) -> list[bool]:
     """ResNet-50 through our lowering against ONNX Runtime on PyTorch's export of the same sizes."""
     try:
         import torch
+
+        from benchmarks.torch_networks import declare_operators
+
+        declare_operators()
         import torchvision
     except ImportError as missing:
         print(f"engine: not measured ({missing})")
@@ -106,21 +112,27 @@ def engine(folder: Path, repeat: int) -> list[bool]:
     name = session.get_inputs()[0].name
     ours = convlens.load(folder / "resnet50.keras")
     picture = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-    theirs = best(lambda: session.run(None, {name: x}), repeat)
-    mine = best(lambda: ours.predict(picture), repeat)
+    theirs, mine = best_in_turn(
+        [lambda: session.run(None, {name: x}), lambda: ours.predict(picture)], repeat
+    )
     print(f"ONNX Runtime {1000 * theirs:.0f} ms, ours {1000 * mine:.0f} ms")
     return [ratio("our lowering / PyTorch's export", mine / theirs, 1.15)]
 
 
-def best(call: Any, repeat: int) -> float:
-    """Seconds of one call after a first one, the best of `repeat`."""
-    call()
-    times = []
-    for _ in range(repeat):
-        started = time.perf_counter()
+def best_in_turn(calls: list[Callable[[], Any]], repeat: int) -> list[float]:
+    """Seconds of each call after a first one, the best of `repeat`.
+
+    They take turns, so that whatever else the machine does slows them all alike.
+    """
+    found = [float("inf")] * len(calls)
+    for call in calls:
         call()
-        times.append(time.perf_counter() - started)
-    return min(times)
+    for _ in range(repeat):
+        for place, call in enumerate(calls):
+            started = time.perf_counter()
+            call()
+            found[place] = min(found[place], time.perf_counter() - started)
+    return found
 
 
 def main() -> int:
