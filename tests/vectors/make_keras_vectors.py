@@ -224,7 +224,8 @@ def norm(dice: Dice) -> Record:
         groups = dice.some(1, 2, -1)
         return "GroupNormalization", {"groups": groups, "axis": -1, **switches}, [shape]
     if kind == "RMS":
-        return "RMSNormalization", {"axis": axis}, [shape]
+        # Along other axes Keras 3.15 lays the scale along the last axis all the same.
+        return "RMSNormalization", {"axis": axis if len(shape) == 1 else -1}, [shape]
     return "UnitNormalization", {"axis": axis}, [shape]
 
 

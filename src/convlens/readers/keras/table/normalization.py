@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ....errors import ArgumentError, ShapeError
+from ....errors import ArgumentError, NotExplained, ShapeError
 from ....layers.base import Layer, Shape
 from ....layers.normalize import BatchNorm
 from ....layers.opaque import Opaque
@@ -122,7 +122,10 @@ def _layer_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker)
 def _rms_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
     from ....layers.groupnorm import RMSNorm
 
-    axes, held, spread = _rows(config, single(shapes))
+    shape = single(shapes)
+    axes, held, spread = _rows(config, shape)
+    if axes != tuple(range(len(shape) - len(axes), len(shape))):
+        raise NotExplained("Keras 3.15 lays its scale along the last axes, whichever it works on")
     words = ("channels",) if len(held) == 1 else tuple(f"axis {n + 1}" for n in range(len(held)))
     scale = weights("scale", held, words, initializer="ones", canonical=spread)
     return keeping(RMSNorm(scale, axes, real(config, "epsilon")))
