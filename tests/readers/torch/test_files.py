@@ -270,6 +270,23 @@ def test_an_exported_program_is_read_as_it_is(tmp_path, oracle: Oracle, free: bo
     np.testing.assert_allclose(Model(graph).run(x).output, theirs, atol=1e-5)
 
 
+def test_what_runs_by_pytorch_alone_is_said_of_a_program_in_a_file(
+    tmp_path, oracle: Oracle
+) -> None:
+    torch = oracle("torch")
+
+    class Summed(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return torch.cumsum(x.relu(), 1) + 1
+
+    path = tmp_path / "m.pt2"
+    torch.export.save(torch.export.export(Summed(), (torch.zeros(2, 3),)), path)
+    assert read(path).facts == (
+        "`cumsum`: no layer of ours, so that the file runs up to there; "
+        f"convlens.load(torch.export.load({str(path)!r})) runs it all, by PyTorch",
+    )
+
+
 def test_a_damaged_program_is_one_message(tmp_path) -> None:
     for text in ("{}", "[]", '{"graph_module": {"graph": {}, "signature": {}}}'):
         path = tmp_path / "m.pt2"

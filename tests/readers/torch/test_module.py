@@ -389,6 +389,22 @@ def test_a_convolution_with_a_kernel_for_each_sample_is_explained() -> None:
     assert fact.reading.count == 4 * 6, "a row of the window lies on padding"
 
 
+@pytest.mark.parametrize("module", [Windows, Routed])
+def test_a_live_program_with_an_open_number_of_samples_runs(module: Any) -> None:
+    torch.manual_seed(0)
+    made = module().eval()
+    shape = (3, 6, 6) if module is Windows else (4, 5, 5)
+    free = ({0: torch.export.Dim.DYNAMIC},)
+    model = convlens.load(torch.export.export(made, (torch.zeros(2, *shape),), dynamic_shapes=free))
+    assert [spec.shape for spec in model.graph.inputs] == [shape]
+    opaque = [call.kind for call in model.graph.calls if call.layer.rule == "opaque"]
+    assert opaque == (["group"] if module is Windows else [])
+    x = np.random.default_rng(0).random((3, *shape), dtype=np.float32)
+    with torch.no_grad():
+        wanted = made(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(model.run(x).output, wanted, atol=1e-5)
+
+
 def test_an_axis_that_happens_to_have_the_batchs_size_is_not_taken_for_it() -> None:
     """Two heads in front, and a batch of two while the module is recorded."""
 

@@ -21,12 +21,11 @@ from .listing import Listing
 from .nodes import Fed, Full, Node, Owner, Program, Ref, Stored, computed
 from .pickles import Listed
 from .region import fused
+from .sizes import BATCH
 
 LARGEST_PROGRAM = 512 << 20
 MOST_NODES = 400_000
 DEEPEST = 8
-# A batch of open size is read as one of two samples, as live modules are.
-BATCH = 2
 # The numbers that torch's file format gives to the types of tensors.
 TYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32"}
 TYPES |= {8: "float64", 12: "bool", 13: "bfloat16"}
@@ -35,7 +34,7 @@ TYPES |= {8: "float64", 12: "bool", 13: "bfloat16"}
 def read_archive(archive: Archive, path: str) -> Graph:
     """The graph of an exported program. Raises ModelError for a damaged one."""
     try:
-        return build(fused(_Program(archive, Path(path).stem).whole()), path=path)
+        graph = build(fused(_Program(archive, Path(path).stem).whole()), path=path)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as problem:
         raise ModelError(
             "the exported program cannot be read",
@@ -44,6 +43,13 @@ def read_archive(archive: Archive, path: str) -> Graph:
             needed="a file written by torch.export.save",
             hint="export it again, with a current PyTorch",
         ) from None
+    kinds = dict.fromkeys(call.kind for call in graph.calls if call.layer.rule == "opaque")
+    if not kinds:
+        return graph
+    named = ", ".join(f"`{kind}`" for kind in kinds)
+    fact = f"{named}: no layer of ours, so that the file runs up to there; "
+    fact += f"convlens.load(torch.export.load({str(path)!r})) runs it all, by PyTorch"
+    return replace(graph, facts=(*graph.facts, fact))
 
 
 class _Program:

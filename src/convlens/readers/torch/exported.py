@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...layers.weight import Values
 from .nodes import Evaluator, Fed, Full, Node, Owner, Program, Ref, Stored, computed
+from .sizes import OTHER_BATCH, Sizes
 
 
 def program_of(exported: Any, name: str) -> Program:
@@ -29,6 +30,7 @@ def program_of(exported: Any, name: str) -> Program:
         tuple(reader.outputs),
         reader.shapes,
         reader.dtypes,
+        reader.twin if reader.sizes.symbol is not None else None,
     )
 
 
@@ -92,6 +94,8 @@ class _Reader:
         self.outputs: list[str] = []
         self.shapes: dict[str, Full] = {}
         self.dtypes: dict[str, str] = {}
+        self.sizes = Sizes()
+        self.twin: dict[str, Full] = {}
         self._real: dict[str, Callable[[], Any]] = {}
         self._place_of: dict[str, int] = {}
         self._now: dict[str, str] = {}
@@ -103,6 +107,8 @@ class _Reader:
     def take(self, node: Any) -> None:
         """Note one node of the graph."""
         value = node.meta.get("val")
+        if node.op == "placeholder" and self._fed(node):
+            self.sizes.learn(value)
         if hasattr(value, "shape"):
             self._note(node.name, value)
         if node.op == "placeholder":
@@ -117,20 +123,23 @@ class _Reader:
             ]
 
     def _note(self, name: str, value: Any) -> None:
-        self.shapes[name] = tuple(
-            int(size) if isinstance(size, int) else None for size in value.shape
-        )
+        self.shapes[name] = tuple(map(self.sizes.number, value.shape))
+        self.twin[name] = tuple(self.sizes.number(size, OTHER_BATCH) for size in value.shape)
         self.dtypes[name] = str(value.dtype).removeprefix("torch.")
 
     def _placeholder(self, node: Any, value: Any) -> None:
         spec = self._specs.get(node.name)
-        kind = getattr(getattr(spec, "kind", None), "name", "USER_INPUT")
-        if kind == "USER_INPUT" or spec is None:
+        if spec is None or self._fed(node):
             if hasattr(value, "shape"):
                 self.inputs.append(Fed(node.name, self.shapes[node.name], self.dtypes[node.name]))
             return
-        target = spec.target
+        kind, target = spec.kind.name, spec.target
         self._keep(node.name, target, self._state.get(target), kind == "PARAMETER")
+
+    def _fed(self, node: Any) -> bool:
+        """Whether a placeholder is an input of the user's."""
+        kind = getattr(self._specs.get(node.name), "kind", None)
+        return getattr(kind, "name", "USER_INPUT") == "USER_INPUT"
 
     def _keep(self, name: str, path: str, tensor: Any, parameter: bool) -> None:
         if tensor is None or not hasattr(tensor, "shape"):
@@ -150,6 +159,10 @@ class _Reader:
             return
         if value is None:
             return  # a check that makes no tensor
+        if not hasattr(value, "shape") and not isinstance(value, (list, tuple)):
+            number = self.sizes.number(value)
+            self._real[node.name] = lambda: number
+            return  # a size, not a tensor
         arguments = self._arguments(node)
         outputs = self._outputs(node, value)
         names = _named_values(node)
@@ -185,7 +198,9 @@ class _Reader:
 
     def _plain(self, value: Any) -> Any:
         if hasattr(value, "op") and hasattr(value, "name"):
-            return Ref(self._current(value.name))
+            made = value.meta.get("val")
+            size = made is not None and not hasattr(made, "shape") and not isinstance(made, list)
+            return self.sizes.number(made) if size else Ref(self._current(value.name))
         if isinstance(value, (list, tuple)):
             return [self._plain(part) for part in value]
         if value is None or isinstance(value, (bool, int, float, str)):

@@ -12,10 +12,7 @@ from ...model import Graph, given_shapes
 from .build import build
 from .exported import program_of
 from .region import fused, mixes
-
-BATCH = 2
-# What tells an axis of samples from one that happens to have their number.
-OTHER_BATCH = 5
+from .sizes import BATCH, OTHER_BATCH
 
 
 def read_live(source: Any, input_shape: Any = None, example: Any = None) -> Graph:

@@ -129,7 +129,10 @@ class Fed:
 
 @dataclass(frozen=True)
 class Program:
-    """A whole program. `shapes` has the full shape of every value."""
+    """A whole program. `shapes` has the full shape of every value.
+
+    `twin` has them for another number of samples, where the program leaves that open.
+    """
 
     name: str
     inputs: tuple[Fed, ...]
@@ -138,3 +141,4 @@ class Program:
     outputs: tuple[str, ...]
     shapes: Mapping[str, Full] = field(default_factory=dict)
     dtypes: Mapping[str, str] = field(default_factory=dict)
+    twin: Mapping[str, Full] | None = None

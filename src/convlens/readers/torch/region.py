@@ -22,7 +22,7 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
     `twin` has the shapes of the same program for another number of samples: an axis that is the
     batch has that size there. Without it an axis of the batch's size is taken for the batch.
     """
-    mixed = _mixed(program, twin)
+    mixed = _mixed(program, twin or program.twin)
     if not mixed:
         return program
     nodes = list(program.nodes)
