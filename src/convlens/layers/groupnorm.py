@@ -402,7 +402,7 @@ class GroupNorm(_Grouped):
             )
         _, channels = split(shape, self.channels_last)
         if channels is not None and (self.groups < 1 or channels % self.groups):
-            allowed = [n for n in range(1, channels + 1) if channels % n == 0]
+            allowed = [n for n in range(1, min(channels, 4096) + 1) if channels % n == 0]
             raise ShapeError(
                 f"{channels} maps do not divide into {self.groups} groups",
                 given=str(shape),

@@ -4,7 +4,7 @@
 
 Reading, shapes, the summary, weights and the serialised graph are tried; the engine is not (it has a process
 of its own). Prints the outcomes, the slowest file and the largest memory; ends with 1 if anything
-but a ConvlensError came out.
+but a ConvlensError came out, or one file took half a minute.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from convlens.errors import ConvlensError
 from convlens.readers.onnx import read_file
 
 from .made import model_of, node, weight
+
+
+SLOWEST = 30_000
 
 
 def seeds() -> list[bytes]:
@@ -214,7 +217,7 @@ def main(arguments: list[str]) -> int:
         outcomes = run(count, seed, files, Path(folder))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"{count} files, seed {seed}: {dict(outcomes)}, at most {memory} MiB")
-    return 1 if outcomes["WRONG"] else 0
+    return 1 if outcomes["WRONG"] or outcomes["slowest, ms"] > SLOWEST else 0
 
 
 if __name__ == "__main__":

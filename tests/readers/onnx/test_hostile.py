@@ -260,3 +260,17 @@ def test_impossible_attributes_make_the_node_opaque(strides) -> None:
     )
     rule = read_live(model).calls[0].layer.rule
     assert rule == "opaque" or strides == [10**12, 1]
+
+
+def test_groups_of_billions_of_maps_are_refused_at_once() -> None:
+    nodes = [
+        node("Reshape", "x rows", "r"),
+        node("InstanceNormalization", "r ones nils", "n"),
+        node("Reshape", "n maps", "y"),
+    ]
+    weights = {
+        **{"rows": np.array([1, 7, -1]), "maps": np.array([1, 2**40 + 1, 1, 1])},
+        **{"ones": np.ones(7, np.float32), "nils": np.zeros(7, np.float32)},
+    }
+    graph = read_live(model_of(nodes, {"x": (1, 2**40 + 1, 1, 1)}, ["y"], weights))
+    assert len(graph.calls) == 3
