@@ -25,7 +25,6 @@ from convlens.readers.onnx import read_file
 
 from .made import model_of, node, weight
 
-
 SLOWEST = 30_000
 
 
