@@ -8,7 +8,6 @@ from typing import Any
 
 from ....errors import ArgumentError, ShapeError
 from ....layers.base import Layer, Shape
-from ....layers.join import Concatenate
 from ....layers.merge import Add, Average, Maximum, Minimum, Multiply, Subtract
 from ....layers.opaque import Opaque
 from .row import REQUIRED, Built, Config, KerasLayer, WeightMaker, keeping, plain_axis
@@ -40,6 +39,8 @@ def _merge(name: str, config: Config, shapes: tuple[Shape, ...], weights: Weight
 
 
 def _concatenate(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
+    from ....layers.join import Concatenate
+
     _several(shapes, "Concatenate")
     axis = plain_axis(config["axis"], len(shapes[0]))
     try:

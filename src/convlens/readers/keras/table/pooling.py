@@ -7,7 +7,6 @@ from typing import Any
 
 from ....axis import Window
 from ....errors import ArgumentError, ShapeError
-from ....layers.adaptive import AdaptiveAveragePool, AdaptiveMaxPool
 from ....layers.base import Layer, Shape
 from ....layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
 from ....layers.spatial import check_rank
@@ -27,7 +26,6 @@ from .row import (
 _POOLS: dict[str, Any] = {"Max": MaxPool, "Average": AveragePool}
 _GLOBAL: dict[str, Any] = {"Max": GlobalMaxPool, "Average": GlobalAveragePool}
 MOST_PARTS = 1 << 14
-_ADAPTIVE: dict[str, Any] = {"Max": AdaptiveMaxPool, "Average": AdaptiveAveragePool}
 
 
 def _strides(config: Config, rank: int) -> tuple[int, ...]:
@@ -86,9 +84,12 @@ def _check_adaptive(rank: int, config: Config) -> None:
 def _adaptive(
     kind: str, rank: int, config: Config, shapes: tuple[Shape, ...], weights: WeightMaker
 ) -> Built:
+    from ....layers.adaptive import AdaptiveAveragePool, AdaptiveMaxPool
+
     last, what = channels_last(config), f"Adaptive{kind}Pooling{rank}D"
     check_rank(single(shapes), rank, what, last)
-    layer: Layer = _ADAPTIVE[kind](sizes(config, "output_size", rank), last)
+    parts = sizes(config, "output_size", rank)
+    layer: Layer = (AdaptiveMaxPool if kind == "Max" else AdaptiveAveragePool)(parts, last)
     return Built(layer, channels_last=last, reads_last=last)
 
 
@@ -131,5 +132,5 @@ def _global_row(kind: str, rank: int) -> KerasLayer:
 ROWS = (
     *(_pool_row(kind, rank) for kind in _POOLS for rank in (1, 2, 3)),
     *(_global_row(kind, rank) for kind in _GLOBAL for rank in (1, 2, 3)),
-    *(_adaptive_row(kind, rank) for kind in _ADAPTIVE for rank in (1, 2, 3)),
+    *(_adaptive_row(kind, rank) for kind in ("Max", "Average") for rank in (1, 2, 3)),
 )
