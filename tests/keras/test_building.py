@@ -447,3 +447,28 @@ def test_a_layer_is_explained_in_words_and_its_numbers_agree(layer: Any, word: s
     assert abs(fact["difference"]) <= fact["tolerance"]
     if word == "training":
         assert word in str(model.explain(call.name))
+
+
+def test_time_distributed_is_its_layer_at_every_step() -> None:
+    k: Any = keras
+    inner = k.Conv2D(4, 3, activation="relu")
+    steps = k.Sequential([k.Input((5, 6, 6, 2)), k.TimeDistributed(inner)])
+    alone = k.Sequential([k.Input((6, 6, 2)), k.Conv2D(4, 3, activation="relu")])
+    alone.set_weights(steps.get_weights())
+    x = np.random.default_rng(0).normal(size=(2, 5, 6, 6, 2)).astype(np.float32)
+    made = steps.predict(x)
+    assert made.shape == (2, 5, 4, 4, 4)
+    assert steps.count_params() == alone.count_params() == 3 * 3 * 2 * 4 + 4
+    for n in range(5):
+        assert np.array_equal(made[:, n], alone.predict(x[:, n]))
+    fact = steps.explain("time_distributed", at=(1, 2, 3, 1), input=x[0])
+    assert abs(fact.value - float(made[0, 1, 2, 3, 1])) <= fact.tolerance
+
+
+def test_recurrent_layers_build_and_run() -> None:
+    k: Any = keras
+    for word, gates in (("LSTM", 4), ("GRU", 3), ("SimpleRNN", 1)):
+        model = k.Sequential([k.Input((7, 3)), getattr(k, word)(5), k.Dense(2)])
+        biases = 2 if word == "GRU" else 1
+        assert model.layers[0].count_params() == gates * 5 * (3 + 5 + biases)
+        assert model.predict(np.zeros((2, 7, 3))).shape == (2, 2)

@@ -542,3 +542,23 @@ def test_the_whole_message(wrong: Callable[[], Any], text: str) -> None:
     with pytest.raises(ConvlensError) as caught:
         wrong()
     assert str(caught.value) + "\n" == text
+
+
+def test_a_layer_that_only_keras_has_says_where_to_build_it() -> None:
+    with pytest.raises(AttributeError) as caught:
+        k.layers.MultiHeadAttention  # noqa: B018
+    assert str(caught.value) == (
+        "convlens.keras does not build `MultiHeadAttention`\n"
+        "  needed: a layer whose every number can be explained\n"
+        "  hint:   build it in Keras: convlens.load(model) shows a model with a MultiHeadAttention"
+        " in it"
+    )
+
+
+def test_time_distributed_wants_a_layer() -> None:
+    with pytest.raises(ConvlensError) as caught:
+        k.layers.TimeDistributed(16)
+    assert str(caught.value).splitlines()[1:] == [
+        "  given:  layer=16",
+        "  needed: a layer of convlens.keras, such as Conv2D(16, 3)",
+    ]

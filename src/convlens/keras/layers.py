@@ -8,6 +8,19 @@ from ..readers.keras.table import REQUIRED, TABLE, KerasLayer
 from .base import Layer
 from .entry import Input, InputLayer
 from .part import LAYERS
+from .wrapper import TimeDistributed
+
+
+# What Keras 3.15 has and this module has not.
+_ELSEWHERE = frozenset(
+    "AdditiveAttention Attention AugMix AutoContrast Bidirectional CategoryEncoding ConvLSTM1D "
+    "ConvLSTM2D ConvLSTM3D ConvLSTM1DCell CutMix Discretization EinsumDense Equalization FlaxLayer "
+    "GRUCell GroupQueryAttention HashedCrossing Hashing IntegerLookup JaxLayer LSTMCell "
+    "Lambda Masking MaxNumBoundingBoxes MelSpectrogram MixUp MultiHeadAttention Pipeline RNN "
+    "RandAugment RandomCrop ReversibleEmbedding STFTSpectrogram SimpleRNNCell "
+    "Solarization SpectralNormalization StackedRNNCells StringLookup TFSMLayer "
+    "TextVectorization TorchModuleWrapper Wrapper".split()
+)
 
 
 def _signature(row: KerasLayer) -> Signature:
@@ -41,6 +54,7 @@ _CLASSES = {
     for made in (_layer(row),)
     for name in (row.name, *row.aliases)
 }
+_CLASSES["TimeDistributed"] = TimeDistributed
 globals().update(_CLASSES)
 LAYERS.update(_CLASSES)
 
@@ -52,6 +66,13 @@ def __getattr__(name: str) -> type[Layer]:
 
     if name.startswith("_"):
         raise AttributeError(name)
+    if name in _ELSEWHERE:
+        missing = ArgumentError(
+            f"convlens.keras does not build `{name}`",
+            needed="a layer whose every number can be explained",
+            hint=f"build it in Keras: convlens.load(model) shows a model with a {name} in it",
+        )
+        raise AttributeError(str(missing))
     raise AttributeError(
         str(
             ArgumentError(
