@@ -8,7 +8,14 @@ import pytest
 from convlens.errors import ShapeError
 from convlens.explain.wording import note_text
 from convlens.layers.base import Layer
-from convlens.layers.operand import NumberOver, StoredDifference, StoredPower, StoredQuotient
+from convlens.layers.operand import (
+    NumberOver,
+    StoredDifference,
+    StoredMaximum,
+    StoredMinimum,
+    StoredPower,
+    StoredQuotient,
+)
 from convlens.layers.spread import Variance, VectorNorm
 from convlens.layers.stack import Stack, Unstack
 from tests.layers.support import check, check_slopes, normal, weight
@@ -32,6 +39,8 @@ ONE_INPUT: list[Layer] = [
     StoredQuotient(HELD, turned=True),
     StoredPower(weight(np.array([[2.0]]), "p")),
     StoredPower(weight(np.array([1.5, 0.5]), "p"), turned=True),
+    StoredMaximum(weight(np.array([[0.4], [1.1], [9.0], [0.0]]), "w")),
+    StoredMinimum(weight(np.array([1.1, 0.7]), "w")),
     NumberOver(2.5),
 ]
 

@@ -1,4 +1,4 @@
-"""An activation and stored numbers: differences, quotients and powers."""
+"""An activation and stored numbers: differences, quotients, powers, the larger of two."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from .activate import Smooth, as_float32, careful, scalar
 from .base import Array, Binding, Emitter, Index, Note, Shape, Value, gather
-from .reading import SMALLEST, UNIT, Block, Formula, FormulaStep, Reading, Rule, Sum
+from .reading import SMALLEST, UNIT, Block, Choice, Formula, FormulaStep, Reading, Rule, Sum
 from .scale import _Same, stored, stored_index
 from .weight import Weight
 
@@ -129,6 +129,51 @@ class StoredPower(_Stored):
         steps = (FormulaStep("value", self.written(), y),)
         bound = 8 * UNIT * max(1.0, abs(base), abs(y) * max(1.0, abs(exponent * log)))
         return Formula(blocks, steps, y, bound, tuple(slopes[::-1] if self.turned else slopes))
+
+
+@dataclass(frozen=True, eq=False)
+class StoredMaximum(_Stored):
+    """The larger of x and stored w.
+
+    Rule      choice between the two, x where they are equal
+    Errors    ShapeError when the weight does not broadcast to the input
+    ONNX      Max
+    """
+
+    rule: ClassVar[Rule] = "choice"
+    operator: ClassVar[str] = "Max"
+
+    def written(self) -> str:
+        return f"{self.operator.lower()}(x, w)"
+
+    def explain(
+        self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
+    ) -> Reading:
+        block, held = self.reads(at, inputs[0], 1.0, 1.0)
+        x, w = float(block.x[0]), float(held.x[0])
+        assert held.weight_index is not None
+        name = f"{self.operand.name}[{', '.join(map(str, held.weight_index[0].tolist()))}]"
+        winner: tuple[int, int] | str = name if self.beats(w, x) else (0, 0)
+        return Choice((block,), w if isinstance(winner, str) else x, winner, {name: w})
+
+    def beats(self, w: float, x: float) -> bool:
+        """Whether the stored number is taken."""
+        return w > x
+
+
+@dataclass(frozen=True, eq=False)
+class StoredMinimum(StoredMaximum):
+    """The smaller of x and stored w.
+
+    Rule      choice between the two, x where they are equal
+    Errors    ShapeError when the weight does not broadcast to the input
+    ONNX      Min
+    """
+
+    operator: ClassVar[str] = "Min"
+
+    def beats(self, w: float, x: float) -> bool:
+        return w < x
 
 
 @dataclass(frozen=True, eq=False)

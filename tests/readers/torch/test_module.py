@@ -298,6 +298,7 @@ def test_operators_of_timms_networks_equal_pytorchs() -> None:
         one, *others = torch.stack([grn, normed], 2).unbind(2)
         stored = (y - m.weight) + (m.weight - y) * (m.bias + 2) + y / (m.bias + 3) + m.weight / y
         powers = y.pow(m.power) + 2.5 / y + torch.max(x, y) - torch.min(x, grn)
+        powers = powers + torch.maximum(x, m.weight) + torch.minimum(m.bias, x)
         moved = x[:, m.chosen] + x.flip(2) + x.roll(1, 3) + x.repeat(1, 2, 1, 1)[:, 4:]
         product = (x.mean((2, 3)) @ m.matrix).reshape(-1, 4, 1, 1)
         return torch.cat([both + product, one, *others, stored, powers, moved], 1)

@@ -255,6 +255,10 @@ def _with_stored(site: Site, word: str, place: str, x: str, turned: bool) -> Lay
         return operand.StoredDifference(weight, turned)
     if word == "div":
         return operand.StoredQuotient(weight, turned)
+    if word == "maximum":
+        return operand.StoredMaximum(weight)
+    if word == "minimum":
+        return operand.StoredMinimum(weight)
     raise NotOurs(f"it works on a parameter by `{word}`")
 
 
