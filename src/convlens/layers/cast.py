@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .activate import Elementwise, careful
+from .activate import Elementwise, Smooth, careful
 from .base import Array, Binding, Emitter, Index, Note, Shape, gather
 from .reading import Formula, FormulaStep, Reading, Rule
 
@@ -69,3 +69,23 @@ class ToWhole(Elementwise):
             "Mul", [emit.node("Sign", [x]), emit.node("Floor", [emit.node("Abs", [x])])]
         )
         return whole
+
+
+@dataclass(frozen=True, eq=False)
+class RoundEven(Smooth):
+    """The nearest whole number; a half becomes the even one. Its slope is 0.
+
+    Rule      formula round(x); exact
+    ONNX      Round
+    """
+
+    formula: ClassVar[str] = "round(x)"
+
+    def function(self, x: float) -> float:
+        return float(np.rint(x))
+
+    def derivative(self, x: float) -> float:
+        return 0.0
+
+    def emit(self, emit: Emitter, x: str) -> str:
+        return emit.node("Round", [x])

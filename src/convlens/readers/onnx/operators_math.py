@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from ...layers.arithmetic import (
     SquareRoot,
 )
 from ...layers.base import Layer
+from ...layers.cast import RoundEven
 from ...layers.functions import (
     Celu,
     Elu,
@@ -49,6 +51,7 @@ from ...layers.piecewise import (
 from ...layers.pool import GlobalAveragePool, GlobalMaxPool
 from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from ...layers.scale import Affine, Rescaling
+from ...layers.where import OPERATORS, Compare, Where, Word
 from .knowledge import Unknown
 from .operators import builds
 from .rules_shape import axes_of
@@ -72,6 +75,7 @@ SIMPLE: dict[str, Callable[[], Layer]] = {
     "Floor": Floor,
     "Ceil": Ceiling,
     "Erf": Erf,
+    "Round": RoundEven,
     "Sin": Sine,
     "Cos": Cosine,
     "Sign": Sign,
@@ -175,6 +179,11 @@ def _merge(site: Site) -> Made:
 
 def _between(site: Site, live: list[int]) -> Made:
     """Between tensors that are aligned along the batch axis, or have none."""
+    return _aligned(site, live, MERGES[site.node.op]())
+
+
+def _aligned(site: Site, live: list[int], layer: Layer) -> Made:
+    """A layer over these tensors, which must be aligned along the batch axis."""
     ranks = {len(site.full(n)) for n in live}
     batched = {site.batched(n) for n in live}
     if batched == {True, False}:
@@ -188,9 +197,24 @@ def _between(site: Site, live: list[int]) -> Made:
         raise NotOurs("its inputs are not aligned along the batch axis")
     layouts = [site.layout(n) for n in live if site.layout(n) is not None]
     names = tuple(site.data(n) for n in live)
-    layer = MERGES[site.node.op]()
     layout = layouts[0] if layouts else None
     return site.of(layer, *names, batched=True in batched, channels_last=layout)
+
+
+WORDS: dict[str, Word] = {operator: cast(Word, word) for word, operator in OPERATORS.items()}
+
+
+@builds(*WORDS, "Where")
+def _compare(site: Site) -> Made:
+    """A comparison, or a choice between two tensors; operands may be stored."""
+    places = list(range(len(site.node.inputs)))
+    live = [n for n in places if site.constant(n) is None]
+    if not live:
+        raise NotOurs("it works on constants")
+    widest = max(live, key=lambda n: (len(site.full(n)), site.batched(n)))
+    parts = tuple(None if n in live else site.aligned(n, widest) for n in places)
+    layer = Where(parts) if site.node.op == "Where" else Compare(WORDS[site.node.op], parts)
+    return _aligned(site, live, layer)
 
 
 def _with_constant(site: Site, data: int) -> Made:

@@ -1,0 +1,50 @@
+"""Comparisons and choices: exact, whatever is stored and whatever arrives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import convlens
+from tests.readers.onnx.made import explained, kinds, model_of, node, weight
+
+STORED = {
+    "c": weight(4, 1, 1),
+    "zero": np.float32(0),
+    "mask": np.tri(5, dtype=bool),
+    "low": np.float32(-9),
+}
+MAP = {"x": ("N", 4, 5, 5), "a": ("N", 4, 5, 5)}
+CASES: dict[str, list[Any]] = {
+    "Greater": [node("Greater", "x a", "g"), node("Where", "g x a", "y")],
+    "Less, stored": [node("Less", "c x", "g"), node("Where", "g x low", "y")],
+    "LessOrEqual": [node("LessOrEqual", "x zero", "g"), node("Where", "g a x", "y")],
+    "GreaterOrEqual": [node("GreaterOrEqual", "x x", "g"), node("Where", "g c x", "y")],
+    "Equal, Not": [
+        node("Round", "x", "r"),
+        node("Equal", "r zero", "e"),
+        node("Not", "e", "n"),
+        node("Where", "n x zero", "y"),
+    ],
+    "And, Or, Xor": [
+        node("Greater", "x zero", "p"),
+        node("Greater", "a zero", "q"),
+        node("And", "p q", "r"),
+        node("Or", "p q", "s"),
+        node("Xor", "r s", "t"),
+        node("Cast", "t", "y", to=1),
+    ],
+    "a stored mask": [node("Where", "mask x low", "y")],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_choice_is_the_engines(name: str) -> None:
+    read = {n for part in CASES[name] for n in part.input}
+    inputs = {n: shape for n, shape in MAP.items() if n in read}
+    held = {n: array for n, array in STORED.items() if n in read}
+    model = convlens.load(model_of(CASES[name], inputs, ["y"], held))
+    assert "opaque" not in {call.layer.rule for call in model.graph.calls}, kinds(model.graph)
+    assert explained(model, {n: weight(2, 4, 5, 5) for n in inputs}, points=20) >= 22
