@@ -305,6 +305,10 @@ TEXTS: dict[str, str] = {
         "Keras keeps a kernel as (window, input maps, filters); PyTorch would keep it as "
         "{other:shape}: filters, input maps, window."
     ),
+    "layer.axes_depthwise": (
+        "Keras keeps this kernel as {shape:shape}: window, input maps, filters per map; PyTorch "
+        "would keep it as {other:shape}: filters, the one map that each reads, window."
+    ),
     "layer.axes_torch": (
         "PyTorch keeps a kernel as (filters, input maps, window); Keras would keep it as "
         "{other:shape}: window, input maps, filters."
@@ -365,4 +369,56 @@ TEXTS: dict[str, str] = {
     "number.input": "The input: {remarks}.",
     "number.noise": "The input is noise (seed {seed}).",
     "number.from_zero": "Rows, columns and maps count from 0.",
+    # -- the story of `convlens demo`: lines are broken here, for 80 columns ----------------------
+    "story.question": (
+        "You asked: the 2nd layer reads {maps:n map}. Why does it make {filters:n map},\n"
+        "and not {maps}*{filters} = {partial:n}?"
+    ),
+    "story.filter": (
+        "A filter of the 2nd layer is no flat {side:by} square. It is a {side:by}x{maps} block, one\n"
+        "{side:by} slice for each of the {maps:n map}. Laid on a place it covers all {maps:n map} at\n"
+        "once and gives ONE number. There are {filters:n block}, so there are {filters:n map}."
+    ),
+    "story.number": (
+        "One number, worked out: {picture}, {weights} weights, filter {filter}, row {row},\n"
+        "column {column} (the layer's strongest; rows, columns and maps count from 0):"
+    ),
+    "story.picture": "a real {digit}",
+    "story.picture.yours": "your picture",
+    "story.kept": "ReLU keeps it: above 0",
+    "story.cut": "ReLU makes it 0: not above 0",
+    "story.checked": "checked: ONNX Runtime computes",
+    "story.same": "the same",
+    "story.off": "{difference} apart",
+    "story.product": (
+        "And the {partial:n}? Each filter has {maps:n partial map}, one for each map it reads;\n"
+        "the layer adds them up at once, with a bias. {filters:n map} are left.\n"
+        "Weights: {product} = {weights:n}, plus {bias:n bias|biases} = {params:n}. The picture's "
+        "size\n"
+        "is not in it: a {larger:by} picture has the same {params:n}."
+    ),
+    "story.shapes": (
+        "The block slides over {size:n row}. It is {window} high, so it has "
+        "{size} - {window} + 1 = {out:n place},\n"
+        "and {across} across: a map of {out}x{across}. Over the {maps:n map} it does not slide: it "
+        "covers\n"
+        "them all and adds them up."
+    ),
+    "story.apart": (
+        "A layer that does not add up over its maps exists, too. It is called depthwise,\n"
+        "and ran here on the same picture with the same {weights:n weight}:\n"
+        "  DepthwiseConv2D(depth_multiplier={filters})  makes  {made:shape}\n"
+        "  its maps added up {maps} at a time, plus {bias:n bias|biases}:  {added:shape}\n"
+        "These and the 2nd layer's own {numbers:n number} {verdict}: at most {worst} apart\n"
+        "(rounding alone may make {bound})."
+    ),
+    "story.agree": "agree",
+    "story.differ": "DO NOT agree",
+    "story.verdict": "The last layer's {count:n number} say: {guess}, with {share} %.",
+    "story.truth": " The picture is a {digit}.",
+    "story.next.open": "hover any of these numbers",
+    "story.next.number": "this number with all its products",
+    "story.next.layer": "this layer, what people get wrong",
+    "story.next.summary": "all shapes, weights and costs",
+    "story.next.yours": "your own .keras, .h5 or .onnx file",
 }

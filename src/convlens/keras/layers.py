@@ -10,16 +10,53 @@ from .entry import Input, InputLayer
 from .part import LAYERS
 from .wrapper import TimeDistributed
 
-
 # What Keras 3.15 has and this module has not.
 _ELSEWHERE = frozenset(
-    "AdditiveAttention Attention AugMix AutoContrast Bidirectional CategoryEncoding ConvLSTM1D "
-    "ConvLSTM2D ConvLSTM3D ConvLSTM1DCell CutMix Discretization EinsumDense Equalization FlaxLayer "
-    "GRUCell GroupQueryAttention HashedCrossing Hashing IntegerLookup JaxLayer LSTMCell "
-    "Lambda Masking MaxNumBoundingBoxes MelSpectrogram MixUp MultiHeadAttention Pipeline RNN "
-    "RandAugment RandomCrop ReversibleEmbedding STFTSpectrogram SimpleRNNCell "
-    "Solarization SpectralNormalization StackedRNNCells StringLookup TFSMLayer "
-    "TextVectorization TorchModuleWrapper Wrapper".split()
+    [
+        "AdditiveAttention",
+        "Attention",
+        "AugMix",
+        "AutoContrast",
+        "Bidirectional",
+        "CategoryEncoding",
+        "ConvLSTM1D",
+        "ConvLSTM2D",
+        "ConvLSTM3D",
+        "ConvLSTM1DCell",
+        "CutMix",
+        "Discretization",
+        "EinsumDense",
+        "Equalization",
+        "FlaxLayer",
+        "GRUCell",
+        "GroupQueryAttention",
+        "HashedCrossing",
+        "Hashing",
+        "IntegerLookup",
+        "JaxLayer",
+        "LSTMCell",
+        "Lambda",
+        "Masking",
+        "MaxNumBoundingBoxes",
+        "MelSpectrogram",
+        "MixUp",
+        "MultiHeadAttention",
+        "Pipeline",
+        "RNN",
+        "RandAugment",
+        "RandomCrop",
+        "ReversibleEmbedding",
+        "STFTSpectrogram",
+        "SimpleRNNCell",
+        "Solarization",
+        "SpectralNormalization",
+        "StackedRNNCells",
+        "StringLookup",
+        "TFSMLayer",
+        "TextVectorization",
+        "TorchModuleWrapper",
+        "Wrapper",
+    ]
 )
 
 

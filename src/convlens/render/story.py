@@ -6,6 +6,7 @@ import math
 from decimal import Decimal
 
 from ..explain.story import StoryFact
+from ..explain.wording import say
 
 SHOWN_MAPS = (3, 2, 1)
 LEAST_DECIMALS, MOST_DECIMALS = 5, 17
@@ -34,39 +35,43 @@ def closing_decimals(parts: list[float], total: float, least: int = LEAST_DECIMA
 
 def answer(fact: StoryFact) -> str:
     """The question answered: at most 25 lines."""
-    first, second, number = fact.first, fact.second, fact.number
-    maps, filters = fact.apart.input_maps, fact.apart.filters
-    side = "x".join(map(str, fact.window))
+    first, number, apart = fact.first, fact.number, fact.apart
     row, column, chosen = number.at
+    common = {"maps": apart.input_maps, "filters": apart.filters, "partial": apart.maps}
     return "\n".join(
         [
-            f"You asked: the 2nd layer reads {maps} maps. Why does it make {filters} maps,",
-            f"and not {maps}*{filters} = {fact.apart.maps:,}?",
+            say("story.question", common),
             "",
-            f"A filter of the 2nd layer is no flat {side} square. It is a {side}x{maps} block, one",
-            f"{side} slice for each of the {maps} maps. Laid on a place it covers all {maps} maps at",
-            f"once and gives ONE number. There are {filters} blocks, so there are {filters} maps.",
+            say("story.filter", common, side=fact.window),
             "",
             *_table(fact),
             "",
-            f"One number, worked out: {_picture(fact)}, {number.weights} weights, "
-            f"filter {chosen}, row {row},",
-            f"column {column} (the layer's strongest; rows, columns and maps count from 0):",
+            say(
+                "story.number",
+                picture=_picture(fact),
+                weights=number.weights,
+                filter=chosen,
+                row=row,
+                column=column,
+            ),
             *_sum_lines(fact),
             "",
-            f"And the {fact.apart.maps:,}? Each filter has {maps} partial maps, one for each map it "
-            f"reads;",
-            f"the layer adds them up at once, with a bias. {filters} maps are left.",
-            f"Weights: {'*'.join(map(str, fact.kernel))} = {fact.apart.weights:,}, plus "
-            f"{fact.apart.bias} biases = {second.params:,}. The picture's size",
-            f"is not in it: a {2 * first.input_shape[0]}x{2 * first.input_shape[1]} picture has the "
-            f"same {second.params:,}.",
+            say(
+                "story.product",
+                common,
+                product="*".join(map(str, fact.kernel)),
+                weights=apart.weights,
+                bias=apart.bias,
+                params=fact.second.params,
+                larger=tuple(2 * size for size in first.input_shape[:2]),
+            ),
         ]
     )
 
 
 def _picture(fact: StoryFact) -> str:
-    return "your picture" if fact.shows is None else f"a real {fact.shows}"
+    known = fact.shows is not None
+    return say("story.picture", digit=fact.shows) if known else say("story.picture.yours")
 
 
 def _table(fact: StoryFact) -> list[str]:
@@ -101,9 +106,9 @@ def _sum_lines(fact: StoryFact) -> list[str]:
     if bias is not None:
         lines.append(f"  {f'bias of filter {number.at[-1]}':<31} {_fixed(bias, places):>{width}}")
     terms = sum(count for _, count, _ in rows)
-    kept = "ReLU keeps it: above 0" if total > 0 else "ReLU makes it 0: not above 0"
+    kept = say("story.kept" if total > 0 else "story.cut")
     lines.append(f"  {'total':<16}{terms:>4} products   {_fixed(total, places):>{width}}   {kept}")
-    checked = "checked: ONNX Runtime computes"
+    checked = say("story.checked")
     engine = _fixed(number.engine_value, places)
     lines.append(f"  {checked:<31} {engine:>{width}}   ({_apart_by(number.difference)})")
     return lines
@@ -120,7 +125,9 @@ def _rows(parts: list[tuple[int, float, int]], shown: int) -> list[tuple[str, in
 
 
 def _apart_by(difference: float) -> str:
-    return "the same" if difference == 0 else f"{abs(difference):.0e} apart"
+    if difference == 0:
+        return say("story.same")
+    return say("story.off", difference=f"{abs(difference):.0e}")
 
 
 def _fixed(value: float, places: int) -> str:
@@ -134,17 +141,15 @@ def _head(title: str) -> str:
 
 def _shapes(fact: StoryFact) -> str:
     line = fact.second
-    size, window, out = line.input_shape[0], fact.window[0], line.output_shape[0]
-    return "\n".join(
-        [
-            _head("Shapes"),
-            f"The block slides over {size} rows. It is {window} high, so it has "
-            f"{size} - {window} + 1 = {out} places,",
-            f"and {line.output_shape[1]} across: a map of {out}x{line.output_shape[1]}. Over the "
-            f"{fact.apart.input_maps} maps it does not slide: it covers",
-            "them all and adds them up.",
-        ]
+    text = say(
+        "story.shapes",
+        size=line.input_shape[0],
+        window=fact.window[0],
+        out=line.output_shape[0],
+        across=line.output_shape[1],
+        maps=fact.apart.input_maps,
     )
+    return "\n".join([_head("Shapes"), text])
 
 
 def _parameters(fact: StoryFact) -> str:
@@ -162,43 +167,37 @@ def _parameters(fact: StoryFact) -> str:
 
 def _apart(fact: StoryFact) -> str:
     apart = fact.apart
-    verdict = "agree" if apart.holds else "DO NOT agree"
-    return "\n".join(
-        [
-            _head(f"The {apart.maps:,} maps, shown"),
-            "A layer that does not add up over its maps exists, too. It is called depthwise,",
-            f"and ran here on the same picture with the same {apart.weights:,} weights:",
-            f"  DepthwiseConv2D(depth_multiplier={apart.filters})  makes  "
-            f"{(1, *apart.apart_shape)}",
-            f"  its maps added up {apart.input_maps} at a time, plus {apart.bias} biases:  "
-            f"{(1, *apart.output_shape)}",
-            f"These and the 2nd layer's own {apart.numbers:,} numbers {verdict}: at most "
-            f"{apart.worst:.0e} apart",
-            f"(rounding alone may make {apart.bound:.0e}).",
-        ]
+    text = say(
+        "story.apart",
+        weights=apart.weights,
+        filters=apart.filters,
+        made=(1, *apart.apart_shape),
+        maps=apart.input_maps,
+        bias=apart.bias,
+        added=(1, *apart.output_shape),
+        numbers=apart.numbers,
+        verdict=say("story.agree" if apart.holds else "story.differ"),
+        worst=f"{apart.worst:.0e}",
+        bound=f"{apart.bound:.0e}",
     )
+    return "\n".join([_head(f"The {apart.maps:,} maps, shown"), text])
 
 
 def _verdict(fact: StoryFact) -> str:
-    best = fact.outputs[fact.guess]
-    truth = "" if fact.shows is None else f" The picture is a {fact.shows}."
-    return "\n".join(
-        [
-            _head("What all these sums are for"),
-            f"The last layer's {len(fact.outputs)} numbers say: {fact.guess}, "
-            f"with {100 * best:.1f} %.{truth}",
-        ]
-    )
+    share = f"{100 * fact.outputs[fact.guess]:.1f}"
+    text = say("story.verdict", count=len(fact.outputs), guess=fact.guess, share=share)
+    truth = "" if fact.shows is None else say("story.truth", digit=fact.shows)
+    return "\n".join([_head("What all these sums are for"), text + truth])
 
 
 def _next(fact: StoryFact) -> str:
     place = ",".join(map(str, fact.number.at))
     rows = [
-        ("convlens open", "hover any of these numbers"),
-        (f"convlens explain {fact.second.name} --at {place}", "this number with all its products"),
-        (f"convlens explain {fact.second.name}", "this layer, what people get wrong"),
-        ("convlens summary digits", "all shapes, weights and costs"),
-        ("convlens summary YOUR_MODEL", "your own .keras, .h5 or .onnx file"),
+        ("convlens open", say("story.next.open")),
+        (f"convlens explain {fact.second.name} --at {place}", say("story.next.number")),
+        (f"convlens explain {fact.second.name}", say("story.next.layer")),
+        ("convlens summary digits", say("story.next.summary")),
+        ("convlens summary YOUR_MODEL", say("story.next.yours")),
     ]
     width = max(len(command) for command, _ in rows)
     return "\n".join([_head("Next"), *(f"{command:<{width}}   {what}" for command, what in rows)])

@@ -74,11 +74,11 @@ def _dense(name: str, features: int, units: int, make: MakeValues) -> Part:
         make(f"{name}/kernel", (features, units), "glorot_uniform"),
         order=(1, 0),
     )
-    return name, "Dense", Dense(kernel, _bias(name, units, make)), Softmax(), "softmax"
+    return name, "Dense", Dense(kernel, _bias(name, units, make, "units")), Softmax(), "softmax"
 
 
-def _bias(name: str, count: int, make: MakeValues) -> Weight:
-    return Weight("bias", (count,), ("filters",), make(f"{name}/bias", (count,), "zeros"))
+def _bias(name: str, count: int, make: MakeValues, axis: str = "filters") -> Weight:
+    return Weight("bias", (count,), (axis,), make(f"{name}/bias", (count,), "zeros"))
 
 
 def _chain(
