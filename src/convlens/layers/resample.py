@@ -10,7 +10,7 @@ import numpy as np
 
 from ..axis import LARGEST_KERNEL, Table, check_size
 from ..axis.tables import coordinates
-from ..errors import EngineError
+from ..errors import EngineError, ShapeError
 from .base import Array, Binding, Emitter, Index, Value
 from .reading import Choice, Reading, Rule
 from .resize import Scale, _Mix
@@ -59,6 +59,10 @@ class Resample(_Mix):
 
     def axis(self, n_in: int, n_out: int, scale: Scale) -> Table:
         number = next(n for n, own in enumerate(self.scales) if own is scale)
+        if n_in < 1:
+            raise ShapeError(
+                "there is nothing to resize", given=f"size {n_in}", needed="at least 1"
+            )
         places = self._places(n_in, n_out, scale, number)
         factor = n_out / n_in if scale.factor is None else scale.factor
         rows = [self._row(p, n_in, factor) for p in places]
