@@ -275,4 +275,9 @@ def _order_notes(graph: Graph, call: Call) -> list[Note]:
         if maps > 1:
             notes.append(Note("layer.slices", {"maps": maps}))
         return notes if turned else [*notes, Note("layer.correlate")]
+    for weight in call.weights:
+        if weight.axes[-2:] == ("input maps", "filters per map"):
+            *window, maps, each = weight.shape
+            slots = {"shape": weight.shape, "other": (maps * each, 1, *window)}
+            return [Note("layer.axes_depthwise", slots), Note("layer.correlate")]
     return []

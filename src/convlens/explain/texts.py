@@ -309,6 +309,10 @@ TEXTS: dict[str, str] = {
         "Keras keeps this kernel as {shape:shape}: window, input maps, filters per map; PyTorch "
         "would keep it as {other:shape}: filters, the one map that each reads, window."
     ),
+    "layer.axes_depthwise": (
+        "Keras keeps this kernel as {shape:shape}: window, input maps, filters per map; PyTorch "
+        "would keep it as {other:shape}: filters, the one map that each reads, window."
+    ),
     "layer.axes_torch": (
         "PyTorch keeps a kernel as (filters, input maps, window); Keras would keep it as "
         "{other:shape}: window, input maps, filters."

@@ -72,6 +72,15 @@ def test_settings_that_make_no_sense_are_refused_with_file_and_layer(
     assert "Traceback" not in str(error.value)
 
 
+def test_a_setting_of_any_length_is_quoted_in_one_short_line(tmp_path: Path) -> None:
+    config = small()
+    config["config"]["layers"][1]["config"]["dilation_rate"] = [["long\n" * 3000], 1]
+    with pytest.raises(ConvlensError) as error:
+        convlens.load(keras_zip(tmp_path / "m", config, None))
+    assert error.value.given.startswith("dilation_rate=(('long\\nlong")
+    assert len(str(error.value)) < 1000
+
+
 def test_the_command_says_one_thing_and_exits_with_3(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     path.write_bytes(keras_zip(tmp_path / "m", small()).read_bytes()[:700])

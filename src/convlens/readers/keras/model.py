@@ -393,6 +393,8 @@ class _Builder:
 
     def _placed(self, error: ConvlensError, name: str, layer: kc.LayerSpec) -> ConvlensError:
         where = f"{self.where}, layer `{shown(name)}` ({shown(layer.class_name)})"
+        # What was given stands in the file, and may be anything.
+        error.given, error.message = shown(error.given, 300), shown(error.message, 300)
         if isinstance(error, ArgumentError):
             return ModelError(
                 error.message, where=where, given=error.given, needed=error.needed, hint=error.hint
