@@ -28,7 +28,7 @@ async function bundle(entry) {
     define: Object.fromEntries(short.map((name) => [name, `$${name.split(".")[1]}`])),
     // Names that never meet JSON, the DOM, a style or a sentence, and those that Preact keeps for
     // itself: written shorter.
-    mangleProps: /^(channelStep|rowStep|columnStep|enginePre|winner|rounding|tall|combos|depth|places|picked|marks|print|lines|others|sorted|sees|jump|taps|perGroup|__[a-zA-Z])$/,
+    mangleProps: /^(channelStep|rowStep|columnStep|enginePre|engine|bound|winner|rounding|tall|combos|depth|places|picked|marks|print|lines|others|sorted|sees|jump|taps|perGroup|__[a-zA-Z])$/,
   });
   const [{ text }] = result.outputFiles;
   if (entry.endsWith(".css")) return text;

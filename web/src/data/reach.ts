@@ -7,6 +7,9 @@ import { page, tensor } from "./store";
 /** First and last position on each axis of a tensor, unclipped. */
 export type Ranges = readonly (readonly [number, number])[];
 
+/** Norms whose statistics are those of the numbers at hand. */
+export const measured = /(group|layer|rms)_norm/;
+
 function whole(shape: readonly number[]): Ranges {
   return shape.map((n) => [0, n - 1] as const);
 }
@@ -41,6 +44,14 @@ export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
       const [low, high] = ranges[axis + shift];
       if (recipe.op !== "concat" || axis !== recipe.axis) return size === 1 ? [0, 0] : [low, high];
       return [Math.max(0, low - start), Math.min(size - 1, high - start)];
+    });
+  }
+  if (recipe.form === "formula" && measured.test(recipe.name)) {
+    const [, width, ...over] = recipe.numbers as readonly number[];
+    return info.shape.map((size, n) => {
+      if (over.includes(n)) return [0, size - 1];
+      const [low] = ranges[n];
+      return n === recipe.axis && width > 1 ? [low - (low % width), low - (low % width) + width - 1] : ranges[n];
     });
   }
   if (recipe.form === "formula" && recipe.name !== "softmax" && info.shape.length === ranges.length) return ranges;

@@ -2,6 +2,7 @@
 
 import { bind, bindTransposed, pairs, type Padding, type Window } from "../axis";
 import type { Equation, Knobs, Layer, WindowRecipe } from "../schema";
+import { measured } from "./reach";
 import { page, tensor } from "./store";
 
 export type Change = Partial<Record<"kernel" | "stride" | "dilation" | "filters" | "groups" | "scale", number>> & { padding?: "valid" | "same" };
@@ -133,7 +134,7 @@ export function rederive(index: number, change: Change): readonly Then[] {
       const n = recipe.form === "scatter" && recipe.how === "reshape" ? cells : out === null ? 1 : (sizes[axis] ?? 1);
       let reach = 0;
       let step = 1;
-      const over = recipe.form === "formula" && /(group|layer|rms)_norm/.test(recipe.name) && recipe.numbers.slice(2).includes(axis + (out === 0 ? 1 : 0));
+      const over = recipe.form === "formula" && measured.test(recipe.name) && recipe.numbers.slice(2).includes(axis + (out === 0 ? 1 : 0));
       // What reads everything sees the same from every place.
       if (over || recipe.form === "row" || (recipe.form === "window" && whole(recipe))) [reach, step] = [cells - 1, 0];
       else if (knobs?.scale) {

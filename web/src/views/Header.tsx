@@ -5,6 +5,7 @@ import { shapeText } from "../data/tensor";
 import { isDark, switchTheme } from "../draw/colour";
 import { address, go, pinned, place } from "../state";
 import { inputsOpen } from "./Inputs";
+import { Dim } from "./parts";
 
 export function Header() {
   const now = page.value;
@@ -37,14 +38,14 @@ export function Strip() {
   return (
     <nav class="strip" aria-label="Layers">
       <span class="chip ghost">picture <small>{shapeText(tensor(now.input).shape)}</small></span>
-      {around[0]?.n > 0 ? <span class="dim">…</span> : null}
+      {around[0]?.n > 0 ? <Dim>…</Dim> : null}
       {around.map(({ layer, n }) => (
         <a key={layer.name} class="chip" href={address({ ...place.value, layer: n, at: null, depth: "layer" })} aria-current={n === here ? "true" : undefined}
           onClick={(event) => { event.preventDefault(); go({ layer: n, depth: "layer" }); }}>
           <bdi>{layer.name}</bdi> <small>{shapeText(tensor(layer.output).shape)}</small>
         </a>
       ))}
-      {around.length && around[around.length - 1].n < now.layers.length - 1 ? <span class="dim">…</span> : null}
+      {around.length && around[around.length - 1].n < now.layers.length - 1 ? <Dim>…</Dim> : null}
     </nav>
   );
 }

@@ -5,7 +5,7 @@ import { forward } from "../data/forward";
 import { blob, overrides, page, read, ready, replacePage, served, tensor, values, type Values } from "../data/store";
 import { say } from "../words";
 import { go, place } from "../state";
-import { Quiet } from "./parts";
+import { Dim, Quiet } from "./parts";
 import { useRef, useWork } from "../track";
 
 export const inputsOpen = signal(false);
@@ -219,7 +219,7 @@ function Answer() {
   const row = last && values(last.output);
   if (!ready(row) || row.length > 1000 || row.length < 2) return null;
   const best = row.indexOf(Math.max(...row));
-  return <p>answer: <b class="huge" data-answer>{classes[best] ?? best}</b> <span class="dim">{(100 * row[best]).toFixed(1)} of 100</span></p>;
+  return <p>answer: <b class="huge" data-answer>{classes[best] ?? best}</b> <Dim>{(100 * row[best]).toFixed(1)} of 100</Dim></p>;
 }
 
 export function Inputs() {

@@ -10,6 +10,7 @@ import { ApartSwitch } from "./Burst";
 import { Live, Stage } from "./Stage";
 import { Walk } from "./Walk";
 import { Word } from "./Word";
+import { Dim } from "./parts";
 
 function Title() {
   const now = layer.value;
@@ -24,7 +25,7 @@ function Title() {
   }
   return (
     <div class="title">
-      <p class="which">{ordinal(now.number)} layer <code><bdi>{now.name}</bdi></code> <span class="dim">{now.kind}</span></p>
+      <p class="which">{ordinal(now.number)} layer <code><bdi>{now.name}</bdi></code> <Dim>{now.kind}</Dim></p>
       <h1>{title}</h1>
       <p class="answer">{answer}</p>
     </div>
@@ -40,7 +41,7 @@ export function CountLine() {
   return (
     <p class="count-line">
       <Word of="weight">weights</Word> <b>({first.shape.join(",")})</b> = {count(first.count)}{rest}{others.length ? <> = <b>{count(now.params)}</b></> : null}
-      {others.length === 1 ? <span class="dim"> with one <Word of="bias">bias</Word> per filter</span> : null}
+      {others.length === 1 && now.rule === "sum" ? <Dim> with one <Word of="bias">bias</Word> per filter</Dim> : null}
     </p>
   );
 }

@@ -6,7 +6,7 @@ import { fixed, minus, short, type Printed } from "../decimal";
 import { Word } from "./Word";
 
 export function activationWord(name: string): string {
-  return name === "relu" ? "ReLU" : name;
+  return name === "relu" ? "ReLU" : name.replace("_", " ");
 }
 
 /** A difference for people: exact zero is said so. */
@@ -28,10 +28,10 @@ export function Ledger({ facts, print }: { facts: NumberFacts; print: Printed })
   const name = layer.activation && layer.activation.name !== "linear" ? layer.activation.name : null;
   return (
     <dl class="ledger" aria-label="the sum">
-      <div class="b-bias">
+      {facts.weight[0] < 0 ? null : <div class="b-bias">
         <dt><Word of="bias">bias</Word> of filter {filter}</dt>
         <dd class="num" data-bias={facts.bias ?? undefined}>{facts.bias === null ? "none" : minus(print.lines[print.lines.length - 1])}</dd>
-      </div>
+      </div>}
       {print.rounding ? (
         <div><dt>rounding</dt><dd class="num">{minus(print.rounding)}</dd></div>
       ) : null}

@@ -7,6 +7,7 @@ import { ready, tensor, values } from "../data/store";
 import { count, fixed, minus, placesFor, short } from "../decimal";
 import { say } from "../words";
 import { apart } from "./Ledger";
+import { Dim } from "./parts";
 
 export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   const { recipe } = facts.layer;
@@ -21,7 +22,7 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   const map = facts.groups[0]?.channel ?? 0;
   return (
     <div class="middle pool-middle">
-      <p class="caption"><b>one window of map {map}</b> <span class="dim">{count(facts.x.length)} numbers</span></p>
+      <p class="caption"><b>one window of map {map}</b> <Dim>{count(facts.x.length)} numbers</Dim></p>
       {many ? (
         <p class="note">{count(facts.x.length)} numbers, from {short(Math.min(...facts.x))} to {short(Math.max(...facts.x))}</p>
       ) : (

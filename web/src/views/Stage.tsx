@@ -57,12 +57,16 @@ function windowMarks(id: string, ranges: ReadonlyMap<string, Parameters<typeof r
   return box ? [{ ...box, channels, kind }] : [];
 }
 
+function channels([low, high]: readonly [number, number]): number[] {
+  return Array.from({ length: high - low + 1 }, (_, n) => low + n);
+}
+
 function channelsRead(now: Layer, at: readonly number[] | null, info: Tensor): readonly number[] | null {
   const made = at && facts.value;
   if (!made) return null;
   if (now.recipe.form === "window") return made.groups.map((group) => group.channel);
   const out = tensor(now.output);
-  return now.recipe.form === "row" || out.channel === null || info.channel === null ? null : [behind.value.get(info.id)?.[info.channel]?.[0] ?? at[out.channel]];
+  return now.recipe.form === "row" || out.channel === null || info.channel === null ? null : channels(behind.value.get(info.id)?.[info.channel] ?? [0, -1]);
 }
 
 export function PictureColumn({ width }: { width: number }) {

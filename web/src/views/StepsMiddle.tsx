@@ -9,6 +9,7 @@ import { cell, facts, layer } from "../state";
 import { say } from "../words";
 import { activationWord, apart } from "./Ledger";
 import { useSignal, useWork } from "../track";
+import { Dim, Num, Who } from "./parts";
 
 const opWords: Record<string, string> = {
   add: "+", subtract: "−", multiply: "×", average: "mean of", maximum: "largest of", minimum: "smallest of", concat: "copied from",
@@ -32,11 +33,11 @@ function Merge({ made, op }: { made: NumberFacts; op: string }) {
     <ol class="steps-list">
       {[...made.product].map((_, n) => (
         <li key={n}>
-          <span class="who">{n === 0 || !adds ? "" : opWords[op]} <bdi>{sourceName(made, n)}</bdi> <span class="dim">{place(made, n)}</span></span>
-          <span class="num">{minus(fixed(made.x[n], places))}</span>
+          <Who>{n === 0 || !adds ? "" : opWords[op]} <bdi>{sourceName(made, n)}</bdi> <Dim>{place(made, n)}</Dim></Who>
+          <Num>{fixed(made.x[n], places)}</Num>
         </li>
       ))}
-      {adds && print.rounding ? <li><span class="who">rounding</span><span class="num">{minus(print.rounding)}</span></li> : null}
+      {adds && print.rounding ? <li><Who>rounding</Who><Num>{print.rounding}</Num></li> : null}
     </ol>
   );
 }
@@ -63,9 +64,9 @@ function Remote() {
   if (!now) return <p class="dim">…</p>;
   return (
     <ol class="steps-list">
-      {now.terms.slice(0, 9).map((term, n) => <li key={n}><span class="who"><bdi>{term.source}</bdi> <span class="dim">[{term.input?.join(", ")}]</span></span><span class="num">{short(term.product ?? term.x, 6)}</span></li>)}
+      {now.terms.slice(0, 9).map((term, n) => <li key={n}><Who><bdi>{term.source}</bdi> <Dim>[{term.input?.join(", ")}]</Dim></Who><span class="num">{short(term.product ?? term.x, 6)}</span></li>)}
       {now.terms.length > 9 ? <li>…</li> : null}
-      {now.steps.map((step) => <li key={step.name}><span class="who">{step.name} <span class="dim">{step.expression}</span></span><span class="num">{short(step.value, 6)}</span></li>)}
+      {now.steps.map((step) => <li key={step.name}><Who>{step.name} <Dim>{step.expression}</Dim></Who><span class="num">{short(step.value, 6)}</span></li>)}
       <li><b>{at}</b><b class="num" data-value={now.value}>{short(now.value, 7)}</b></li>
       <li class="dim">engine: off by {short(Math.abs(now.difference), 3)}</li>
     </ol>
@@ -108,7 +109,7 @@ export function StepsMiddle() {
           {(recipe.name === "batch_norm"
             ? [["x × k", made.product[0]], ["− mean × k", made.product[1]], ["beta", made.bias ?? 0]] as [string, number][]
             : [[`x at ${place(made, 0)}`, made.x[0]], ...made.steps.map((step) => [`${step.name}: ${step.expression}`, step.value])] as [string, number][]
-          ).map(([words, value]) => <li key={words}><span class="who">{words}</span><span class="num">{minus(fixed(value, places))}</span></li>)}
+          ).map(([words, value]) => <li key={words}><Who>{words}</Who><Num>{fixed(value, places)}</Num></li>)}
           {recipe.name === "batch_norm" ? <li class="dim">k = gamma / √(variance + ε) = {short(made.w[0], 6)}</li> : null}
         </ol>
       ) : null}

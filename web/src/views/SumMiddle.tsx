@@ -134,7 +134,7 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
     <div class="middle sum-middle">
       <div class="terms-box">
         <p class="caption">
-          <b>filter {filter}</b> <Dim>one {facts.groups.length > 1 ? `slice for each ${what}` : "slice"}</Dim>
+          <b>{facts.bias === null && facts.weight[0] < 0 ? "" : `filter ${filter}`}</b> <Dim>one {facts.groups.length > 1 ? `slice for each ${what}` : "slice"}</Dim>
         </p>
         <div class="terms-head dim">
           <span /> <span class="g"><Word of="window">window</Word><i /> <Word of="weight">slice</Word></span> <span>adds</span>

@@ -12,7 +12,7 @@ import { uses } from "../axis";
 import { say } from "../words";
 import { lines, noun } from "./SumMiddle";
 import { activationWord, apart } from "./Ledger";
-import { Num } from "./parts";
+import { Dim, Num } from "./parts";
 
 const added = signal<number | null>(null);
 const mostRows = 400;
@@ -24,6 +24,16 @@ function weightPlace(facts: NumberFacts, n: number): string {
   if (recipe.form !== "window") return "";
   const kernel = recipe.axes.map((axis) => axis.kernel);
   return `(${unflat(kernel, facts.weight[n] % size(kernel)).join(", ")})`;
+}
+
+/** Light up the input cell and the weight of a term: what the mouse does by hovering them. */
+function point(made: NumberFacts, n: number): void {
+  const { recipe, inputs } = made.layer;
+  if (made.input[n] === undefined) return;
+  hoveredInput.value = { source: 0, at: unflat(tensor(inputs[0]).shape, made.input[n]) };
+  if (recipe.form !== "window" || made.weight[n] < 0) return;
+  const kernel = recipe.axes.map((axis) => axis.kernel);
+  hoveredWeight.value = [made.groups.find((group) => n < group.end)!.channel, ...unflat(kernel, made.weight[n] % size(kernel))];
 }
 
 /** The terms in reading order with their running total: what the slider walks through. */
@@ -38,11 +48,11 @@ function Walker({ made }: { made: NumberFacts }) {
       <label>
         <span>add one by one</span>
         <input type="range" min={0} max={terms} value={upTo} aria-valuetext={`${upTo} of ${terms} terms, running total ${fixed(sum, places)}`}
-          onInput={(event) => (added.value = Number(event.currentTarget.value))} />
+          onInput={(event) => point(made, (added.value = Number(event.currentTarget.value)) - 1)} />
       </label>
       <p class="num">
         {n < 0 ? "nothing yet" : <>
-          <span class="dim">{count(upTo)}.</span> {minus(short(made.x[n], 5))} × {minus(short(made.w[n], 5))} = {minus(fixed(made.product[n], places))}
+          <Dim>{count(upTo)}.</Dim> {minus(short(made.x[n], 5))} × {minus(short(made.w[n], 5))} = {minus(fixed(made.product[n], places))}
         </>}
         <b> running total <output data-running={sum}>{minus(fixed(sum, places))}</output></b>
       </p>

@@ -8,6 +8,7 @@ import { rectangle, windowsBehind } from "../data/reach";
 import { fixed, minus } from "../decimal";
 import { go, layer, pinned, pinnedFacts, place, steps } from "../state";
 import { counts, ordinal, say } from "../words";
+import { Dim } from "./parts";
 
 export function Walk() {
   const now = layer.value;
@@ -44,7 +45,7 @@ export function Walk() {
   return (
     <section class="walk" aria-label="Walkthrough">
       <div class="walk-text" aria-live="polite">
-        <h2><span class="dim">{step} of {steps}</span> {title}</h2>
+        <h2><Dim>{step} of {steps}</Dim> {title}</h2>
         <p>{say(`walk.${step}.${kind}`, filled)}</p>
       </div>
       <nav class="walk-nav" aria-label="Steps">
