@@ -473,6 +473,59 @@ def test_a_module_that_does_not_run_on_the_shape_is_refused() -> None:
     assert "check that module(example) runs" in str(caught.value)
 
 
+@pytest.mark.parametrize("given", [4, "3,4", (-1, 4), (3, 0), [(4,), None]])
+def test_what_is_no_shape_is_refused(given: Any) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        convlens.load(nn.Linear(4, 2), input_shape=given)
+    assert str(caught.value) == (
+        "Linear: this is not the shape of a sample\n"
+        f"  given:  input_shape={given!r}\n"
+        "  needed: whole numbers from 1 on, without the batch axis\n"
+        "  hint:   convlens.load(module, input_shape=(3, 224, 224)); a list of such shapes, or a "
+        "mapping by name, for several inputs"
+    )
+
+
+def test_what_pytorch_prints_while_it_exports_is_kept_from_the_user(capfd: Any) -> None:
+    class Chooses(nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(ModelError, match="PyTorch could not export the module"):
+        convlens.load(Chooses(), input_shape=(3,))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_embedding_is_explained_and_takes_an_example_of_whole_numbers() -> None:
+    module = nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), nn.Linear(20, 2)).eval()
+    tokens = torch.randint(0, 10, (2, 5))
+    for example in (tokens, tokens.numpy(), {"input": tokens}):
+        model = convlens.load(module, example=example)
+    assert [call.layer.rule for call in model.graph.calls] == ["choice", "choice", "sum"]
+    with torch.no_grad():
+        wanted = module(tokens).numpy()
+    run = model.run(tokens.numpy().astype(np.float32))
+    np.testing.assert_allclose(run.output, wanted, atol=1e-6)
+    assert run.explain("0", at=(3, 1)).facts.holds
+
+
+def test_states_of_an_lstm_have_their_samples_in_front() -> None:
+    torch.manual_seed(0)
+    module = nn.LSTM(4, 3, batch_first=True).eval()
+    model = convlens.load(module, input_shape=(5, 4))
+    x = np.random.default_rng(0).random((3, 5, 4), dtype=np.float32)
+    with torch.no_grad():
+        out, (hidden, cell) = module(torch.from_numpy(x))
+    wanted = [out, hidden.movedim(1, 0), cell.movedim(1, 0)]
+    for found, theirs in zip(model.run(x).output, wanted, strict=True):
+        np.testing.assert_allclose(found, theirs.numpy(), atol=1e-6)
+
+
+def test_states_that_nobody_reads_do_not_stand_in_the_way() -> None:
+    parts = {"lstm": nn.LSTM(4, 3, batch_first=True), "out": nn.Linear(3, 2)}
+    check(Functions(lambda m, x: m.out(m.lstm(x)[0]), **parts), (5, 4), opaque=("LSTM",))
+
+
 def test_a_transposed_layer_counts_every_input_with_the_whole_kernel() -> None:
     model = convlens.load(nn.ConvTranspose2d(2, 3, 4, stride=2, padding=1), input_shape=(2, 5, 5))
     row = model.describe().to_dict()["layers"][0]

@@ -61,7 +61,8 @@ class _Builder:
             self.state.batched[fed.name] = batched
             self.tensors[fed.name] = (fed.name, 0)
             layout = False if len(sample) > 1 else None
-            inputs.append(Input(fed.name, sample, layout, batched, kind="input"))
+            whole = fed.dtype.startswith(("int", "uint"))
+            inputs.append(Input(fed.name, sample, layout, batched, kind="input", whole=whole))
             self._names[fed.name] += 1
         for node in self.program.nodes:
             self._take(node)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import io
+import logging
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 from ...errors import ArgumentError, ModelError
-from ...model import Graph, given_shapes
+from ...model import Graph, check_input_names, given_shapes
 from .build import build
 from .exported import program_of
 from .region import fused, mixes
@@ -50,9 +54,7 @@ def _export(module: Any, input_shape: Any, example: Any, batch: int = BATCH) -> 
     training = module.training
     module.eval()
     try:
-        # What it warns of (attributes that a hook assigns) is no matter of the user's.
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with torch.no_grad(), _quiet():
             return torch.export.export(module, arguments)
     except Exception as error:
         first = str(error).strip().splitlines()
@@ -61,11 +63,26 @@ def _export(module: Any, input_shape: Any, example: Any, batch: int = BATCH) -> 
             where=type(module).__name__,
             given=first[0][:200] if first else type(error).__name__,
             needed="a module that runs on this input",
-            hint="check that module(example) runs; torch.export cannot follow a choice that "
-            "depends on the numbers",
+            hint="check that module(example) runs, and give convlens that example "
+            "(example=tensor) where it takes whole numbers; torch.export cannot follow a choice "
+            "that depends on the numbers",
         ) from None
     finally:
         module.train(training)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What torch.export warns of, logs and prints is no matter of the user's."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    sink = io.StringIO()
+    try:
+        with warnings.catch_warnings(), redirect_stdout(sink), redirect_stderr(sink):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _example(
@@ -73,7 +90,11 @@ def _example(
 ) -> tuple[Any, ...]:
     """Example tensors with several samples, so that the batch axis can be told from others."""
     if example is not None:
-        tensors = example if isinstance(example, (list, tuple)) else (example,)
+        if isinstance(example, Mapping):
+            check_input_names(example, _inputs(module), type(module).__name__)
+            example = [example[name] for name in _inputs(module) if name in example]
+        given = example if isinstance(example, (list, tuple)) else (example,)
+        tensors = [torch.as_tensor(value) for value in given]
         return tuple(
             torch.cat([tensor[:1]] * batch) if tensor.ndim else tensor for tensor in tensors
         )
@@ -90,12 +111,31 @@ def _example(
     return tuple(torch.zeros(batch, *shape, dtype=dtype) for shape in shapes)
 
 
-def _shapes(module: Any, input_shape: Any) -> Sequence[Any]:
-    """One shape per input, in the order of `forward`. Raises ArgumentError for a name it has not."""
-    if isinstance(input_shape, Mapping):
-        import inspect
+def _inputs(module: Any) -> list[str]:
+    """The names of what `forward` takes, in order."""
+    return list(inspect.signature(module.forward).parameters)
 
-        names = [name for name in inspect.signature(module.forward).parameters]
+
+def _shapes(module: Any, input_shape: Any) -> Sequence[Any]:
+    """One shape per input, in the order of `forward`. Raises ArgumentError for what is none."""
+    if isinstance(input_shape, Mapping):
+        names = _inputs(module)
         found = given_shapes(input_shape, names, type(module).__name__)
-        return [found[name] for name in names if name in found]
-    return input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
+        shapes: Sequence[Any] = [found[name] for name in names if name in found]
+    else:
+        several = isinstance(input_shape, (list, tuple)) and any(
+            isinstance(part, (list, tuple)) for part in input_shape
+        )
+        shapes = input_shape if several else [input_shape]
+    for shape in shapes:
+        sizes = shape if isinstance(shape, (list, tuple)) else [None]
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise ArgumentError(
+                "this is not the shape of a sample",
+                where=type(module).__name__,
+                given=f"input_shape={input_shape!r}",
+                needed="whole numbers from 1 on, without the batch axis",
+                hint="convlens.load(module, input_shape=(3, 224, 224)); a list of such shapes, or a "
+                "mapping by name, for several inputs",
+            )
+    return shapes

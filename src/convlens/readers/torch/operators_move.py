@@ -6,6 +6,7 @@ from typing import Any
 
 from ...layers.activate import Identity
 from ...layers.base import Shape
+from ...layers.embed import Embedding
 from ...layers.join import Concatenate
 from ...layers.pad import Pad
 from ...layers.rearrange import Expand, Flatten, Permute, Reshape
@@ -144,6 +145,11 @@ def _chosen(site: Site) -> Made:
         raise NotOurs("it chooses by numbers that are computed while the network runs")
     chosen = tuple(int(number) for number in stored.values.array())
     return Made(Take(site.axis(places[0], x), chosen), (x,))
+
+
+@operator("embedding")
+def _embedding(site: Site) -> Made:
+    return Made(Embedding(site.weight("weight", ("rows", "row"))), (site.data("indices"),))
 
 
 @operator("flip", "roll", "repeat")

@@ -22,7 +22,10 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
     `twin` has the shapes of the same program for another number of samples: an axis that is the
     batch has that size there. Without it an axis of the batch's size is taken for the batch.
     """
-    mixed = _mixed(program, twin or program.twin)
+    twin = twin or program.twin
+    if twin is not None and set(twin) == set(program.shapes):
+        program, twin = _samples_first(program, twin)
+    mixed = _mixed(program, twin)
     if not mixed:
         return program
     nodes = list(program.nodes)
@@ -33,6 +36,33 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
             names = {node.name for node in inside}
             nodes = _ordered([node for node in nodes if node.name not in names] + [made])
     return replace(program, nodes=tuple(nodes))
+
+
+def _samples_first(
+    program: Program, twin: Mapping[str, Full]
+) -> tuple[Program, Mapping[str, Full]]:
+    """The program with samples on the first axis of what it gives (the states of an LSTM)."""
+    sizes = next(((fed.shape[0], twin[fed.name][0]) for fed in program.inputs if fed.shape), None)
+    shapes, others, nodes = dict(program.shapes), dict(twin), list(program.nodes)
+    outputs = []
+    for name in program.outputs:
+        pairs = list(zip(shapes.get(name, ()), others.get(name, ()), strict=False))
+        if sizes not in pairs[1:] or pairs[0] == sizes or name in program.stored:
+            outputs.append(name)
+            continue
+        axis, made = pairs.index(sizes), f"{name}:first"
+        for known in (shapes, others):
+            shape = known[name]
+            known[made] = (shape[axis], *shape[:axis], *shape[axis + 1 :])
+
+        def evaluate(values: Mapping[str, Any], name: str = name, axis: int = axis) -> tuple[Any]:
+            return (values[name].movedim(axis, 0),)
+
+        arguments = {"self": Ref(name), "source": axis, "destination": 0}
+        nodes.append(Node(made, "movedim.int", arguments, (made,), evaluate=evaluate))
+        outputs.append(made)
+    new = replace(program, nodes=tuple(nodes), outputs=tuple(outputs), shapes=shapes)
+    return new, others
 
 
 def mixes(program: Program) -> bool:
@@ -130,6 +160,8 @@ def _one(program: Program, inside: list[Node], mixed: set[str]) -> Node | None:
     outputs = tuple(n for node in inside for n in node.outputs if n in outside)
     if not outputs or any(name in mixed for name in outputs):
         return None
+    if len(inside) == 1:  # what nobody reads has no axis of samples (the states of an LSTM)
+        return replace(inside[0], outputs=outputs, evaluate=_evaluator(inside, outputs))
     used = dict.fromkeys(name for node in inside for name in node.references())
     inputs = [name for name in used if name not in made]
     return Node(
