@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,3 +165,37 @@ def test_long_names_keep_80_columns_and_still_add_up() -> None:
     text = str(Model(make.graph()).run(x).explain("conv2d", at=(2, 2, 1)))
     narrow(text)
     assert check(text) == 2
+
+
+def test_the_numpy_lines_of_a_formula_work_from_its_inputs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Norms and rows of functions: every step a line, and no number that was copied."""
+    from convlens import keras as k
+
+    layers: list[Any] = [
+        k.LayerNormalization(),
+        k.GroupNormalization(2),
+        k.RMSNormalization(),
+        k.UnitNormalization(),
+        k.Softmax(),
+        k.Activation("log_softmax"),
+        k.Activation("sparsemax"),
+        k.Activation("glu"),
+        k.Flatten(),
+    ]
+    model = k.Sequential([k.Input((4, 4, 4)), *layers])
+    numbers = np.random.default_rng(0)
+    model.set_weights([numbers.normal(size=w.shape) for w in model.weights])
+    run = model.run(numbers.normal(size=(4, 4, 4)))
+    for call in run.model.graph.calls:
+        sizes = run.execution.sizes[(call.name, 0)]
+        for at in (tuple(0 for _ in sizes), tuple(n // 2 for n in sizes)):
+            fact = run.explain(call.name, at=at).facts
+            code = numpy_text(fact)
+            lines = code[code.index("import convlens") :].splitlines()[4:]
+            exec("\n".join(lines), {"np": np, "run": run, "model": run.model})
+            printed = float(capsys.readouterr().out)
+            assert abs(printed - fact.value) <= max(fact.tolerance, 1e-12 * abs(fact.value)), code
+            told = "\n".join(line.partition("#")[0] for line in lines)
+            assert not re.search(r"\d\.\d{6}", told), code

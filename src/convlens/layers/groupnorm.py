@@ -59,8 +59,16 @@ class _Grouped(Layer):
     def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         return (one(shapes, self),)
 
-    def _read(self, number: int, weight: Weight | None, at: Index) -> float:
-        return float(number) if weight is None else float(weight.view()[at])
+
+Stored = dict[str, tuple[str, tuple[int, ...], float]]
+
+
+def held(weight: Weight | None, at: Index, missing: float) -> tuple[str, tuple[int, ...], float]:
+    """Its name, where the number is stored, the number; for no weight the number `missing`."""
+    if weight is None:
+        return "", (), missing
+    place = weight.stored(np.array([at], dtype=np.int64))[0]
+    return weight.name, tuple(int(n) for n in place), float(weight.view()[at])
 
 
 def over_links(shape: Sizes, over: set[int]) -> tuple[tuple[Link, ...], ...]:
@@ -81,10 +89,11 @@ def group_of(at: Index, shape: Sizes, over: set[int], array: Array) -> tuple[Blo
 
 
 def centred(
-    block: Block, own: int, gamma: float, beta: float, epsilon: float, subtract: bool = True
+    block: Block, own: int, stored: Stored, epsilon: float, subtract: bool = True
 ) -> Formula:
     """(x - mean) / sqrt(variance + epsilon) * gamma + beta, with its steps, bound and slopes."""
     x, n = block.x, len(block)
+    gamma, beta = stored["gamma"][-1], stored["beta"][-1]
     with np.errstate(all="ignore"):
         mean = _mean(x)
         variance = _mean((x - mean) ** 2)
@@ -108,7 +117,7 @@ def centred(
     )
     bound = group_bound(x, float(x[own]), shift, scale, sigma)
     bound += 2 * UNIT * (abs(y) + abs(beta)) + SMALLEST
-    return Formula((block,), steps, y, bound, (slope,))
+    return Formula((block,), steps, y, bound, (slope,), stored=stored)
 
 
 def _mean(x: FloatArray) -> float:
@@ -186,8 +195,8 @@ class LayerNorm(_Grouped):
         over = self._over(shape)
         block, own = group_of(at, shape, over, inputs[0])
         inner = tuple(at[n] for n in sorted(over))
-        gamma, beta = self._read(1, self.gamma, inner), self._read(0, self.beta, inner)
-        return centred(block, own, gamma, beta, self.epsilon, self.subtract)
+        stored = {"gamma": held(self.gamma, inner, 1.0), "beta": held(self.beta, inner, 0.0)}
+        return centred(block, own, stored, self.epsilon, self.subtract)
 
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
@@ -270,7 +279,8 @@ class RMSNorm(_Grouped):
         shape = binding.input_shapes[0]
         over = self._over(shape)
         block, own = group_of(at, shape, over, inputs[0])
-        gamma = self._read(1, self.gamma, tuple(at[n] for n in sorted(over)))
+        stored = {"gamma": held(self.gamma, tuple(at[n] for n in sorted(over)), 1.0)}
+        gamma = stored["gamma"][-1]
         x, n = block.x, len(block)
         with np.errstate(all="ignore"):
             square = _mean(x * x)
@@ -284,7 +294,7 @@ class RMSNorm(_Grouped):
             FormulaStep("value", "x / root * gamma", y),
         )
         bound = (n + 16) * UNIT * abs(y) + SMALLEST
-        return Formula((block,), steps, y, bound, (slope,))
+        return Formula((block,), steps, y, bound, (slope,), stored=stored)
 
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
@@ -454,8 +464,8 @@ class GroupNorm(_Grouped):
         )
         own = int(np.flatnonzero((index == np.array(at)).all(axis=1))[0])
         block = gather(0, inputs[0], index, 1.0)
-        gamma, beta = self._read(1, self.gamma, (c,)), self._read(0, self.beta, (c,))
-        return centred(block, own, gamma, beta, self.epsilon)
+        stored = {"gamma": held(self.gamma, (c,), 1.0), "beta": held(self.beta, (c,), 0.0)}
+        return centred(block, own, stored, self.epsilon)
 
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding

@@ -200,7 +200,8 @@ class Formula:
     """Named steps, each a sum or one elementary function; the last is the value.
 
     `row` is the whole row of a softmax. `slopes` are derivatives by each read, and never add up
-    to the value.
+    to the value. `stored` says which number of which weight a word of the steps stands for: its
+    name, its position in storage order, the number; without a weight its name is empty.
     """
 
     blocks: tuple[Block, ...]
@@ -210,6 +211,7 @@ class Formula:
     slopes: tuple[FloatArray, ...]
     row: tuple[float, ...] | None = None
     padding_reads: int = 0
+    stored: dict[str, tuple[str, tuple[int, ...], float]] = field(default_factory=dict)
     rule: Literal["formula"] = "formula"
 
 

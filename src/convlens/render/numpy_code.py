@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import itertools
 import json
 import math
@@ -14,6 +13,7 @@ from ..axis import IntArray
 from ..explain.facts import NumberFact
 from ..layers.reading import Block, Choice, Formula, Sum
 from .numbers import number_text
+from .numpy_steps import code_of, step_lines
 
 
 def numpy_text(fact: NumberFact) -> str:
@@ -36,7 +36,7 @@ def numpy_text(fact: NumberFact) -> str:
     elif isinstance(reading, Choice):
         _choice(fact, reading, names, lines)
     else:
-        _formula(reading, names, lines)
+        _formula(fact, reading, names, lines)
     if fact.activation is not None:
         _activation(fact, lines)
     lines.append(f"print(value)  # {number_text(fact.value, 9)}")
@@ -183,7 +183,8 @@ def _choice(fact: NumberFact, reading: Choice, names: list[str], lines: list[str
         return
     numbers = [float(x) for block in reading.blocks for x in block.x]
     word = "max" if reading.value == max(numbers) else "min"
-    if len(reading.blocks) == 1 and reading.value in (max(numbers), min(numbers)):
+    several = len(numbers) > 1 and len(reading.blocks) == 1
+    if several and reading.value in (max(numbers), min(numbers)):
         block = reading.blocks[0]
         window, _ = _window(block.index, names[block.source or 0])
         lines.append(f"value = {window}.{word}()")
@@ -193,7 +194,13 @@ def _choice(fact: NumberFact, reading: Choice, names: list[str], lines: list[str
     lines.append(f"value = {names[block.source or 0]}[{place}]")
 
 
-def _formula(reading: Formula, names: list[str], lines: list[str]) -> None:
+def _formula(fact: NumberFact, reading: Formula, names: list[str], lines: list[str]) -> None:
+    if (
+        len(reading.blocks) == 1
+        and len(reading.blocks[0]) > 1
+        and _written(fact, reading, names, lines)
+    ):
+        return
     for number, block in enumerate(reading.blocks):
         if block.source is not None and len(block):
             window, _ = _window(block.index, names[block.source])
@@ -206,9 +213,35 @@ def _formula(reading: Formula, names: list[str], lines: list[str]) -> None:
     lines += _steps(reading, "reads0.item()" if sum(map(len, reading.blocks)) == 1 else None)
 
 
+def _written(fact: NumberFact, reading: Formula, names: list[str], lines: list[str]) -> bool:
+    """The steps as code where all of them can be: false, and nothing written, where not."""
+    block = reading.blocks[0]
+    if block.source is None or len(block.index.T) != len(fact.at):
+        return False
+    same = np.flatnonzero((block.index == np.array(fact.at)).all(axis=1))
+    own = int(same[0]) if len(same) else None
+    steps = step_lines(reading, own)
+    if steps is None:
+        return False
+    window, order = _window(block.index, names[block.source])
+    if (np.diff(order) != 1).any():
+        return False
+    _arrays(fact, [name for name, *_ in reading.stored.values() if name], lines)
+    lines.append(f"row = {window}.ravel()")
+    if own is not None:
+        lines.append(f"x = {names[block.source]}[{_list(fact.at)}]")
+    for word, (name, index, number) in reading.stored.items():
+        stored = f"weights[{json.dumps(name)}][{_list(index)}]"
+        lines.append(f"{word} = {stored if name else repr(number)}")
+    lines += steps
+    return True
+
+
 def _steps(reading: Formula, x: str | None) -> list[str]:
     """The formula as code where it is arithmetic of x alone, else its steps with their numbers."""
-    code = _code(reading.steps[-1].expression) if reading.steps and x is not None else None
+    code = None
+    if reading.steps and x is not None:
+        code = code_of(reading.steps[-1].expression, {"x": "x"})
     if code is not None:
         at = float(next(iter(reading.blocks)).x[0])
         try:
@@ -220,30 +253,6 @@ def _steps(reading: Formula, x: str | None) -> list[str]:
             return [f"x = {x}", f"value = {code}"]
     lines = [f"# {step.name} = {step.expression} = {step.value!r}" for step in reading.steps]
     return [*lines, f"value = {reading.value!r}"]
-
-
-FUNCTIONS = {"exp": "np.exp", "log": "np.log", "tanh": "np.tanh", "sqrt": "np.sqrt"}
-FUNCTIONS |= {"max": "np.maximum", "min": "np.minimum", "abs": "np.abs", "erf": "math.erf"}
-
-
-def _code(expression: str) -> str | None:
-    """A formula of x as Python, None where it is words or knows other names."""
-    text = expression.replace("^", "**")
-    try:
-        tree = ast.parse(text, mode="eval")
-    except SyntaxError:
-        return None
-    allowed = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Call, ast.Constant, ast.Name, ast.Load)
-    for node in ast.walk(tree):
-        if not isinstance(
-            node, (*allowed, ast.operator, ast.unaryop, ast.IfExp, ast.Compare, ast.cmpop)
-        ):
-            return None
-        if isinstance(node, ast.Name) and node.id != "x":
-            if node.id not in FUNCTIONS:
-                return None
-            node.id = FUNCTIONS[node.id]
-    return ast.unparse(tree)
 
 
 def _activation(fact: NumberFact, lines: list[str]) -> None:
