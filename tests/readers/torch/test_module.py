@@ -3,77 +3,20 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 
 import convlens
-from convlens.errors import ArgumentError, ModelError, NotExplained
+from convlens.errors import NotExplained
 from tests.oracles import oracle
+from tests.readers.torch.support import Functions, check, names, own_count
 
 torch: Any = oracle("torch")
 nn = torch.nn
 functional = torch.nn.functional
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-class Functions(nn.Module):  # type: ignore[misc, name-defined]
-    """A module that is one function of its input."""
-
-    def __init__(self, function: Any, **parts: Any) -> None:
-        super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def forward(self, x: Any) -> Any:
-        return self.function(self, x)
-
-
-def settled(module: Any) -> Any:
-    """The module with batch statistics that are not 0 and 1, in evaluation mode."""
-    torch.manual_seed(0)
-    for part in module.modules():
-        if getattr(part, "running_var", None) is not None:
-            part.running_mean.normal_(0, 0.5)
-            part.running_var.uniform_(0.5, 2.0)
-            if part.weight is not None:
-                torch.nn.init.normal_(part.weight)
-                torch.nn.init.normal_(part.bias)
-    return module.eval()
-
-
-def check(module: Any, shape: tuple[int, ...], *, opaque: tuple[str, ...] = ()) -> Any:
-    """Open, run on three samples, compare with PyTorch, and explain numbers of every layer."""
-    settled(module)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = convlens.load(module, input_shape=shape)
-    x = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
-    run = model.run(x)
-    with torch.no_grad():
-        wanted = module(torch.from_numpy(x)).numpy()
-    size = max(1.0, float(np.abs(wanted).max()))
-    np.testing.assert_allclose(run.output, wanted, atol=2e-5 * size)
-    assert tuple(call.kind for call in model.graph.calls if call.layer.rule == "opaque") == opaque
-    rng = np.random.default_rng(1)
-    for call in model.graph.calls:
-        if call.layer.rule == "opaque":
-            continue
-        for output in range(call.outputs):
-            sizes = run.execution.sizes[(call.name, output)]
-            places = [(0,) * len(sizes), tuple(n - 1 for n in sizes)]
-            places += [tuple(int(rng.integers(n)) for n in sizes) for _ in range(2)]
-            for at in places:
-                fact = run.explain(call.name, at, sample=2, output=output).facts
-                assert fact.holds, (call.name, at, fact.value, fact.engine_value, fact.tolerance)
-    return model
-
-
-def names(model: Any) -> list[str]:
-    return [call.name for call in model.graph.calls]
 
 
 def test_modules_keep_their_names_and_hierarchy() -> None:
@@ -120,10 +63,6 @@ def test_an_in_place_change_is_seen_by_those_who_read_the_tensor_later() -> None
 
     parts = {"conv": nn.Conv2d(2, 3, 3), "act": nn.ReLU(inplace=True)}
     check(Functions(forward, **parts), (2, 6, 6))
-
-
-def own_count(module: Any) -> int:
-    return sum(part.numel() for part in module.parameters())
 
 
 NORMED = [
@@ -313,134 +252,6 @@ def test_operators_of_timms_networks_equal_pytorchs() -> None:
     check(Functions(forward, **parts), (4, 5, 3))
 
 
-class Windows(nn.Module):  # type: ignore[misc, name-defined]
-    """Attention over windows: samples and windows lie on one axis in between."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.mix = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 8)
-        self.last = nn.Conv2d(8, 4, 3)
-
-    def forward(self, x: Any) -> Any:
-        x = self.first(x)
-        y = x.reshape(-1, 8, 3, 2, 3, 2).permute(0, 2, 4, 3, 5, 1).reshape(-1, 4, 8)
-        y = torch.softmax(self.mix(y), -1)
-        y = y.reshape(-1, 3, 3, 2, 2, 8).permute(0, 5, 1, 3, 2, 4).reshape(x.shape)
-        return self.last(torch.relu(x + y))
-
-
-class Attention(nn.Module):  # type: ignore[misc, name-defined]
-    """Two heads: queries, keys and values lie on the first axis in between."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.qkv, self.out = nn.Linear(8, 24), nn.Linear(8, 8)
-
-    def forward(self, x: Any) -> Any:
-        q, k, v = self.qkv(x).reshape(x.shape[0], 5, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
-        y = functional.scaled_dot_product_attention(q, k, v)
-        return self.out(y.transpose(1, 2).reshape(x.shape)) + x
-
-
-class Routed(nn.Module):  # type: ignore[misc, name-defined]
-    """A kernel of its own for each sample, mixed from two stored ones."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.route, self.norm = nn.Linear(4, 2), nn.BatchNorm2d(6)
-        self.kernels = nn.Parameter(torch.rand(2, 6 * 4 * 9))
-
-    def forward(self, x: Any) -> Any:
-        share = torch.sigmoid(self.route(x.mean((2, 3))))
-        count, maps, rows, columns = x.shape
-        kernel = torch.matmul(share, self.kernels).view(count * 6, 4, 3, 3)
-        whole = x.reshape(1, count * maps, rows, columns)
-        y = functional.conv2d(whole, kernel, None, 1, 1, 1, count).permute(1, 0, 2, 3)
-        return self.norm(y.view(count, 6, rows, columns))
-
-
-@pytest.mark.parametrize(
-    ("module", "shape", "opaque", "inside"),
-    [
-        (Windows, (3, 6, 6), ("group",), "reshape, linear, softmax, reshape"),
-        (Attention, (5, 8), ("group", "scaled_dot_product_attention"), "permute, unbind"),
-    ],
-    ids=["windows", "attention"],
-)
-def test_a_stretch_without_an_axis_of_samples_runs_as_a_whole_and_is_named(
-    module: Any, shape: tuple[int, ...], opaque: tuple[str, ...], inside: str
-) -> None:
-    torch.manual_seed(0)
-    made = module()
-    model = check(made, shape, opaque=opaque)
-    (call,) = (call for call in model.graph.calls if call.kind == "group")
-    assert call.layer.why == (
-        f"It holds samples and other things on one axis; {inside} run as a whole."
-    )
-    assert model.describe().to_dict()["totals"]["params"] == own_count(made)
-
-
-def test_a_convolution_with_a_kernel_for_each_sample_is_explained() -> None:
-    torch.manual_seed(0)
-    model = check(Routed(), (4, 5, 5))
-    assert names(model)[4:] == ["group", "norm"]
-    conv = model.graph.calls[4]
-    assert conv.layer.quantities()["filters"] == 6
-    fact = model.run().explain("group", at=(3, 0, 2)).facts
-    assert fact.reading.count == 4 * 6, "a row of the window lies on padding"
-
-
-@pytest.mark.parametrize("module", [Windows, Routed])
-def test_a_live_program_with_an_open_number_of_samples_runs(module: Any) -> None:
-    torch.manual_seed(0)
-    made = module().eval()
-    shape = (3, 6, 6) if module is Windows else (4, 5, 5)
-    free = ({0: torch.export.Dim.DYNAMIC},)
-    model = convlens.load(torch.export.export(made, (torch.zeros(2, *shape),), dynamic_shapes=free))
-    assert [spec.shape for spec in model.graph.inputs] == [shape]
-    opaque = [call.kind for call in model.graph.calls if call.layer.rule == "opaque"]
-    assert opaque == (["group"] if module is Windows else [])
-    x = np.random.default_rng(0).random((3, *shape), dtype=np.float32)
-    with torch.no_grad():
-        wanted = made(torch.from_numpy(x)).numpy()
-    np.testing.assert_allclose(model.run(x).output, wanted, atol=1e-5)
-
-
-def test_an_axis_that_happens_to_have_the_batchs_size_is_not_taken_for_it() -> None:
-    """Two heads in front, and a batch of two while the module is recorded."""
-
-    def forward(m: Any, x: Any) -> Any:
-        heads = x.reshape(x.shape[0], 3, 2, 4).permute(2, 0, 1, 3)
-        return (torch.softmax(heads, -1) * 2).permute(1, 2, 0, 3).reshape(x.shape) + x
-
-    check(Functions(forward), (3, 8), opaque=("group",))
-
-
-def test_several_inputs_are_given_by_a_list_of_shapes_or_by_an_example() -> None:
-    class Two(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(1, 4, 3)
-
-        def forward(self, picture: Any, mask: Any) -> Any:
-            return self.one(picture) * self.two(mask)
-
-    module = Two().eval()
-    by_shape = convlens.load(module, input_shape=[(3, 6, 6), (1, 6, 6)])
-    example = (torch.rand(1, 3, 6, 6), torch.rand(1, 1, 6, 6))
-    by_example = convlens.load(module, example=example)
-    named = convlens.load(module, input_shape={"mask": (1, 6, 6), "picture": (3, 6, 6)})
-    assert [spec.shape for spec in named.graph.inputs] == [(3, 6, 6), (1, 6, 6)]
-    with pytest.raises(ArgumentError, match="the model has no input `masks`"):
-        convlens.load(module, input_shape={"picture": (3, 6, 6), "masks": (1, 6, 6)})
-    assert [spec.shape for spec in by_shape.graph.inputs] == [(3, 6, 6), (1, 6, 6)]
-    assert [spec.shape for spec in by_example.graph.inputs] == [(3, 6, 6), (1, 6, 6)]
-    feeds = {"picture": example[0].numpy(), "mask": example[1].numpy()}
-    with torch.no_grad():
-        wanted = module(*example).numpy()
-    np.testing.assert_allclose(by_shape.run(feeds).output, wanted, atol=1e-5)
-
-
 def test_half_precision_weights_are_converted_and_said() -> None:
     model = convlens.load(
         nn.Sequential(nn.Conv2d(2, 3, 3)).bfloat16().eval(), input_shape=(2, 5, 5)
@@ -454,76 +265,6 @@ def test_training_mode_is_left_as_it_was() -> None:
     module.train()
     convlens.load(module, input_shape=(2, 5, 5))
     assert module.training
-
-
-def test_a_module_without_a_shape_is_refused_with_the_line_to_write() -> None:
-    with pytest.raises(ArgumentError) as caught:
-        convlens.load(nn.Conv2d(3, 4, 3))
-    assert str(caught.value) == (
-        "Conv2d: a PyTorch module does not say what shape it takes\n"
-        "  needed: the shape of one sample\n"
-        "  hint:   convlens.load(module, input_shape=(3, 224, 224))"
-    )
-
-
-def test_a_module_that_does_not_run_on_the_shape_is_refused() -> None:
-    with pytest.raises(ModelError) as caught:
-        convlens.load(nn.Sequential(nn.Linear(4, 2)), input_shape=(5,))
-    assert "PyTorch could not export the module" in str(caught.value)
-    assert "check that module(example) runs" in str(caught.value)
-
-
-@pytest.mark.parametrize("given", [4, "3,4", (-1, 4), (3, 0), [(4,), None]])
-def test_what_is_no_shape_is_refused(given: Any) -> None:
-    with pytest.raises(ArgumentError) as caught:
-        convlens.load(nn.Linear(4, 2), input_shape=given)
-    assert str(caught.value) == (
-        "Linear: this is not the shape of a sample\n"
-        f"  given:  input_shape={given!r}\n"
-        "  needed: whole numbers from 1 on, without the batch axis\n"
-        "  hint:   convlens.load(module, input_shape=(3, 224, 224)); a list of such shapes, or a "
-        "mapping by name, for several inputs"
-    )
-
-
-def test_what_pytorch_prints_while_it_exports_is_kept_from_the_user(capfd: Any) -> None:
-    class Chooses(nn.Module):  # type: ignore[misc, name-defined]
-        def forward(self, x: Any) -> Any:
-            return x if x.sum() > 0 else -x
-
-    with pytest.raises(ModelError, match="PyTorch could not export the module"):
-        convlens.load(Chooses(), input_shape=(3,))
-    assert capfd.readouterr() == ("", "")
-
-
-def test_an_embedding_is_explained_and_takes_an_example_of_whole_numbers() -> None:
-    module = nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), nn.Linear(20, 2)).eval()
-    tokens = torch.randint(0, 10, (2, 5))
-    for example in (tokens, tokens.numpy(), {"input": tokens}):
-        model = convlens.load(module, example=example)
-    assert [call.layer.rule for call in model.graph.calls] == ["choice", "choice", "sum"]
-    with torch.no_grad():
-        wanted = module(tokens).numpy()
-    run = model.run(tokens.numpy().astype(np.float32))
-    np.testing.assert_allclose(run.output, wanted, atol=1e-6)
-    assert run.explain("0", at=(3, 1)).facts.holds
-
-
-def test_states_of_an_lstm_have_their_samples_in_front() -> None:
-    torch.manual_seed(0)
-    module = nn.LSTM(4, 3, batch_first=True).eval()
-    model = convlens.load(module, input_shape=(5, 4))
-    x = np.random.default_rng(0).random((3, 5, 4), dtype=np.float32)
-    with torch.no_grad():
-        out, (hidden, cell) = module(torch.from_numpy(x))
-    wanted = [out, hidden.movedim(1, 0), cell.movedim(1, 0)]
-    for found, theirs in zip(model.run(x).output, wanted, strict=True):
-        np.testing.assert_allclose(found, theirs.numpy(), atol=1e-6)
-
-
-def test_states_that_nobody_reads_do_not_stand_in_the_way() -> None:
-    parts = {"lstm": nn.LSTM(4, 3, batch_first=True), "out": nn.Linear(3, 2)}
-    check(Functions(lambda m, x: m.out(m.lstm(x)[0]), **parts), (5, 4), opaque=("LSTM",))
 
 
 def test_a_transposed_layer_counts_every_input_with_the_whole_kernel() -> None:

@@ -14,6 +14,8 @@ from typing import Any
 from .nodes import Full, Node, Owner, Program, Ref
 
 OPERATOR = "group"
+# More than any network has; each costs a walk through the program.
+MOST_GROUPS = 1_000
 
 
 def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
@@ -29,7 +31,10 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
     if not mixed:
         return program
     nodes = list(program.nodes)
-    for group in _groups(program, mixed):
+    groups = _groups(program, mixed)
+    if len(groups) > MOST_GROUPS:
+        return program
+    for group in groups:
         inside = _closed(nodes, group)
         made = _one(program, inside, mixed)
         if made is not None:
@@ -104,27 +109,25 @@ def _mixed(program: Program, twin: Mapping[str, Full] | None) -> set[str]:
 
 
 def _groups(program: Program, mixed: set[str]) -> list[list[Node]]:
-    """Nodes that a mixed value connects, each group in the program's order."""
-    group_of: dict[str, list[Node]] = {}
-    groups: list[list[Node]] = []
+    """Nodes that mixed values connect, each group in the program's order."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            parent[name] = name = parent[parent[name]]
+        return name
+
+    touched = []
     for node in program.nodes:
         values = [name for name in (*node.references(), *node.outputs) if name in mixed]
-        if not values:
-            continue
-        found: list[list[Node]] = []
-        for name in values:
-            known = group_of.get(name)
-            if known is not None and not any(known is other for other in found):
-                found.append(known)
-        whole = [part for group in found for part in group] + [node]
-        groups = [group for group in groups if not any(group is other for other in found)]
-        groups.append(whole)
-        for part in whole:
-            for name in (*part.references(), *part.outputs):
-                if name in mixed:
-                    group_of[name] = whole
-    places = {node.name: place for place, node in enumerate(program.nodes)}
-    return [sorted(group, key=lambda node: places[node.name]) for group in groups]
+        for name in values[1:]:
+            parent[root(name)] = root(values[0])
+        if values:
+            touched.append((values[0], node))
+    groups: dict[str, list[Node]] = {}
+    for name, node in touched:
+        groups.setdefault(root(name), []).append(node)
+    return list(groups.values())
 
 
 def _closed(nodes: list[Node], group: list[Node]) -> list[Node]:
