@@ -381,11 +381,13 @@ for (const dark of [false, true]) {
 }
 
 test("a narrow screen scrolls down only, and keeps the sum", async () => {
-  const { page, wrong, close } = await open(browser, digits(), "", { width: 400, height: 800 });
-  for (const [, hash] of views) {
-    await goTo(page, hash || "#/layer/conv2d_1");
-    expect(await page.evaluate(() => document.documentElement.scrollWidth), hash).toBeLessThanOrEqual(400);
+  for (const [name, hashes] of [["digits", views.map(([, hash]) => hash || "#/layer/conv2d_1")], ["hostile", ["#/network/", ...["a_very_long_name_".repeat(12), "שכבה_ראשונה"].map((layer) => `#/number/${encodeURIComponent(layer)}`)]]] as const) {
+    const { page, wrong, close } = await open(browser, join(folder, `${name}.html`), "", { width: 360, height: 780 });
+    for (const hash of hashes) {
+      await goTo(page, hash);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth), hash).toBeLessThanOrEqual(360);
+    }
+    expect(wrong).toEqual([]);
+    await close();
   }
-  expect(wrong).toEqual([]);
-  await close();
 });
