@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,26 @@ def test_quantised_layers_are_opaque_with_shape_and_weights(tmp_path: Path) -> N
     assert (4, 3) in [weight.shape for weight in call.weights]
     assert graph.declared["q", 0] == (3,)
     assert graph.call("d").layer.rule == "sum"
+
+
+def test_a_whole_quantised_network_has_keras_shapes_and_counts(tmp_path: Path) -> None:
+    tokens = keras.Input((6,), name="tokens")
+    x = layers.Embedding(9, 4, name="words")(tokens)
+    x = layers.MultiHeadAttention(2, 3, name="attention")(x, x)
+    x = layers.TimeDistributed(layers.Dense(5), name="steps")(x)
+    x = layers.GlobalAveragePooling1D(name="mean")(x)
+    model = keras.Model(tokens, layers.Dense(2, name="out")(x), name="quantised")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of each layer that has no quantised form
+        model.quantize("int8")
+    model.save(tmp_path / "m.keras")
+    for source in (model, tmp_path / "m.keras"):
+        rows = {row["name"]: row for row in convlens.load(source).describe().to_dict()["layers"]}
+        for name in ("words", "attention", "steps", "mean", "out"):
+            theirs = model.get_layer(name)
+            assert rows[name]["output_shape"] == list(theirs.output.shape)
+            assert rows[name]["params"] == theirs.count_params()
+            assert rows[name]["explained"] == (name == "mean")
 
 
 @keras.saving.register_keras_serializable("tests")

@@ -317,7 +317,7 @@ class _Builder:
             return operation(layer, call, shapes)
         row = find(layer.class_name)
         if row is None:
-            return sequence_layer(layer, call, shapes, weights.maker())
+            return sequence_layer(layer, call, shapes, weights)
         return row.build(layer.config, shapes, weights.maker())
 
     def _made_shapes(self, built: Built, shapes: tuple[Shape, ...]) -> tuple[Shape | None, ...]:

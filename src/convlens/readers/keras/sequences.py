@@ -14,6 +14,7 @@ from ...layers.base import Shape
 from ...layers.weight import Weight
 from . import config as kc
 from .table import Built, WeightMaker, find
+from .values import LayerWeights
 
 _SKIPS_MASKED = frozenset({
     "LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "MultiHeadAttention", "Attention",
@@ -79,16 +80,20 @@ def without_steps(shapes: tuple[Any, ...], axes: int) -> tuple[Any, ...]:
 
 
 def sequence_layer(
-    layer: kc.LayerSpec, call: kc.Call, shapes: tuple[Shape, ...], weights: WeightMaker
+    layer: kc.LayerSpec, call: kc.Call, shapes: tuple[Shape, ...], weights: LayerWeights
 ) -> Built | None:
     """Bidirectional and MultiHeadAttention, None for any other layer.
 
     Raises NotExplained for settings that the engine's operators do not have.
     """
     if layer.class_name == "Bidirectional":
-        return _both_ways(layer, shapes, weights)
+        return _both_ways(layer, shapes, weights.maker())
     if layer.class_name == "MultiHeadAttention":
-        return _attention(layer, call, shapes, weights)
+        # Its settings do not say that the layers inside were quantised; their arrays do.
+        stored = len(weights.stored())
+        if stored and stored != (8 if layer.config.get("use_bias", True) else 4):
+            raise NotExplained("its weights are quantised")
+        return _attention(layer, call, shapes, weights.maker())
     return None
 
 
