@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,7 +30,8 @@ WEIGHT = 24
 class Addend:
     """One line of a sum: what it is, its working, and its number (None: adds nothing).
 
-    `array` and `place` name the weight in the working, as far as there is room for them.
+    `array` and `place` name the weight in the working, as far as there is room for them. `pair`
+    are the two numbers of a product, which stand in columns of their own.
     """
 
     label: str
@@ -38,6 +39,7 @@ class Addend:
     value: float | None
     array: str = ""
     place: str = ""
+    pair: tuple[str, str] | None = None
 
     def worked(self, level: int) -> str:
         """The working with the weight's name and place (0), its place (1), or without (2)."""
@@ -52,6 +54,7 @@ def adding_up(
 
     A line that is too long keeps its number on the next one, in its column.
     """
+    addends = _in_columns(addends)
     values = [addend.value for addend in addends if addend.value is not None]
     column = Column(values, total)
     gap = column.gap(values, total)
@@ -87,6 +90,20 @@ def adding_up(
             label, working = "", ""
         lines.append(f"{indent}{label:<{labels}}   {working:<{workings}}   {number:>{numbers}}")
     return lines
+
+
+def _in_columns(addends: Sequence[Addend]) -> list[Addend]:
+    """The products with their numbers below each other."""
+    pairs = [addend.pair for addend in addends if addend.pair is not None]
+    widths = [max((len(pair[side]) for pair in pairs), default=0) for side in (0, 1)]
+    return [
+        addend
+        if addend.pair is None
+        else replace(
+            addend, working=f"{addend.pair[0]:>{widths[0]}} * {addend.pair[1]:>{widths[1]}}"
+        )
+        for addend in addends
+    ]
 
 
 def reading_parts(reading: Sum) -> list[tuple[int, float, int]]:
@@ -225,20 +242,19 @@ def channel_lines(
 
 def _term(fact: NumberFact, reading: Sum, block: Block, row: int) -> Addend:
     """One product: where its number stands, and what it is multiplied by."""
-    x, w = (f"{number_text(float(part[row]), 5):>8}" for part in (block.x, block.w))
+    x, w = (number_text(float(part[row]), 5) for part in (block.x, block.w))
     product = float(block.products[row])
     if block.source is None:
-        return Addend("".join(_weight_name(block, row)), f"{x} * {w}", product)
+        return Addend("".join(_weight_name(block, row)), "", product, pair=(x, w))
     label = index_name(fact, block, tuple(block.index[row].tolist()))
-    working = f"{x} * {w}"
     if block.array is not None:
         array, at = _weight_name(block, row)
-        return Addend(label, working, product, array, at)
+        return Addend(label, "", product, array, at, (x, w))
     if reading.divisor is not None:
-        working = f"{x} / {reading.divisor}"
-    elif block.w[row] == 1:
-        working = ""
-    return Addend(label, working, product)
+        return Addend(label, f"{x:>8} / {reading.divisor}", product)
+    if block.w[row] == 1:
+        return Addend(label, "", product)
+    return Addend(label, "", product, pair=(x, w))
 
 
 def index_name(fact: NumberFact, block: Block, index: tuple[int, ...]) -> str:
