@@ -95,7 +95,7 @@ FAMILIES = {
     ),
     "softmax": ("Softmax", "Softmin", "LogSoftmax", "Sparsemax", "Glu"),
     "gemm": ("Gemm",),
-    "where": ("Compare", "Where"),
+    "where": ("Compare", "Arithmetic", "Where"),
     "measure": ("LpNorm", "MeanVariance", "Moments"),
     "unpool": ("MaxPoolPlaces", "MaxUnpool"),
     "sample": ("AffineGrid", "GridSample"),

@@ -1,7 +1,8 @@
-"""Comparisons, and choosing between two tensors number by number."""
+"""Comparisons, choices and arithmetic, number by number, between what arrives and what is stored."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -22,7 +23,7 @@ from .base import (
     gather,
 )
 from .merge import broadcast_index, broadcast_links, broadcast_shapes, common
-from .reading import Block, Choice, Formula, FormulaStep, Reading, Rule
+from .reading import SMALLEST, UNIT, Block, Choice, Formula, FormulaStep, Reading, Rule
 from .weight import Weight
 
 Word = Literal["==", "<", ">", "<=", ">=", "and", "or", "xor", "not"]
@@ -147,6 +148,60 @@ class Compare(_Parts):
             names = [emit.node("Cast", [name], to=9) for name in names]
         name = emit.node("Cast", [emit.node(OPERATORS[self.word], names)], to=1)
         return (Value(name, binding.output_shapes[0], moved),)
+
+
+@dataclass(frozen=True, eq=False)
+class Arithmetic(_Parts):
+    """a + b, a - b, a * b or a / b, where either may be stored, and larger than what arrives.
+
+    `parts` are the stored operands, None for each that arrives.
+    Input     one or two tensors whose shapes broadcast
+    Output    the common shape
+    Rule      formula; bound 2*u*(|a| + |b|) for sums, 2*u*|y| for the others
+    Errors    ShapeError when the shapes do not broadcast
+    ONNX      Add, Sub, Mul, Div
+    """
+
+    word: Literal["+", "-", "*", "/"]
+    parts: tuple[Weight | None, ...] = (None, None)
+
+    rule: ClassVar[Rule] = "formula"
+
+    def quantities(self) -> dict[str, Any]:
+        return {"operation": self.word}
+
+    def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
+        return (Note("activation.function", {"formula": f"a {self.word} b, number by number"}),)
+
+    def explain(
+        self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
+    ) -> Reading:
+        (a, b), blocks = self._read(binding, at, inputs)
+        with np.errstate(all="ignore"):
+            x, z = np.float64(a), np.float64(b)
+            y, slopes = {
+                "+": (x + z, (1.0, 1.0)),
+                "-": (x - z, (1.0, -1.0)),
+                "*": (x * z, (z, x)),
+                "/": (x / z, (1 / z, -x / (z * z))),
+            }[self.word]
+        live = [(block, slope) for block, slope in zip(blocks, slopes, strict=True) if block]
+        size = abs(a) + abs(b) if self.word in "+-" else abs(float(y))
+        step = FormulaStep("value", f"{a:.9g} {self.word} {b:.9g}", float(y))
+        return Formula(
+            tuple(block for block, _ in live),
+            (step,),
+            float(y),
+            2 * UNIT * size + SMALLEST if math.isfinite(size) else 0.0,
+            tuple(np.array([slope], np.float64) for _, slope in live),
+        )
+
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
+        names, moved = self._names(emit, inputs)
+        operator = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div"}[self.word]
+        return (Value(emit.node(operator, names), binding.output_shapes[0], moved),)
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,3 +48,41 @@ def test_a_choice_is_the_engines(name: str) -> None:
     model = convlens.load(model_of(CASES[name], inputs, ["y"], held))
     assert "opaque" not in {call.layer.rule for call in model.graph.calls}, kinds(model.graph)
     assert explained(model, {n: weight(2, 4, 5, 5) for n in inputs}, points=20) >= 22
+
+
+WIDE: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "a constant that makes its input larger": (
+        [node("Mul", "x row", "y")],
+        {"row": weight(1, 4, 1, 5)},
+    ),
+    "a row divided by a number that arrives": (
+        [node("ReduceMax", "x", "s", keepdims=0), node("Identity", "s", "y")],
+        {"row": weight(6)},
+    ),
+    "a division by stored numbers": ([node("Div", "x row", "y")], {"row": weight(4, 1, 1) + 3}),
+    "a stored number less what arrives": ([node("Sub", "row x", "y")], {"row": weight(4, 1, 1)}),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_arithmetic_with_stored_numbers_of_any_shape(name: str) -> None:
+    nodes, weights = WIDE[name]
+    if len(nodes) > 1:
+        nodes = [nodes[0], node("Div", "row s", "y")]
+    model = convlens.load(model_of(nodes, {"x": (1, 4, 5, 1)}, ["y"], weights))
+    last = model.graph.calls[-1]
+    assert last.layer.rule != "opaque", last.layer
+    assert explained(model, {"x": weight(1, 4, 5, 1) + 2}, points=12) >= 14
+
+
+def test_whole_numbers_are_added_exactly() -> None:
+    nodes = [
+        node("Cast", "x", "i", to=6),
+        node("Add", "i bias", "a"),
+        node("Mul", "a i", "b"),
+        node("Cast", "b", "y", to=1),
+    ]
+    bias = {"bias": np.array([[[16_777_215]], [[-3]]], np.int32)}
+    model = convlens.load(model_of(nodes, {"x": ("N", 2, 3, 3)}, ["y"], bias))
+    assert not [call.kind for call in model.graph.calls if call.layer.rule == "opaque"]
+    assert explained(model, {"x": 40 * weight(2, 2, 3, 3)}, points=12) == 56

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 
@@ -51,7 +51,7 @@ from ...layers.piecewise import (
 from ...layers.pool import GlobalAveragePool, GlobalMaxPool
 from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from ...layers.scale import Affine, Rescaling
-from ...layers.where import OPERATORS, Compare, Where, Word
+from ...layers.where import OPERATORS, Arithmetic, Compare, Where, Word
 from .knowledge import Unknown
 from .operators import builds
 from .rules_shape import axes_of
@@ -164,17 +164,56 @@ MERGES: dict[str, Callable[[], Layer]] = {
 
 @builds(*MERGES)
 def _merge(site: Site) -> Made:
-    _floating(site)
     live = [n for n in range(len(site.node.inputs)) if site.constant(n) is None]
     if not live:
         raise NotOurs("it works on constants")
+    if site.info(live[0]).type not in FLOATING:
+        return _whole(site, live)
     if len(site.node.inputs) == 1:
         return site.of(Identity())
     if len(live) == len(site.node.inputs):
         return _between(site, live)
     if len(live) == 1 and len(site.node.inputs) == 2:
-        return _with_constant(site, live[0])
+        try:
+            return _with_constant(site, live[0])
+        except NotOurs:
+            return _beside(site, live)
     raise NotOurs("several tensors and constants at once")
+
+
+# Up to here every whole number is a float32.
+EXACT = 1 << 24
+SIGNS: dict[str, Literal["+", "-", "*", "/"]] = {
+    "Add": "+",
+    "Sum": "+",
+    "Sub": "-",
+    "Mul": "*",
+    "Div": "/",
+}
+
+
+def _beside(site: Site, live: list[int]) -> Made:
+    """A tensor and a constant that is larger, or that divides: number by number."""
+    sign = SIGNS.get(site.node.op)
+    if sign is None:
+        raise NotOurs("a constant that is not one number")
+    own = live[0]
+    parts = tuple(None if n in live else site.beside(n, own) for n in (0, 1))
+    more = {"batched": site.batched(own), "channels_last": site.layout(own)}
+    return site.of(Arithmetic(sign, parts), site.data(own), **more)
+
+
+def _whole(site: Site, live: list[int]) -> Made:
+    """Sums and products of whole numbers, as far as they are exact."""
+    op = site.node.op
+    if op not in ("Add", "Sub", "Mul") or len(site.node.inputs) != 2:
+        raise NotOurs("it works on whole numbers")
+    if len(live) == 2:
+        return _between(site, live)
+    constant = site.fixed(1 - live[0], "other operand")
+    if constant.count > 1 << 16 or np.abs(np.asarray(constant.array(), np.float64)).max() > EXACT:
+        raise NotOurs("it works on large whole numbers")
+    return _beside(site, live)
 
 
 def _between(site: Site, live: list[int]) -> Made:
@@ -212,7 +251,7 @@ def _compare(site: Site) -> Made:
     if not live:
         raise NotOurs("it works on constants")
     widest = max(live, key=lambda n: (len(site.full(n)), site.batched(n)))
-    parts = tuple(None if n in live else site.aligned(n, widest) for n in places)
+    parts = tuple(None if n in live else site.beside(n, widest) for n in places)
     layer = Where(parts) if site.node.op == "Where" else Compare(WORDS[site.node.op], parts)
     return _aligned(site, live, layer)
 

@@ -238,6 +238,21 @@ class Site:
             raise NotOurs("a constant that makes its input larger")
         return self.weight(place, (), "constant", canonical=canonical or (1,))
 
+    def beside(self, place: int, data: int) -> Weight:
+        """A constant that broadcasts with an input, and may make it larger, as a weight.
+
+        NotOurs when it differs along the batch axis.
+        """
+        constant = self.fixed(place, "other operand")
+        rank, canonical = len(self.full(data)), constant.shape
+        if self.batched(data) and len(canonical) > rank:
+            raise NotOurs("a constant of higher rank than its input")
+        if self.batched(data) and len(canonical) == rank:
+            if canonical[0] != 1:
+                raise NotOurs("a constant that differs along the batch axis")
+            canonical = canonical[1:]
+        return self.weight(place, (), "constant", canonical=canonical or (1,))
+
     def scalar(self, place: int) -> float | None:
         """The one number of a constant input, or None."""
         constant = self.constant(place)
