@@ -349,3 +349,11 @@ def test_a_file_that_fixes_its_batch_takes_any_number_of_samples(given: int) -> 
     assert run["Relu_2"].shape == (given, 4, 16)
     assert np.array_equal(run["Relu_2"][0], model.run(x[:1])["Relu_2"][0])
     assert explained(model, x) == 15
+
+
+def test_a_cut_far_behind_the_end_keeps_the_batch() -> None:
+    weights = {"s": np.zeros(3, np.int64), "e": np.full(3, 10**9), "a": np.array([0, 2, 1])}
+    made = model_of([node("Slice", "x s e a", "y")], {"x": ("N", 4, "L")}, ["y"], weights)
+    graph = read_live(made)
+    assert graph.calls[0].layer.rule == "choice"
+    assert graph.declared[graph.calls[0].name, 0] == (4, None)

@@ -21,7 +21,8 @@ from .operators import builds
 from .rules_window import windows
 from .site import Made, NotOurs, Site
 
-FAR = 2**31 - 1
+# No axis is so long: what is cut there is cut at its end (tf2onnx writes 10^9 for that).
+FAR = 10**9
 
 
 # --- shape ------------------------------------------------------------------------------------

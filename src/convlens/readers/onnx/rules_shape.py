@@ -201,7 +201,7 @@ def _cut(size: Dim, start: Number, end: Number, step: int) -> Dim:
         last = None if step < 0 and end < -size else int(end)
         return len(range(size)[_edge(int(start)) : last : step])
     if step == 1 and not isinstance(start, str):
-        if end == size or (not isinstance(end, str) and end >= 2**31 - 1):
+        if end == size or (not isinstance(end, str) and end >= 10**9):
             if start == 0:
                 return size
             return short(f"min({-int(start)},{size})" if start < 0 else f"({size}-{int(start)})")
