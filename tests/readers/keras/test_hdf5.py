@@ -202,6 +202,22 @@ def test_arrays_that_say_they_are_larger_than_the_file_are_refused(tmp_path: Pat
     )
 
 
+def test_an_empty_array_of_absurd_sizes_is_refused(tmp_path: Path) -> None:
+    content = hdf5({"x": np.zeros((0, 31, 77), np.float32)})
+    sizes = b"".join(n.to_bytes(8, "little") for n in (0, 31, 77))
+    assert sizes in content
+    absurd = b"".join(n.to_bytes(8, "little") for n in (0, 1 << 40, 1 << 40))
+    path = tmp_path / "weights.h5"
+    path.write_bytes(content.replace(sizes, absurd))
+    with pytest.raises(ModelError) as error:
+        open_tree(FileBytes.whole(path))["x"]
+    assert str(error.value) == (
+        f"{path}: the array `x` has a shape that no array can have\n"
+        "  given:  shape (0, 1099511627776, 1099511627776)\n"
+        "  hint:   the file is damaged; get it again"
+    )
+
+
 def test_a_chunk_that_unpacks_to_more_than_its_size_is_cut_and_refused(tmp_path: Path) -> None:
     import zlib
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _EXTERNAL_STORAGE_MESSAGE = 7
 _UNDEFINED = 0xFFFFFFFFFFFFFFFF
+_LARGEST = 1 << 62  # bytes
 _COMPACT, _CONTIGUOUS, _CHUNKED, _VIRTUAL = 0, 1, 2, 3
 _GZIP, _SHUFFLE, _FLETCHER32 = 1, 2, 3
 _FILTER_NAMES = {4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf", 32001: "blosc"}
@@ -268,6 +269,14 @@ class _Tree:
             raise self.refused(path, "an array without a shape", "a shape")
         stored = np.dtype(objects.ptype.dtype)
         dtype = _word_for(stored, objects)
+        # An empty array may claim any sizes beside its 0; NumPy has no such arrays.
+        if math.prod(max(1, size) for size in shape) * max(1, stored.itemsize) >= _LARGEST:
+            raise ModelError(
+                f"the array `{shown(path)}` has a shape that no array can have",
+                where=self.source.name,
+                given=f"shape {_short(shape)}",
+                hint="the file is damaged; get it again",
+            )
         _, layout, at = objects.get_id_storage_params()
         if layout == _VIRTUAL:
             raise self.refused(path, "a virtual array, made of other files", "in this file")
