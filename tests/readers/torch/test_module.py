@@ -106,6 +106,15 @@ def test_a_parameter_in_another_shape_keeps_its_own_name_and_positions() -> None
     assert not model.graph.facts
 
 
+def test_parameters_that_are_not_used_are_named() -> None:
+    parts = {"conv": nn.Conv2d(2, 3, 3), "head": nn.Linear(7, 2)}
+    model = check(Functions(lambda m, x: m.conv(x), **parts), (2, 5, 5))
+    assert model.describe().to_dict()["totals"]["params"] == own_count(parts["conv"])
+    assert model.graph.facts == (
+        "16 parameters are not used here and not counted: `head.weight`, `head.bias`",
+    )
+
+
 def test_a_parameter_that_is_used_twice_counts_once() -> None:
     parts = {"gamma": nn.Parameter(torch.rand(1, 3, 1, 1))}
     model = check(Functions(lambda m, x: (x * m.gamma).relu() / m.gamma, **parts), (3, 5, 5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -83,14 +84,32 @@ class _Builder:
         """What the numbers of the program were before they became ours."""
         rows = [call for call in self.calls if any(w.sources for w in call.layer.weights())]
         if not rows:
-            return self._number_types()
+            return (*self._unused(), *self._number_types())
         sources = next(w.sources for w in rows[0].layer.weights() if w.sources)
         made = " and ".join(f"`{weight.name}`" for weight in sources)
         more = f", and of {len(rows) - 1:,} more layers from theirs" if rows[1:] else ""
         return (
             f"the kernel of `{rows[0].name}` is computed from {made}{more}",
+            *self._unused(),
             *self._number_types(),
         )
+
+    def _unused(self) -> tuple[str, ...]:
+        """Parameters that the module has and does not use as it runs here (heads for training)."""
+        stored = self.program.stored
+        used = {name for name in self.used if name in stored}
+        used |= {source for name in used for source in stored[name].made_of}
+        left = [
+            entry
+            for name, entry in stored.items()
+            if name not in used and not entry.buffer and not entry.made_of
+        ]
+        if not left:
+            return ()
+        count = sum(math.prod(entry.shape) for entry in left)
+        names = ", ".join(f"`{entry.name}`" for entry in left[:3])
+        more = f" and {len(left) - 3} more" if left[3:] else ""
+        return (f"{count:,} parameters are not used here and not counted: {names}{more}",)
 
     def _number_types(self) -> tuple[str, ...]:
         kinds = {stored.dtype for stored in self.program.stored.values()}
