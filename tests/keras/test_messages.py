@@ -139,7 +139,17 @@ CASES: list[tuple[str, Callable[[], Any], str]] = [
 `Conv2DTranspose`: `output_padding` must be smaller than the strides: it only chooses among the sizes that a convolution with these strides brings back to the same input
   given:  output_padding=(8, 8), strides=(8, 8)
   needed: 0 to 7
-  hint:   leave it out for the size Keras makes by itself, a whole number of strides with padding="same"
+  hint:   here 10 rows can become 75..82 with output_padding 0..7, and 80 without it
+""",
+    ),
+    (
+        "output_padding as large as the stride, with same",
+        lambda: k.Conv2DTranspose(8, 8, 8, "same", (8, 1)),
+        """\
+`Conv2DTranspose`: `output_padding` must be smaller than the strides: it only chooses among the sizes that a convolution with these strides brings back to the same input
+  given:  output_padding=(8, 1), strides=(8, 8)
+  needed: 0 to 7
+  hint:   here 10 rows can become 72..79 with output_padding 0..7, and 80 without it
 """,
     ),
     (

@@ -168,7 +168,8 @@ def _explain(
         seed=next((w.values.seed for w in weights if w.values.seed is not None), None),
         layout=layout_word(graph.channels_last.get(step.outputs[0])),
         model=graph.path or graph.name,
-        opened=graph.path is not None or model_origin(graph) == "trained",
+        # Besides files only the built-in networks open by name; they bring a sample.
+        opened=graph.path is not None or any(spec.default is not None for spec in graph.inputs),
         sizes=binding.output_shapes[output if output < len(binding.output_shapes) else 0],
         axes=axis_words(made.ndim, graph.channels_last.get(step.outputs[0])),
         source_axes=words,

@@ -145,9 +145,21 @@ def _check_transposed(rank: int, config: Config) -> None:
             needed=f"0 to {strides[0] - 1}"
             if len(set(strides)) == 1
             else "at most " + ", ".join(str(stride - 1) for stride in strides),
-            hint="leave it out for the size Keras makes by itself, a whole number of strides "
-            'with padding="same"',
+            hint=_reachable(config, rank, strides[0]),
         )
+
+
+def _reachable(config: Config, rank: int, stride: int) -> str:
+    """The sizes that 10 cells can become, with each output_padding and without."""
+    kernel = sizes(config, "kernel_size", rank)[0]
+    pad = padding(config, rank)
+    least, most, free = (
+        TransposedWindow(kernel, stride, 1, pad, more).bind(10).n_out
+        for more in (0, stride - 1, None)
+    )
+    can = f"{least}" if stride == 1 else f"{least}..{most}"
+    allowed = "0" if stride == 1 else f"0..{stride - 1}"
+    return f"here 10 rows can become {can} with output_padding {allowed}, and {free} without it"
 
 
 def divisors(number: int) -> list[int]:
