@@ -103,6 +103,11 @@ def _kind(file: FileBytes) -> str:
         if "config.json" in members:
             return "keras"
         torch = any(name.endswith(("data.pkl", "/version", "archive_format")) for name in members)
+        if not torch and (
+            file.path.suffix.lower() == ".keras"
+            or any(name.endswith("/config.json") for name in members)
+        ):
+            return "keras"  # packed in another way: its reader says how it should be
         return "torch" if torch or any("/" in name for name in members) else "zip"
     if kind == "unknown":
         if file.path.suffix == ".py":

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,23 @@ def test_a_setting_of_any_length_is_quoted_in_one_short_line(tmp_path: Path) -> 
         convlens.load(keras_zip(tmp_path / "m", config, None))
     assert error.value.given.startswith("dilation_rate=(('long\\nlong")
     assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("ending", [".keras", ".zip"])
+def test_a_keras_folder_zipped_with_its_folder_says_how_to_zip_it(
+    tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / f"m{ending}"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("m/config.json", json.dumps(small()))
+        archive.writestr("m/model.weights.h5", b"")
+    with pytest.raises(ConvlensError) as error:
+        convlens.load(path)
+    assert str(error.value) == (
+        f"{path}: this zip is no .keras file: it has no config.json\n"
+        "  given:  m/config.json, m/model.weights.h5\n"
+        "  hint:   zip the files themselves, without a folder around them"
+    )
 
 
 def test_the_command_says_one_thing_and_exits_with_3(tmp_path: Path) -> None:
