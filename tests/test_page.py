@@ -22,7 +22,7 @@ from convlens.explain.graph_layout import draw
 from convlens.keras import Input, Model, Sequential, layers
 from convlens.page import document, export, fitted, packed, policy, safe_json, shuffled
 from convlens.page_build import build, preview
-from convlens.page_schema import plain, typescript
+from convlens.page_schema import SHARED, facts, plain, typescript
 
 ROOT = Path(__file__).parents[1]
 
@@ -140,6 +140,22 @@ def test_arrays_are_byte_shuffled_deflate_in_base64() -> None:
 
 def test_numbers_that_json_cannot_hold_are_strings() -> None:
     assert plain((1.0, float("nan"), float("inf"), -float("inf"))) == [1.0, "nan", "inf", "-inf"]
+
+
+def test_what_layers_have_in_common_is_sent_once_and_can_be_put_back(built: Any) -> None:
+    sent = facts(built.page)
+    shared = sent.pop("shared")
+    assert len({json.dumps(item) for item in shared}) == len(shared)
+    for layer in sent["layers"]:
+        layer.update({name: shared[layer[name]] for name in SHARED})
+    assert sent == plain(built.page)
+
+
+def test_repeated_layers_are_sent_in_half_the_bytes() -> None:
+    stack = [layers.Conv2D(2, 3, padding="same", name=f"conv_{n:03}") for n in range(60)]
+    run = convlens.load(Sequential([Input((5, 5, 2)), *stack])).run()
+    page = build(run, mode="served").page
+    assert len(safe_json(facts(page))) < 0.5 * len(safe_json(plain(page)))
 
 
 def test_a_budget_keeps_whole_layers_and_says_what_it_left_out(built: Any) -> None:
