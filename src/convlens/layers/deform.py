@@ -14,6 +14,7 @@ from ..errors import EngineError, ShapeError
 from .base import (
     Array,
     Binding,
+    Cost,
     Emitter,
     Index,
     Layer,
@@ -86,6 +87,18 @@ class DeformConv(Layer):
 
     def spatial_axes(self, shapes: tuple[Sizes, ...]) -> tuple[AxisReads, ...]:
         return tuple(w.bind(n) for w, n in zip(self.windows, shapes[0][1:], strict=True))
+
+    def cost(self, binding: Binding) -> Cost | None:
+        places = tuple(axis.n_out for axis in binding.axes)
+        filters, maps, *taps = self.kernel.canonical
+        factors = (
+            *(("positions", n) for n in places),
+            *(("kernel", k) for k in taps),
+            ("input maps per filter", maps),
+            ("filters", filters),
+        )
+        count = math.prod(number for _, number in factors)
+        return Cost(count, count, factors)
 
     def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         first = tuple(Link(None, Axis.whole(size)) for size in binding.input_shapes[0])

@@ -11,8 +11,10 @@ from ..axis import Axis, FloatArray, IntArray
 from ..errors import ShapeError
 from .activate import scalar
 from .base import (
+    NO_COST,
     Array,
     Binding,
+    Cost,
     Emitter,
     Index,
     Layer,
@@ -113,6 +115,14 @@ class Gemm(Layer):
         links = [Link(None, Axis.whole(shape[0])), Link(None, Axis.whole(shape[1]))]
         links[int(second)] = Link(out, Axis.same(shape[int(second)]))
         return tuple(links)
+
+    def cost(self, binding: Binding) -> Cost | None:
+        if self.kernel is None:
+            return NO_COST
+        rows, columns = binding.output_shapes[0]
+        shared = binding.input_shapes[0][0 if self.transpose_a else 1]
+        factors = (("rows", rows), ("inputs", shared), ("units", columns))
+        return Cost(rows * shared * columns, rows * shared * columns, factors)
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         a, _, _ = self._shapes(shapes)

@@ -79,6 +79,10 @@ def test_a_deformable_convolution_whose_offsets_are_computed(masked: bool) -> No
     model = model_of(nodes, {"x": ("N", 4, 9, 8)}, ["y"], weights, opset=19)
     opened = all_explained(model, {"x": weight(2, 4, 9, 8)})
     layer = opened.graph.calls[-1].layer
+    binding = layer.bind(tuple(c for c in [(4, 9, 8), (36, 5, 4), (18, 5, 4)][: 2 + masked]))
+    cost = layer.cost(binding)
+    assert cost is not None
+    assert cost.textbook == 5 * 4 * 3 * 3 * 2 * 6
     offset = np.linspace(-1.3, 1.2, 36 * 20, dtype=np.float32).reshape(36, 5, 4)
     inputs = [weight(4, 9, 8), offset, *([weight(18, 5, 4)] if masked else [])]
     check_slopes(layer, *inputs, seed=2, step=1e-5)
@@ -108,7 +112,9 @@ def test_what_a_max_pool_took_is_put_back() -> None:
         node("MaxUnpool", "r i", "y", kernel_shape=[2, 2], strides=[2, 2]),
     ]
     model = model_of(nodes, {"x": (1, 3, 8, 6)}, ["y"])
-    all_explained(model, {"x": weight(1, 3, 8, 6)}, points=40)
+    opened = all_explained(model, {"x": weight(1, 3, 8, 6)}, points=40)
+    names = [call.name for call in opened.graph.calls]
+    assert names == ["MaxPool_0_2", "MaxPool_0", "Relu_1", "MaxUnpool_2"]
 
 
 def test_places_of_a_batch_of_unknown_size_are_not_explained_but_used() -> None:

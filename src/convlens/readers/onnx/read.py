@@ -6,6 +6,7 @@ Reading parses the protobuf and nothing else: no weight is read, no engine start
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,9 @@ def layer_of(state: State, node: Node) -> Made:
         return opaque(site, "convlens has no layer for this operator")
     try:
         made = builder(site)
+        # What the node is besides comes first, and is named after it.
+        before = [replace(m, name=f"{node.name}_{n}") for n, m in enumerate(made.before, 2)]
+        made = replace(made, before=tuple(before))
         for earlier in made.before:
             _take(state, {}, earlier)
         check(state, made)
