@@ -276,6 +276,9 @@ TEXTS: dict[str, str] = {
     "augmentation": "It changes pictures at random while training; in use it passes every number on.",
     "quantise.to": "Each number becomes the nearest whole number of steps of one size.",
     "quantise.from": "Each whole number becomes the real number that it stands for.",
+    "quantise.grid": (
+        "Each number becomes the nearest one of steps of one size, as a quantised network would keep it."
+    ),
     "quantise.range": (
         "Finds the steps that just hold every number of what arrives: their size, and which whole "
         "number stands for 0."
@@ -304,10 +307,6 @@ TEXTS: dict[str, str] = {
     "layer.axes_keras": (
         "Keras keeps a kernel as (window, input maps, filters); PyTorch would keep it as "
         "{other:shape}: filters, input maps, window."
-    ),
-    "layer.axes_depthwise": (
-        "Keras keeps this kernel as {shape:shape}: window, input maps, filters per map; PyTorch "
-        "would keep it as {other:shape}: filters, the one map that each reads, window."
     ),
     "layer.axes_depthwise": (
         "Keras keeps this kernel as {shape:shape}: window, input maps, filters per map; PyTorch "

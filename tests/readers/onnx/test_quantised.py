@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from convlens.api import Model
 from convlens.explain.number import explain_number
 from convlens.layers import Conv
-from convlens.layers.quantized import Grid, QuantizedProduct, rounded
+from convlens.layers.quantize import Grid, rounded
+from convlens.layers.quantized import QuantizedProduct
 from convlens.readers.onnx import read_live
 from tests.readers.onnx.made import explained, kinds, weight
 
@@ -286,6 +287,21 @@ def test_its_weights_are_listed_as_real_numbers_and_its_work_is_that_of_a_convol
     cost, plain = layer.cost(binding), layer.inner.cost(binding)
     assert cost == plain
     assert layer.quantities()["output zero point"] == 130
+
+
+def test_a_number_that_is_quantised_and_read_back_is_one_layer() -> None:
+    nodes, inputs, weights = CASES["QDQ around a convolution"]
+    used = {n for part in nodes for n in part.input}
+    held = {n: a for n, a in weights.items() if n in used}
+    model = quantised(nodes, inputs, "y", held)
+    pair = "QuantizeLinear+DequantizeLinear"
+    assert kinds(read_live(model)) == [pair, "Conv", pair]
+    # Whole numbers that others read, too, stay a layer of their own; other scales are no pair.
+    model.graph.output.append(helper.make_empty_tensor_value_info("q"))
+    assert kinds(read_live(model))[:2] == ["QuantizeLinear", "DequantizeLinear"]
+    model.graph.output.pop()
+    model.graph.node[1].input[1] = "ys"
+    assert kinds(read_live(model))[:2] == ["QuantizeLinear", "DequantizeLinear"]
 
 
 def test_a_grid_says_what_a_whole_number_stands_for() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from .chains_activation import product
 from .chains_conv import conv1d, sandwich, shuffle
-from .chains_norm import affine, dense, group_norm, layer_norm
+from .chains_norm import affine, dense, group_norm, layer_norm, on_grid
 from .graph import Node
 from .look import Chain, Look
 from .site import State
@@ -23,6 +23,7 @@ PATTERNS: dict[str, tuple[Pattern, ...]] = {
     "Squeeze": (conv1d,),
     "Transpose": (sandwich,),
     "Reshape": (shuffle, group_norm),
+    "DequantizeLinear": (on_grid,),
 }
 
 

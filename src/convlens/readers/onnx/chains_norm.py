@@ -6,10 +6,12 @@ import numpy as np
 
 from ...layers.dense import Dense
 from ...layers.groupnorm import GroupNorm, LayerNorm
+from ...layers.quantize import OnGrid, Quantize
 from ...layers.scale import Affine, Rescaling
 from ...layers.weight import Weight
 from .graph import Node
 from .look import Chain, Look, made_of
+from .operators import BUILDERS
 from .site import Made, NotOurs, Site, State
 
 
@@ -202,3 +204,22 @@ def dense(look: Look, last: Node) -> Chain | None:
         if state.constant(x) is None:
             return look.chain(nodes, build)
     return None
+
+
+def on_grid(look: Look, last: Node) -> Chain | None:
+    """QuantizeLinear and DequantizeLinear of the same scale and zero point."""
+    state = look.state
+    first = look.maker(last.input(0), "QuantizeLinear")
+    if first is None or first.inputs[1:] != last.inputs[1:] or state.constant(first.input(0)):
+        return None
+    if first.get("axis", 1) != last.get("axis", 1):
+        return None
+    nodes, x = [first, last], first.input(0)
+
+    def build() -> Made:
+        made = BUILDERS["", "QuantizeLinear"](Site(state, first)).layer
+        if not isinstance(made, Quantize) or made.grid is None:
+            raise NotOurs("a grid that is computed")
+        return made_of(state, nodes, OnGrid(made.grid), x, "QuantizeLinear+DequantizeLinear")
+
+    return look.chain(nodes, build)

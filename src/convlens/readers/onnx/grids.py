@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...layers.quantized import (
-    Grid,
-)
+from ...layers.quantize import Grid
 from ...layers.weight import Values, Weight
 from .file import printable
 from .site import NotOurs, Site

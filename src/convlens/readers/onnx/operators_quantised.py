@@ -17,15 +17,8 @@ from ...layers.matmul import MatMul
 from ...layers.merge import Add, Multiply
 from ...layers.piecewise import LeakyRelu
 from ...layers.pool import AveragePool, GlobalAveragePool
-from ...layers.quantized import (
-    Dequantize,
-    DynamicRange,
-    Grid,
-    IntegerProduct,
-    Quantize,
-    QuantizedFunction,
-    QuantizedProduct,
-)
+from ...layers.quantize import Dequantize, DynamicRange, Grid, Quantize
+from ...layers.quantized import IntegerProduct, QuantizedFunction, QuantizedProduct
 from ...layers.reduce import ReduceMean
 from ...layers.scale import Affine
 from ...layers.softmax import Softmax
