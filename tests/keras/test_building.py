@@ -13,6 +13,7 @@ import pytest
 import convlens
 from convlens import keras
 from convlens.keras import Conv2D, Convolution2D, Sequential
+from tests.oracles import oracle
 
 k: Any = keras
 
@@ -472,3 +473,15 @@ def test_recurrent_layers_build_and_run() -> None:
         biases = 2 if word == "GRU" else 1
         assert model.layers[0].count_params() == gates * 5 * (3 + 5 + biases)
         assert model.predict(np.zeros((2, 7, 3))).shape == (2, 2)
+
+
+def test_sequences_become_keras_models_with_the_same_numbers() -> None:
+    oracle("keras")
+    k: Any = keras
+    x = k.Input((4, 6, 6, 2))
+    maps = k.TimeDistributed(k.Conv2D(3, 3, activation="relu"))(x)
+    rows = k.TimeDistributed(k.Flatten())(maps)
+    model = k.Model(x, k.GRU(3)(k.LSTM(4, return_sequences=True)(rows)))
+    numbers = np.random.default_rng(0).normal(size=(2, 4, 6, 6, 2)).astype(np.float32)
+    theirs = np.asarray(model.to_keras().predict_on_batch(numbers))
+    assert np.abs(model.predict(numbers) - theirs).max() <= 2e-6

@@ -80,7 +80,9 @@ class _Words:
         if isinstance(part, Layer) and not part.weights:
             # Nothing to train; and Keras' SpatialDropout does not take the word.
             words.pop("trainable")
-        return kc.LayerSpec(name, part.kind, {**words, "name": name}, calls)
+        inner = words.pop("layer", None)
+        wrapped = {} if inner is None else {"layer": inner}
+        return kc.LayerSpec(name, part.kind, {**words, "name": name}, calls, wrapped=wrapped)
 
     def call(self, node: Node) -> kc.Call:
         """One call; several tensors are one list, as merges and models take them."""
