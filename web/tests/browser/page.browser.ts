@@ -218,6 +218,15 @@ test("the slider adds the terms one by one to the total", async () => {
   await close();
 });
 
+test("numbers in tables stand on one line, and none is cut off", async () => {
+  const { page, close } = await open(browser, digits(), "#/number/conv2d_1?at=5,12,27");
+  const tall = await page.$$eval(".terms-table tbody td", (list) => list.filter((cell) => cell.getBoundingClientRect().height > 30).map((cell) => cell.textContent));
+  expect(tall).toEqual([]);
+  const cut = await page.$$eval(".groups details[open]", (list) => list.filter((box) => box.scrollWidth > box.clientWidth).length);
+  expect(cut).toBe(0);
+  await close();
+});
+
 test("a hovered weight says how often it is used, a hovered input what it feeds", async () => {
   const { page, close } = await open(browser, digits());
   const graphic = await page.locator(".terms canvas").first().boundingBox();
