@@ -15,10 +15,17 @@ from ..errors import MissingDependency, ModelError
 from ..model import Call, Graph
 from ..readers.keras import config as kc
 from ..readers.keras.table import find
+from ..readers.keras.weights import FOLDERS
 from . import hdf5, replacing
 
 _KERAS = "3.15.1"  # the release whose words are written
 _COMMON = frozenset({"name", "trainable", "dtype"})
+_WRAPPERS = {"TimeDistributed": frozenset[str](), "Bidirectional": frozenset({"merge_mode"})}
+_ATTENTION = frozenset({
+    "num_heads", "key_dim", "value_dim", "dropout", "use_bias", "output_shape", "attention_axes",
+    "kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer",
+    "activity_regularizer", "kernel_constraint", "bias_constraint", "seed",
+})  # fmt: skip
 _INPUT = frozenset({"batch_shape", "dtype", "sparse", "ragged", "name", "optional"})
 
 
@@ -128,6 +135,10 @@ def _config(layer: kc.LayerSpec, where: str) -> dict[str, Any]:
     row = find(layer.class_name)
     if layer.class_name == "InputLayer":
         words = _INPUT
+    elif layer.class_name in _WRAPPERS and layer.wrapped:
+        words = _COMMON | _WRAPPERS[layer.class_name]
+    elif layer.class_name == "MultiHeadAttention":
+        words = _COMMON | _ATTENTION
     elif row is None:
         raise _unwritable(layer, where, f"a {layer.class_name} layer")
     else:
@@ -137,6 +148,9 @@ def _config(layer: kc.LayerSpec, where: str) -> dict[str, Any]:
         for key, value in layer.config.items()
         if key in words and not _old_object(key, value)
     }
+    for key, inner in layer.wrapped.items():
+        described = _layer(inner, where)
+        config[key] = {k: v for k, v in described.items() if k not in ("name", "inbound_nodes")}
     return {**config, "name": layer.name}
 
 
@@ -203,8 +217,29 @@ def _fill(
 ) -> None:
     for layer in graph.layers:
         here = (*store, *layer.store)
-        if layer.graph is not None:
-            _fill(root, layer.graph, calls, f"{prefix}{layer.name}/", (*here, "layers"))
+        inner = layer.wrapped.get("layer") if layer.class_name == "TimeDistributed" else None
+        model = layer.graph if inner is None else inner.graph
+        if model is not None:
+            below = (*here, "layers") if inner is None else (*here, "layer", "layers")
+            _fill(root, model, calls, f"{prefix}{layer.name}/", below)
         elif (call := calls.get(prefix + layer.name)) is not None:
-            for number, weight in enumerate(call.weights):
-                root.put((*here, "vars", str(number)), hdf5.Array(weight.shape, weight.array))
+            counts: dict[tuple[str, ...], int] = {}
+            for weight in call.weights:
+                folder = _folder(layer, weight.name)
+                number = counts.setdefault(folder, 0)
+                counts[folder] += 1
+                place = (*here, *folder, "vars", str(number))
+                root.put(place, hdf5.Array(weight.shape, weight.array))
+
+
+def _folder(layer: kc.LayerSpec, name: str) -> tuple[str, ...]:
+    """Where below a layer's own folder Keras 3 keeps the weight: in the layers that it consists of."""
+    part = name.partition("/")[0]
+    inner = layer.wrapped.get("layer")
+    if layer.class_name == "TimeDistributed" and inner is not None:
+        return ("layer", *_folder(inner, name))
+    if layer.class_name == "Bidirectional":
+        return (part, "cell")
+    if layer.class_name == "MultiHeadAttention":
+        return (FOLDERS[part],) if part in FOLDERS else ()
+    return ("cell",) if layer.class_name in ("LSTM", "GRU", "SimpleRNN") else ()

@@ -151,6 +151,19 @@ def test_what_is_explained_is_the_engines_number_within_its_bound(made: Any) -> 
                 assert term["input"][0] == at[0]  # no number reads another step
 
 
+def test_what_is_saved_is_the_same_network_to_keras(made: Any, tmp_path: Path) -> None:
+    model, read, fed, truth = made
+    read["h5"].save(tmp_path / "again.keras")
+    again = keras.models.load_model(tmp_path / "again.keras", compile=False)
+    assert [one.name for one in again.layers] == [one.name for one in model.layers]
+    for one, true in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, true)
+    found = convlens.load(tmp_path / "again.keras").run(fed).output
+    found = found if isinstance(found, list) else [found]
+    for one, true in zip(found, truth, strict=True):
+        np.testing.assert_allclose(one, true, rtol=2e-5, atol=1e-6)
+
+
 def test_a_film_is_written_as_onnx_and_read_back(tmp_path: Path) -> None:
     model = pictures()
     ours = convlens.load(model)

@@ -122,7 +122,7 @@ class KerasStore:
 
 
 # Keras' names of what is inside an attention layer, and its folders.
-_FOLDERS = {
+FOLDERS = {
     "query": "query_dense",
     "key": "key_dense",
     "value": "value_dense",
@@ -140,7 +140,7 @@ def _by_part(group: Group, slots: Sequence[Slot]) -> list[Found]:
     for slot in slots:
         part = slot.name.partition("/")[0]
         if part not in parts:
-            folder = _FOLDERS.get(part, part)
+            folder = FOLDERS.get(part, part)
             below = (group.walk(path) for path in ((folder,), ("layer", folder)))
             held = next((one for one in below if isinstance(one, Group)), None)
             parts[part] = [] if held is None else list(held.arrays())
