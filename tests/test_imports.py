@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +159,20 @@ def test_a_summary_of_a_built_in_loads_click_and_numpy_alone(words: str) -> None
 
 def test_the_command_without_words_loads_not_even_numpy() -> None:
     assert "numpy" not in loaded_after("from convlens.cli import main; main([])")
+
+
+def test_no_two_files_import_each_other_by_any_way_round() -> None:
+    """Imports inside functions too; a package's own file only gathers what others hold."""
+    names = {
+        ".".join(("convlens", *path.relative_to(SOURCE).with_suffix("").parts)): path
+        for path in modules()
+        if path.stem not in FREE
+    }
+    needs = {
+        name: {other for _, other in imported(path) if other in names and other != name}
+        for name, path in names.items()
+    }
+    try:
+        graphlib.TopologicalSorter(needs).prepare()
+    except graphlib.CycleError as circle:
+        pytest.fail("a circle of imports: " + " <- ".join(circle.args[1]))
