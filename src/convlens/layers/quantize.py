@@ -33,6 +33,8 @@ from .base import (
     gather,
     one,
 )
+from .lowering import integers
+from .merge import common
 from .reading import SMALLEST, UNIT, Block, Formula, FormulaStep, Reading, Rule, Sum
 
 
@@ -178,9 +180,10 @@ class Quantize(_Elementwise):
     ) -> tuple[Value, ...]:
         x = emit.user(inputs[0])
         if self.grid is None:
-            names, low, high = (inputs[1].name, inputs[2].name), 0, 255
+            (x, *names), _ = common(emit, (replace(inputs[0], name=x, moved=False), *inputs[1:]))
+            low, high = 0, 255
         else:
-            names = self.grid.emit(emit, x, len(binding.input_shapes[0]), int(emit.batched))
+            names = list(self.grid.emit(emit, x, len(binding.input_shapes[0]), int(emit.batched)))
             low, high = self.grid.low, self.grid.high
         steps = emit.node("Div", [x, names[0]])
         name = nearest(emit, steps, names[1], low, high)
@@ -334,10 +337,11 @@ class DynamicRange(Layer):
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
     ) -> tuple[Value, ...]:
-        axes = list(range(int(emit.batched), len(binding.input_shapes[0]) + emit.batched))
+        rank, lead = len(binding.input_shapes[0]), int(emit.batched)
+        axes = integers(emit, list(range(lead, rank + lead)))
         x, nothing = emit.user(inputs[0]), scalar(emit, 0.0)
-        high = emit.node("ReduceMax", [x], axes=axes, keepdims=0)
-        low = emit.node("ReduceMin", [x], axes=axes, keepdims=0)
+        high = emit.node("ReduceMax", [x, axes], keepdims=0)
+        low = emit.node("ReduceMin", [x, axes], keepdims=0)
         low, high = emit.node("Min", [low, nothing]), emit.node("Max", [high, nothing])
         scale = emit.node("Div", [emit.node("Sub", [high, low]), scalar(emit, 255.0)])
         steps = emit.node("Div", [emit.node("Sub", [nothing, low]), scale])
