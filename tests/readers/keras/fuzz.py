@@ -64,6 +64,7 @@ def seeds(files: list[Path]) -> dict[str, bytes]:
         found["old.h5"] = made.old_h5(path, made.small(), stored).read_bytes()
         found["config.json"] = json.dumps(graph_config()).encode()
         found["graph.keras"] = made.keras_zip(path, graph_config(), None).read_bytes()
+        found["film.json"] = json.dumps(film_config()).encode()
     return found | {one.name: one.read_bytes() for one in files}
 
 
@@ -96,6 +97,27 @@ def graph_config() -> dict:
                    activation="softmax", use_bias=True),
     ]  # fmt: skip
     return made.functional(layers, ["a", 0, 0], [["d", 0, 0], ["n", 0, 0]])
+
+
+def film_config() -> dict:
+    """A network at every step of a film, both ways over the steps, and attention."""
+    inner = made.sequential(
+        [
+            made.input_layer("i", 6, 6, 2),
+            made.layer("Conv2D", "c", filters=2, kernel_size=[3, 3], padding="same"),
+            made.layer("Flatten", "f"),
+        ]
+    )
+    cell = made.layer("LSTM", "both", units=3, return_sequences=True, return_state=False)
+    layers = [
+        made.input_layer("a", 4, 6, 6, 2),
+        made.layer("TimeDistributed", "t", [[("a",)]], layer=inner),
+        made.layer("Bidirectional", "b", [[("t",)]], layer=cell, merge_mode="concat"),
+        made.layer("MultiHeadAttention", "h", [[("b",), ("b",)]], num_heads=2, key_dim=3),
+        made.layer("GRU", "g", [[("h",)]], units=2, reset_after=True, return_state=True),
+        made.layer("Dense", "d", [[("g",)]], units=2),
+    ]
+    return made.functional(layers, ["a", 0, 0], [["d", 0, 0], ["g", 0, 1]])
 
 
 # --- mutations --------------------------------------------------------------------------------
