@@ -572,3 +572,51 @@ def test_time_distributed_wants_a_layer() -> None:
         "  given:  layer=16",
         "  needed: a layer of convlens.keras, such as Conv2D(16, 3)",
     ]
+
+
+OLD_WORDS = [
+    (lambda: k.Conv2D(32, 3, border_mode="same"), "padding='same'"),
+    (lambda: k.Conv2D(32, 3, subsample=(2, 2)), "strides=(2, 2)"),
+    (lambda: k.Conv2D(nb_filter=32, nb_row=3, nb_col=5), "filters=32"),
+    (lambda: k.Conv2D(32, nb_row=3, nb_col=5), "kernel_size=(3, 5)"),
+    (lambda: k.Conv2D(32, 3, dim_ordering="th"), "data_format='channels_first'"),
+    (lambda: k.Dense(output_dim=7), "units=7"),
+    (lambda: k.Dense(7, init="he_normal"), "kernel_initializer='he_normal'"),
+    (lambda: k.Dense(7, bias=False), "use_bias=False"),
+    (lambda: k.Dropout(p=0.5), "rate=0.5"),
+]
+
+
+@pytest.mark.parametrize(("call", "today"), OLD_WORDS, ids=[today for _, today in OLD_WORDS])
+def test_an_argument_of_keras_1_says_what_it_is_called_today(
+    call: Callable[[], Any], today: str
+) -> None:
+    with pytest.raises(ConvlensError) as caught:
+        call()
+    assert str(caught.value).splitlines()[-1] == (
+        f"  hint:   Keras 1 called it so; today it is {today}"
+    )
+
+
+def test_an_embedding_takes_input_length_as_keras_does() -> None:
+    assert k.Embedding(10, 4, input_length=6).config["output_dim"] == 4
+
+
+def test_a_lambda_is_refused_with_its_reason() -> None:
+    with pytest.raises(AttributeError) as caught:
+        k.layers.Lambda  # noqa: B018
+    assert str(caught.value) == (
+        "convlens.keras has no `Lambda`\n"
+        "  hint:   it runs code of yours, which convlens cannot see into; in a Keras model that "
+        "convlens.load opens it is shown, not explained"
+    )
+
+
+def test_merges_are_there_as_functions() -> None:
+    a, b = k.Input((4, 3)), k.Input((4, 3))
+    shapes = {
+        word: getattr(k.layers, word)([a, b]).shape for word in ("add", "multiply", "average")
+    }
+    assert set(shapes.values()) == {(None, 4, 3)}
+    assert k.layers.concatenate([a, b], axis=1).shape == (None, 8, 3)
+    assert k.layers.dot([a, b], axes=2).shape == (None, 4, 4)

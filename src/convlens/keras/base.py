@@ -14,6 +14,7 @@ from ..errors import ArgumentError, ConvlensError, ShapeError
 from ..layers.base import Shape
 from ..layers.weight import Weight
 from ..readers.keras.table import Built, KerasLayer
+from .old import renamed
 from .order import flat
 from .part import Node, Part, Tensor
 from .seeds import current_seed, initializer, start
@@ -52,6 +53,8 @@ class Layer(Part):
         given = self._named(args, rest)
         common = {word: rest.pop(word) for word in _COMMON if word in rest}
         shapes = {word: rest.pop(word) for word in _SHAPES if word in rest}
+        if self.row.name == "Embedding":
+            rest.pop("input_length", None)  # Keras 3 takes it and does not use it
         if rest:
             raise self._unknown(next(iter(rest)), rest)
         super().__init__(common.get("name"))
@@ -99,7 +102,7 @@ class Layer(Part):
             f"`{self.kind}` has no argument `{word}`",
             given=f"{word}={rest[word]!r}",
             needed=f"one of {every}",
-            hint=self.row.near(word),
+            hint=renamed(word, rest, words) or self.row.near(word),
         )
 
     def _checked(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from inspect import Parameter, Signature
+from typing import Any
 
 from ..readers.keras.table import REQUIRED, TABLE, KerasLayer
 from .base import Layer
@@ -35,7 +37,6 @@ _ELSEWHERE = frozenset(
         "IntegerLookup",
         "JaxLayer",
         "LSTMCell",
-        "Lambda",
         "Masking",
         "MaxNumBoundingBoxes",
         "MelSpectrogram",
@@ -58,6 +59,14 @@ _ELSEWHERE = frozenset(
         "Wrapper",
     ]
 )
+
+
+_WHY = {
+    "Lambda": "it runs code of yours, which convlens cannot see into; in a Keras model that "
+    "convlens.load opens it is shown, not explained",
+    "LocallyConnected1D": "Keras 3 has dropped it; a file that holds one can be opened",
+    "LocallyConnected2D": "Keras 3 has dropped it; a file that holds one can be opened",
+}
 
 
 def _signature(row: KerasLayer) -> Signature:
@@ -93,9 +102,35 @@ _CLASSES = {
 }
 _CLASSES["TimeDistributed"] = TimeDistributed
 globals().update(_CLASSES)
+
+
+def _function(kind: str) -> Callable[..., Any]:
+    def merged(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        made: Any = _CLASSES[kind](*args, **kwargs)
+        return made(inputs)
+
+    merged.__name__ = merged.__qualname__ = kind.lower()
+    merged.__doc__ = f"{kind}(...)(inputs): the layer, made and called."
+    return merged
+
+
+_FUNCTIONS = {
+    kind.lower(): _function(kind)
+    for kind in (
+        "Add",
+        "Average",
+        "Concatenate",
+        "Dot",
+        "Maximum",
+        "Minimum",
+        "Multiply",
+        "Subtract",
+    )
+}
+globals().update(_FUNCTIONS)
 LAYERS.update(_CLASSES)
 
-__all__ = ["Input", "InputLayer", "Layer", *_CLASSES]
+__all__ = ["Input", "InputLayer", "Layer", *_CLASSES, *_FUNCTIONS]
 
 
 def __getattr__(name: str) -> type[Layer]:
@@ -103,6 +138,9 @@ def __getattr__(name: str) -> type[Layer]:
 
     if name.startswith("_"):
         raise AttributeError(name)
+    if name in _WHY:
+        why = _WHY[name]
+        raise AttributeError(str(ArgumentError(f"convlens.keras has no `{name}`", hint=why)))
     if name in _ELSEWHERE:
         missing = ArgumentError(
             f"convlens.keras does not build `{name}`",

@@ -88,7 +88,8 @@ def initializer(value: Any) -> Initializer:
             hint=near_miss(word, WORDS) if word else "",
         )
     seed = settings.pop("seed", None)
-    kept = {k: v for k, v in settings.items() if isinstance(v, int | float | str)}
+    words = SCALING if word == "variance_scaling" else ()
+    kept = {k: v for k, v in settings.items() if isinstance(v, int | float) or k in words}
     return Initializer(word, seed if isinstance(seed, int) else None, **kept)
 
 
