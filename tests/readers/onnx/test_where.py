@@ -86,3 +86,13 @@ def test_whole_numbers_are_added_exactly() -> None:
     model = convlens.load(model_of(nodes, {"x": ("N", 2, 3, 3)}, ["y"], bias))
     assert not [call.kind for call in model.graph.calls if call.layer.rule == "opaque"]
     assert explained(model, {"x": 40 * weight(2, 2, 3, 3)}, points=12) == 56
+
+
+def test_a_single_number_is_compared_with_a_stored_one() -> None:
+    nodes = [node("Equal", "sr rate", "e"), node("Where", "e x low", "y")]
+    held = {"rate": np.array(16000, np.int64), "low": STORED["low"]}
+    made = model_of(nodes, {"x": ("N", 4, 5), "sr": ()}, ["y"], held)
+    made.graph.input[1].type.tensor_type.elem_type = 7
+    model = convlens.load(made)
+    assert not [call.layer for call in model.graph.calls if call.layer.rule == "opaque"]
+    assert explained(model, {"x": weight(2, 4, 5), "sr": np.array(16000.0)}) >= 10

@@ -251,7 +251,8 @@ class Site:
             if canonical[0] != 1:
                 raise NotOurs("a constant that differs along the batch axis")
             canonical = canonical[1:]
-        return self.weight(place, (), "constant", canonical=canonical or (1,))
+        one: tuple[int, ...] = (1,) if constant.shape else ()
+        return self.weight(place, (), "constant", canonical=canonical or one)
 
     def scalar(self, place: int) -> float | None:
         """The one number of a constant input, or None."""
