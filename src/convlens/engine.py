@@ -183,6 +183,10 @@ class Execution:
         self._check_reachable(tensor)
         return self._tensors(self._piece_of[tensor])[tensor]
 
+    def out_of_reach(self, tensor: TensorId) -> str | None:
+        """The layer that keeps this tensor from being computed, None where nothing does."""
+        return self._missing.get(tensor)
+
     def step(self, step: Step) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         """(inputs, outputs) of a step, from one session. Raises EngineError."""
         self._check_reachable(step.outputs[0])

@@ -137,6 +137,11 @@ class _Builder:
             array = array[0]
         return np.ascontiguousarray(array, dtype=np.float32)
 
+    def out_of_reach(self, tensor: TensorId) -> str | None:
+        """The layer that cannot be run and keeps this tensor from having numbers, if any."""
+        ask = getattr(self.run.execution, "out_of_reach", None)
+        return None if ask is None else ask(tensor)
+
     def blob(self, make: Callable[[], Array], size: int) -> str:
         """Name an array."""
         name = f"t{len(self.blobs)}"
@@ -162,7 +167,9 @@ class _Builder:
         else:
             axes = (*spatial, "map") if last else ("map", *spatial)
         blob = None
-        if same_as is not None:
+        if self.out_of_reach(tensor) is not None:
+            clipped_from = None
+        elif same_as is not None:
             blob = self.tensors[same_as].blob
         elif clipped_from is None:
             blob = self.blob(lambda: self.value(tensor), 4 * math.prod(shape))
@@ -293,6 +300,7 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
     working = row.params_working if whole else count_working(own)
     cost = None if whole else step.layer.cost(binding_of(builder.run.execution, step))  # type: ignore[arg-type]
     shapes = [sizes[tensor] for tensor in step.inputs]
+    cause = builder.out_of_reach(made)
     shown = f"{working} = {params:,}" if working else "0"
     fields = next(iter(row.field.values())) if row.field else None
     name = call.name if last else f"{call.name}:{step.stage}"
@@ -336,14 +344,15 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         ),
         derivations=_derivations(step, row, shapes, shown if own else ""),
         notes=tuple(note_text(note) for note in step.layer.notes(tuple(shapes))),
-        left_out=None,
+        left_out=None if cause is None else f"`{cause}` cannot be run without its framework: "
+        "this layer has a shape and weights here, and no numbers.",
     )
 
 
 def _mean(builder: _Builder, tensor: TensorId) -> float | None:
     """The mean size of a tensor's numbers; None where the run is too large to look at all."""
     sizes = builder.run.execution.sizes
-    if builder.numbers > MOST_MEANS:
+    if builder.numbers > MOST_MEANS or builder.out_of_reach(tensor) is not None:
         return None
     mean = (
         float(np.abs(builder.value(tensor)).mean(dtype=np.float64))
@@ -383,6 +392,7 @@ def start_of(builder: _Builder, layers: Sequence[Layer]) -> Start:
             and layer.recipe.channels_in // layer.recipe.groups > 1
             and builder.tensors[layer.output].channel is not None
             and layer.inputs[0] != builder.run.model.graph.inputs[0].name
+            and layer.left_out is None
         ),
         0,
     )
@@ -390,6 +400,8 @@ def start_of(builder: _Builder, layers: Sequence[Layer]) -> Start:
         return Start(None, None)
     name = layers[index].output
     tensor = next(t for t in builder.made_by if tensor_name(t) == name)
+    if builder.out_of_reach(tensor) is not None:
+        return Start(index, None)
     array = builder.value(tensor)
     if array.size == 0:
         return Start(index, None)
@@ -422,6 +434,8 @@ def _with_previews(builder: _Builder) -> None:
     for tensor in list(builder.made_by):
         info = builder.tensors.get(tensor_name(tensor))
         if info is None or tensor[1] == "pre_activation" or info.preview is not None:
+            continue
+        if builder.out_of_reach(tensor) is not None:
             continue
         blank = np.broadcast_to(np.float32(0), info.shape)
         _, (maps, height, width) = preview(blank, info.channel)

@@ -12,6 +12,8 @@ import pytest
 
 import convlens
 from convlens.errors import EngineError
+from convlens.page_build import build
+from tests.readers.keras.made import functional, input_layer, keras_zip, layer, tensor
 
 Rows = list[tuple[str, str, dict[str, Any], dict[str, tuple[int, ...]]]]
 
@@ -120,3 +122,28 @@ def test_each_unknown_layer_learns_from_the_one_behind_it(tmp_path: Path) -> Non
     )  # fmt: skip
     assert shapes(model)["again"] == [None, None, None, 5]
     assert shapes(model)["last"] == [None, None, None, 2]
+
+
+def test_the_page_of_a_network_with_a_layer_that_cannot_run_shows_the_rest(
+    tmp_path: Path,
+) -> None:
+    lam = layer("Lambda", "lam", [[("before",)]], output_shape=[7, 7, 4])
+    after = layer(
+        "Conv2D", "after", [[tensor("lam", shape=[None, 7, 7, 4])]], filters=5, kernel_size=[3, 3]
+    )
+    before = layer("Conv2D", "before", [[("picture",)]], filters=4, kernel_size=[3, 3])
+    config = functional(
+        [input_layer("picture", 9, 9, 3), before, lam, after],
+        ["picture", 0, 0], ["after", 0, 0],
+    )  # fmt: skip
+    model = convlens.load(keras_zip(tmp_path / "m", config, None))
+    built = build(model.run(), mode="exported")
+    left_out = {one.name: one.left_out for one in built.page.layers}
+    assert left_out["before"] is None
+    assert left_out["after"] == (
+        "`lam` cannot be run without its framework: this layer has a shape and weights here, and "
+        "no numbers."
+    )
+    numbers = {one.id: one.blob for one in built.page.tensors}
+    assert numbers["before"] is not None and numbers["lam"] is numbers["after"] is None
+    assert model.export(tmp_path / "page.html").stat().st_size > 50_000
