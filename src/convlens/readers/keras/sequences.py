@@ -14,6 +14,7 @@ from ...layers.base import Shape
 from ...layers.weight import Weight
 from . import config as kc
 from .table import Built, WeightMaker, find
+from .table.row import whole
 from .values import LayerWeights
 
 _SKIPS_MASKED = frozenset({
@@ -158,12 +159,12 @@ def _attention(
             raise NotExplained(f"it has {word}")
     if call.kwargs.get("return_attention_scores"):
         raise NotExplained("it gives its scores, too")
-    heads, size = config["num_heads"], config["key_dim"]
-    deep = config.get("value_dim") or size
+    heads, size = whole(config, "num_heads"), whole(config, "key_dim")
+    deep = size if config.get("value_dim") is None else whole(config, "value_dim")
     wanted = config.get("output_shape")
     wanted = wanted[0] if isinstance(wanted, tuple) and len(wanted) == 1 else wanted
-    if wanted is not None and type(wanted) is not int:
-        raise NotExplained(f"its output has the shape {wanted}")
+    if wanted is not None and (type(wanted) is not int or wanted < 1):
+        raise NotExplained("its output has more than one axis")
     biased = bool(config.get("use_bias", True))
     query, value, key = (*shapes, shapes[1])[:3]
 
