@@ -20,9 +20,8 @@ ORDER = (
     {"readers", "writers", "engine", "session", "worker", "original"},
     {"explain", "inputs"},
     {"render"},
-    {"page_schema"},
     {"samples"},
-    {"page", "page_recipe", "page_code", "page_build", "page_words", "page_gallery"},
+    {"page"},
     {"api"},
     {"keras", "cli", "server", "notebook", "__main__"},
 )

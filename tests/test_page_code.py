@@ -8,7 +8,7 @@ import pytest
 
 import convlens
 from convlens.keras import Input, Model, layers
-from convlens.page_build import build
+from convlens.page.build import build
 
 
 @pytest.fixture(scope="module")

@@ -275,7 +275,7 @@ class Run:
     def export(self, path: str | Path, **options: Any) -> Path:
         """Write the interactive page of this run as one offline HTML file."""
         from .page import export
-        from .page_gallery import surroundings
+        from .page.gallery import surroundings
 
         return export(self, Path(path), around=surroundings(self), **options)
 

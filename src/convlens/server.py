@@ -25,9 +25,9 @@ from .errors import ArgumentError, ConvlensError, InputError, ModelError
 from .explain.facts import InputFact
 from .inputs import Preprocessing, read_picture
 from .page import document, policy_of, safe_json, shuffled
-from .page_build import Built, build
-from .page_gallery import surroundings
-from .page_schema import facts
+from .page.build import Built, build
+from .page.gallery import surroundings
+from .page.schema import facts
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

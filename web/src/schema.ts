@@ -1,4 +1,4 @@
-// Written by `python -m convlens.page_schema > web/src/schema.ts`. Change the Python file,
+// Written by `python -m convlens.page.schema > web/src/schema.ts`. Change the Python file,
 // then run that again; a test compares the two.
 
 export interface Row {

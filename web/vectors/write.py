@@ -22,8 +22,8 @@ from convlens.errors import ShapeError
 from convlens.layers.base import Layer
 from convlens.layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
 from convlens.layers.reading import Formula
-from convlens.page_recipe import FUNCTIONS, find
-from convlens.page_schema import plain
+from convlens.page.recipe import FUNCTIONS, find
+from convlens.page.schema import plain
 
 HERE = Path(__file__).parent
 

@@ -12,7 +12,7 @@ import pytest
 
 import convlens
 from convlens.errors import EngineError
-from convlens.page_build import build
+from convlens.page.build import build
 from tests.readers.keras.made import functional, input_layer, keras_zip, layer, tensor
 
 Rows = list[tuple[str, str, dict[str, Any], dict[str, tuple[int, ...]]]]

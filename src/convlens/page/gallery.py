@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from .inputs import Preprocessing
-from .page_build import RunLike, Surroundings
-from .page_schema import Picture, Preprocess
-from .samples import NAMES, digit_path, digits, label
+from ..inputs import Preprocessing
+from ..samples import NAMES, digit_path, digits, label
+from .build import RunLike, Surroundings
+from .schema import Picture, Preprocess
 
 
 def surroundings(run: RunLike, prep: str = str(Preprocessing())) -> Surroundings:

@@ -1,6 +1,6 @@
 """What the page knows: one schema, written here and checked in both languages.
 
-Frozen dataclasses of plain data. `python -m convlens.page_schema` prints the same types as
+Frozen dataclasses of plain data. `python -m convlens.page.schema` prints the same types as
 TypeScript; `web/src/schema.ts` is that text (a test compares the two), so that the page's code is
 checked against what Python sends.
 
@@ -15,7 +15,7 @@ import types
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from .explain.graph_layout import Drawing, Fold, Row
+from ..explain.graph_layout import Drawing, Fold, Row
 
 Shape = tuple[int | None, ...]
 
@@ -378,7 +378,7 @@ def _typescript(hint: Any) -> str:
 def typescript() -> str:
     """The schema as TypeScript interfaces, in the order they stand here."""
     lines = [
-        "// Written by `python -m convlens.page_schema > web/src/schema.ts`. Change the Python file,",
+        "// Written by `python -m convlens.page.schema > web/src/schema.ts`. Change the Python file,",
         "// then run that again; a test compares the two.",
     ]
     seen: set[str] = set()

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ArgumentError
-from .page_build import Built, RunLike, Surroundings, build
-from .page_schema import (
+from ..errors import ArgumentError
+from .build import Built, RunLike, Surroundings, build
+from .schema import (
     Budget,
     FormulaRecipe,
     Layer,
@@ -33,7 +33,7 @@ from .page_schema import (
     facts,
 )
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parents[1] / "static"
 Array = NDArray[Any]
 
 

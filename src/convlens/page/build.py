@@ -15,22 +15,22 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__
-from .axis import TransposedWindow
-from .errors import ConvlensError
-from .explain.facts import InputFact
-from .explain.graph_layout import draw
-from .explain.number import binding_of, model_origin, tensor_name
-from .explain.summary import RowFact, SummaryFact, cost_working, count_working, summarise
-from .explain.wording import note_text
-from .layers.base import Sizes
-from .layers.resize import Scale
-from .layers.spatial import axis_names
-from .layers.weight import held
-from .model import Graph, Step, TensorId
-from .page_code import code_of
-from .page_recipe import NOTHING, Found, find
-from .page_schema import (
+from .. import __version__
+from ..axis import TransposedWindow
+from ..errors import ConvlensError
+from ..explain.facts import InputFact
+from ..explain.graph_layout import draw
+from ..explain.number import binding_of, model_origin, tensor_name
+from ..explain.summary import RowFact, SummaryFact, cost_working, count_working, summarise
+from ..explain.wording import note_text
+from ..layers.base import Sizes
+from ..layers.resize import Scale
+from ..layers.spatial import axis_names
+from ..layers.weight import held
+from ..model import Graph, Step, TensorId
+from .code import code_of
+from .recipe import NOTHING, Found, find
+from .schema import (
     Budget,
     Derivation,
     Field,
@@ -49,7 +49,7 @@ from .page_schema import (
     Weight,
     WindowRecipe,
 )
-from .page_words import words
+from .words import words
 
 Array = NDArray[Any]
 MOST_MEANS = 60_000_000
@@ -344,7 +344,9 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         ),
         derivations=_derivations(step, row, shapes, shown if own else ""),
         notes=tuple(note_text(note) for note in step.layer.notes(tuple(shapes))),
-        left_out=None if cause is None else f"`{cause}` cannot be run without its framework: "
+        left_out=None
+        if cause is None
+        else f"`{cause}` cannot be run without its framework: "
         "this layer has a shape and weights here, and no numbers.",
     )
 

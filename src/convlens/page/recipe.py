@@ -16,13 +16,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .axis import Axis, AxisReads, Table
-from .errors import ConvlensError
-from .layers.base import Binding, Index, Layer, Link, Sizes
-from .layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
-from .layers.piecewise import PRelu
-from .layers.reading import Choice, Formula, Reading, Sum
-from .page_schema import (
+from ..axis import Axis, AxisReads, Table
+from ..errors import ConvlensError
+from ..layers.base import Binding, Index, Layer, Link, Sizes
+from ..layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
+from ..layers.piecewise import PRelu
+from ..layers.reading import Choice, Formula, Reading, Sum
+from .schema import (
     Equation,
     FormulaRecipe,
     MergeRecipe,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .layers.base import Layer, Sizes
-from .layers.resize import Cubic, Linear, Nearest
-from .page_schema import FormulaRecipe, MergeRecipe, RowRecipe, ScatterRecipe, WindowRecipe
+from ..layers.base import Layer, Sizes
+from ..layers.resize import Cubic, Linear, Nearest
+from .schema import FormulaRecipe, MergeRecipe, RowRecipe, ScatterRecipe, WindowRecipe
 
 Lines = tuple[str, str]
 
