@@ -169,6 +169,12 @@ REFUSALS: list[tuple[list[str], int, str]] = [
         + "--numpy reproduces one number: say which with --at, as in --at 5,7,12\n",
     ),
     (
+        ["explain", "conv2d_1", "--depth", "2"],
+        2,
+        USAGE.format("explain", "[MODEL] [LAYER]", "explain")
+        + "--depth follows one number: say which with --at, as in --at 5,7,12\n",
+    ),
+    (
         ["summary", "digits", "--input-shape", "28,0,1"],
         2,
         "convlens: --input-shape: a size is at least 1\n"

@@ -213,10 +213,9 @@ def explain(
     """
     named, chosen = split_model_layer(model, layer)
     place = parse_at(at)
-    if as_numpy and place is None:
-        raise click.UsageError(
-            "--numpy reproduces one number: say which with --at, as in --at 5,7,12"
-        )
+    if place is None and (as_numpy or depth):
+        does = "--numpy reproduces" if as_numpy else "--depth follows"
+        raise click.UsageError(f"{does} one number: say which with --at, as in --at 5,7,12")
     opened = open_model(named, input_shape, architecture)
     if chosen is not None:
         opened.graph.call(chosen)
