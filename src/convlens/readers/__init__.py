@@ -41,12 +41,18 @@ _LIVE = (
 )
 
 _WORDS = {
-    "numpy": ("a NumPy array", "give it with --input, and a model beside it"),
-    "picture": ("a picture", "give it with --input, and a model beside it"),
-    "tflite": ("a TensorFlow Lite model", "open the Keras or ONNX file it was made from"),
+    "numpy": ("a NumPy array, not a model", "give it with --input, and a model beside it"),
+    "picture": ("a picture, not a model", "give it with --input, and a model beside it"),
+    "tflite": (
+        "a TensorFlow Lite model, a format that is not read here",
+        "open the Keras or ONNX file it was made from",
+    ),
     "gzip": ("packed with gzip", "unpack it first"),
     "tar": ("a tar archive", "unpack it first"),
-    "html": ("a web page", "the download gave a page instead of the file; get it again"),
+    "html": (
+        "a web page, not a model",
+        "the download gave a page instead of the file; get it again",
+    ),
     "git-lfs": ("a Git LFS pointer, not the file itself", "run `git lfs pull`"),
 }
 
@@ -128,10 +134,10 @@ def _like_onnx(file: FileBytes) -> bool:
 def _not_a_model(file: FileBytes, kind: str) -> ModelError:
     what, hint = _WORDS.get(kind, ("", ""))
     return ModelError(
-        f"this is {what}, not a model" if what else "this is not a model that convlens knows",
+        f"this is {what}" if what else "this is not a model that convlens knows",
         where=file.name,
         given="a zip without config.json" if kind == "zip" else "",
-        needed="a Keras file (.keras, .h5), ONNX, an exported PyTorch program (.pt2), or Python code",
+        needed="a Keras file (.keras, .h5), ONNX, or an exported PyTorch program (.pt2)",
         hint=hint or "a format is known by its content; is the file whole?",
     )
 

@@ -460,6 +460,45 @@ def _said_plainly(path: Path) -> Iterator[None]:
         raise ModelError("this is not a name of a file", where=shown(str(path))) from error
 
 
+def beside(folder: Path | None, name: str, what: str, where: str) -> Path:
+    """The file `name` in or below the model's folder: `what` of the model `where` is in it.
+
+    Raises ModelError for a name that is absolute, climbs out or goes through a link, and without
+    a folder.
+    """
+    parts = name.replace("\\", "/").split("/")
+    outside = (
+        not name
+        or "\0" in name
+        or Path(name).is_absolute()
+        or parts[0].endswith(":")
+        or not parts[0]
+        or ".." in parts
+    )
+    if outside or folder is None:
+        raise ModelError(
+            f"{what} lie outside the model's folder",
+            where=where,
+            given=shown(name, 300) or "no location",
+            needed="a plain file beside the model" + ("" if folder else ", and the model's folder"),
+            hint="such a file is not opened; put the data beside the model and export again"
+            if folder
+            else "open the model by its path",
+        )
+    place = folder
+    for part in parts:
+        place = place / part
+        if place.is_symlink():
+            raise ModelError(
+                f"{what} are reached through a link",
+                where=where,
+                given=shown(name, 300),
+                needed="a plain file beside the model",
+                hint="a link may lead anywhere, so it is not followed; copy the file itself",
+            )
+    return place
+
+
 def _neighbours(path: Path) -> str:
     from convlens.errors import near_miss
 

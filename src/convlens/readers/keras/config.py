@@ -52,6 +52,7 @@ def parse(text: bytes, where: str) -> Graph:
             given=_json_place(error),
             hint="the file is damaged; get it again",
         ) from error
+    data = unwrapped(data, where)
     if not isinstance(data, dict) or "class_name" not in data or "config" not in data:
         raise ModelError(
             "the JSON is not the description of a Keras model",
@@ -60,6 +61,24 @@ def parse(text: bytes, where: str) -> Graph:
             needed="an object with `class_name` and `config`, as model.to_json() writes",
         )
     return _Reader(where).model(data)
+
+
+def unwrapped(data: Any, where: str) -> Any:
+    """The description inside the `model.json` of TensorFlow.js; anything else as it is.
+
+    Raises ModelError for a graph model, which is TensorFlow's operators and no layers.
+    """
+    topology = data.get("modelTopology") if isinstance(data, dict) else None
+    if not isinstance(topology, dict):
+        return data
+    if data.get("format") == "graph-model" or "node" in topology:
+        raise ModelError(
+            "this is a graph model of TensorFlow.js: TensorFlow's operators, no layers of Keras",
+            where=where,
+            needed="a layers model (`tensorflowjs_converter --output_format tfjs_layers_model`)",
+            hint="open the Keras or ONNX file that it was made from",
+        )
+    return topology.get("model_config", topology)
 
 
 def _json_place(error: Exception) -> str:

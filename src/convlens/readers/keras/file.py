@@ -1,7 +1,8 @@
-"""Keras' files: `.keras`, complete `.h5`, weights alone, and an architecture alone (JSON)."""
+"""Keras' files: `.keras`, complete `.h5`, weights alone, JSON alone or with TensorFlow.js' weights."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from .values import FileWeights, RandomWeights, WeightSource
 
 if TYPE_CHECKING:
     from .hdf5 import Group
+    from .weights import Store
 
 _WEIGHTS = "model.weights.h5"
 
@@ -33,8 +35,18 @@ def read_file(path: Path, *, input_shape: Any = None, architecture: Any = None) 
     if kind == "json":
         text = file.read_at(0, min(file.size, 64 << 20))
         graph = kc.parse(text, file.name)
-        return _built(graph, RandomWeights(), file, input_shape)
+        return _built(graph, _beside(text, file), file, input_shape)
     return _hdf5(file, input_shape, architecture)
+
+
+def _beside(text: bytes, file: FileBytes) -> WeightSource:
+    """The weights of a description alone: those that TensorFlow.js keeps beside it, or random."""
+    if b"weightsManifest" not in text:
+        return RandomWeights()
+    from .manifest import ManifestStore
+
+    store = ManifestStore.open(text, file)
+    return FileWeights(lambda: store, file.name)
 
 
 def _zipped(file: FileBytes, input_shape: Any) -> Graph:
@@ -49,7 +61,7 @@ def _zipped(file: FileBytes, input_shape: Any) -> Graph:
     architecture = kc.parse(archive.text("config.json"), file.name)
     weights: WeightSource
     if _WEIGHTS in archive.members:
-        weights = FileWeights(lambda: _opened(archive), file.name)
+        weights = _from_hdf5(lambda: _opened(archive), file.name)
     else:
         other = [name for name in archive.members if name.startswith("model.weights")]
         if other:
@@ -70,12 +82,23 @@ def _opened(archive: Archive) -> Group:
     return open_tree(archive.member(_WEIGHTS))
 
 
+def _from_hdf5(open_root: Callable[[], Group], where: str) -> FileWeights:
+    """Numbers from an HDF5 file, opened by `open_root` when first needed."""
+
+    def open_store() -> Store | None:
+        from .weights import weights_of
+
+        return weights_of(open_root(), where)
+
+    return FileWeights(open_store, where)
+
+
 def _hdf5(file: FileBytes, input_shape: Any, architecture: Any) -> Graph:
     from .hdf5 import as_text, open_tree
 
     root = open_tree(file)
     attributes = root.attributes
-    weights = FileWeights(lambda: root, file.name)
+    weights = _from_hdf5(lambda: root, file.name)
     if architecture is not None:
         from .alone import with_architecture
 

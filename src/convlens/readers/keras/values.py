@@ -24,8 +24,7 @@ from .words import kernel_transposed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .hdf5 import Group
-    from .weights import Assignment, Found
+    from .weights import Assignment, Found, Store
 
 SEED = 0
 
@@ -115,15 +114,15 @@ class LayerWeights:
 
 @dataclass(slots=True)
 class FileWeights:
-    """Numbers from an HDF5 file, opened by `open_root` when first needed."""
+    """Numbers from a file, whose store of arrays is opened when first needed (None: it has none)."""
 
-    open_root: Callable[[], Group]
+    open_store: Callable[[], Store | None]
     where: str
     layers: list[LayerWeights] = field(default_factory=list)
     unknown: list[LayerWeights] = field(default_factory=list)
     _assigned: Assignment | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
-    _store: Any = None
+    _store: Store | None = None
 
     def values(self, held: LayerWeights, name: str, shape: tuple[int, ...], start: Any) -> Values:
         if not any(one is held for one in self.layers[-1:]):
@@ -144,7 +143,7 @@ class FileWeights:
             return [one.shape for one in self.store().assign([leaf])[leaf.names]]
 
     def again(self) -> FileWeights:
-        return FileWeights(self.open_root, self.where, _store=self._store)
+        return FileWeights(self.open_store, self.where, _store=self._store)
 
     def facts(self) -> tuple[str, ...]:
         return ()
@@ -152,13 +151,11 @@ class FileWeights:
     def function(self, names: Path, call: Call) -> Callable[..., Any] | None:
         return None  # nothing that a file describes is ever executed
 
-    def store(self) -> Any:
+    def store(self) -> Store:
         """The layout of the file's weights. Raises ModelError where it has none."""
         with self._lock:
             if self._store is None:
-                from .weights import weights_of
-
-                store = weights_of(self.open_root(), self.where)
+                store = self.open_store()
                 if store is None:
                     raise ModelError(
                         "the file holds no weights that Keras wrote",

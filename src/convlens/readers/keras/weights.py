@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -41,6 +41,25 @@ class Found:
 
 
 Assignment = dict[Path, tuple[Found, ...]]
+
+
+class Store(Protocol):
+    """The arrays of a file, laid out in one of the ways that Keras has known."""
+
+    def assign(self, leaves: Sequence[Leaf]) -> Assignment:
+        """The arrays of each layer, in the order of its slots.
+
+        Raises ModelError: an array is missing, or has another shape than the layer needs.
+        """
+        ...
+
+    def all(self) -> list[Found]:
+        """Every array of the file, with its path."""
+        ...
+
+    def named(self, folder: str) -> str:
+        """The layer's own name where the file keeps it beside the numbers, else its folder."""
+        ...
 
 
 def weights_of(root: Group, where: str) -> KerasStore | LayerStore | None:
@@ -78,7 +97,7 @@ class KerasStore:
         for leaf in leaves:
             arrays = self._arrays(leaf)
             if leaf.slots is not None:
-                arrays = _fitted(leaf, arrays, self.where)
+                arrays = fitted(leaf, arrays, self.where)
             found[leaf.names] = tuple(arrays)
         return found
 
@@ -246,7 +265,7 @@ class LayerStore:
             leaf = leaves[0]
             if leaf.slots is None:
                 return {leaf.names: tuple(arrays)}
-            return {leaf.names: tuple(self._ready(leaf, _fitted(leaf, arrays, self.where)))}
+            return {leaf.names: tuple(self._ready(leaf, fitted(leaf, arrays, self.where)))}
         known = [leaf for leaf in leaves if leaf.slots is not None]
         unknown = [leaf for leaf in leaves if leaf.slots is None]
         shared: Assignment = {}
@@ -345,7 +364,7 @@ def _fits(leaf: Leaf, slot: Slot, found: Found) -> bool:
     return leaf.channels_first_kernel and sorted(found.shape) == sorted(slot.shape)
 
 
-def _fitted(leaf: Leaf, arrays: list[Found], where: str) -> list[Found]:
+def fitted(leaf: Leaf, arrays: list[Found], where: str) -> list[Found]:
     """The arrays, checked against what the layer needs; those of another order are sorted."""
     slots = leaf.slots or ()
     layer = f"{where}, layer `{shown('/'.join(leaf.names))}`"

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConvlensError, ModelError
+from ..files import beside
 
 LARGEST_FILE = 2**31 - 1
 LARGEST_TENSOR = 2**40
@@ -281,37 +282,8 @@ def external_path(tensor: Any, folder: Path | None, label: str) -> Path:
     """
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
-    parts = location.replace("\\", "/").split("/")
-    outside = (
-        not location
-        or "\0" in location
-        or Path(location).is_absolute()
-        or parts[0].endswith(":")
-        or not parts[0]
-        or ".." in parts
-    )
-    if outside or folder is None:
-        raise ModelError(
-            f"the data of tensor `{printable(tensor.name)}` lie outside the model's folder",
-            where=label,
-            given=printable(location) or "no location",
-            needed="a plain file beside the model" + ("" if folder else ", and the model's folder"),
-            hint="such a file is not opened; put the data beside the model and export again"
-            if folder
-            else "open the model by its path",
-        )
-    place = folder
-    for part in parts:
-        place = place / part
-        if place.is_symlink():
-            raise ModelError(
-                f"the data of tensor `{printable(tensor.name)}` are reached through a link",
-                where=label,
-                given=printable(location),
-                needed="a plain file beside the model",
-                hint="a link may lead anywhere, so it is not followed; copy the file itself",
-            )
-    return place
+    what = f"the data of tensor `{printable(tensor.name)}`"
+    return beside(folder, location, what, label)
 
 
 def external_part(tensor: Any, folder: Path | None, label: str) -> tuple[Path, int, int]:
