@@ -19,8 +19,9 @@ import numpy as np
 
 from convlens.axis import Axis, AxisReads, Table, TransposedWindow, Window
 from convlens.errors import ShapeError
+from convlens.layers.axisnorm import LayerNorm, RMSNorm
 from convlens.layers.base import Layer
-from convlens.layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
+from convlens.layers.groupnorm import GroupNorm
 from convlens.layers.reading import Formula
 from convlens.page.recipe import FUNCTIONS, find
 from convlens.page.schema import plain

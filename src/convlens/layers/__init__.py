@@ -47,7 +47,8 @@ FAMILIES = {
     "reduce": ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"),
     "scale": ("Affine", "Rescaling", "Normalization"),
     "normalize": ("BatchNorm",),
-    "groupnorm": ("LayerNorm", "RMSNorm", "UnitNorm", "GroupNorm"),
+    "axisnorm": ("LayerNorm", "RMSNorm", "UnitNorm"),
+    "groupnorm": ("GroupNorm",),
     "lrn": ("LRN",),
     "activate": ("Identity", "Clip"),
     "piecewise": (

@@ -1,4 +1,7 @@
-"""Normalisations by measured statistics: each number is compared with the rest of its group."""
+"""Normalisations by measured statistics: each number is compared with the rest of its group.
+
+Groups are maps here; those along axes are in axisnorm.py.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ import numpy as np
 
 from ..axis import Axis, FloatArray
 from ..errors import ShapeError
-from .activate import scalar
 from .base import (
     Array,
     Binding,
@@ -28,9 +30,8 @@ from .base import (
     one,
     product,
 )
-from .lowering import integers, place, reshape
+from .lowering import integers, reshape
 from .reading import SMALLEST, UNIT, Block, Formula, FormulaStep, Reading, Rule
-from .softmax import check_axis
 from .spatial import split, split_index
 from .weight import Weight
 
@@ -50,7 +51,7 @@ def group_bound(x: FloatArray, own: float, mean: float, scale: float, sigma: flo
 
 
 @dataclass(frozen=True, eq=False)
-class _Grouped(Layer):
+class Grouped(Layer):
     """Each output number depends on the numbers of its group."""
 
     rule: ClassVar[Rule] = "formula"
@@ -81,13 +82,6 @@ def over_links(shape: Sizes, over: set[int]) -> tuple[tuple[Link, ...], ...]:
     )
 
 
-def group_of(at: Index, shape: Sizes, over: set[int], array: Array) -> tuple[Block, int]:
-    """The numbers along the axes `over` through `at`, and the row of `at` among them."""
-    index = grid(*(range(size) if n in over else [at[n]] for n, size in enumerate(shape)))
-    own = int(np.flatnonzero((index == np.array(at)).all(axis=1))[0])
-    return gather(0, array, index, 1.0), own
-
-
 def centred(
     block: Block, own: int, stored: Stored, epsilon: float, subtract: bool = True
 ) -> Formula:
@@ -95,8 +89,8 @@ def centred(
     x, n = block.x, len(block)
     gamma, beta = stored["gamma"][-1], stored["beta"][-1]
     with np.errstate(all="ignore"):
-        mean = _mean(x)
-        variance = _mean((x - mean) ** 2)
+        mean = mean_of(x)
+        variance = mean_of((x - mean) ** 2)
         sigma = math.sqrt(variance + epsilon) if variance + epsilon >= 0 else math.nan
         shift = mean if subtract else 0.0
         scale = gamma / sigma if sigma else math.nan
@@ -120,7 +114,7 @@ def centred(
     return Formula((block,), steps, y, bound, (slope,), stored=stored)
 
 
-def _mean(x: FloatArray) -> float:
+def mean_of(x: FloatArray) -> float:
     """The mean, correctly rounded sum first."""
     if not np.isfinite(x).all():
         return float(x.mean())
@@ -142,79 +136,6 @@ def check_weight(weight: Weight | None, needed: Shape, shape: Shape) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class LayerNorm(_Grouped):
-    """(x - mean) / sqrt(variance + epsilon) * gamma + beta, over some axes of each sample.
-
-    `subtract` false leaves the mean in the numerator (Keras' rms_scaling).
-    Input     any shape; `axes` count without the batch
-    Output    the same shape
-    Weights   gamma, beta (either may be missing), canonical: the sizes of `axes`, ascending
-    Rule      formula: mean, variance, sigma, value
-    Source    Ba et al., arXiv:1607.06450, eq. 4
-    Errors    ShapeError when an axis is missing or a weight does not fit
-    ONNX      ReduceMean, Sub, Mul, Sqrt, Div (the operator takes variance as E[x^2] - mean^2)
-    """
-
-    gamma: Weight | None = None
-    beta: Weight | None = None
-    axes: tuple[int, ...] = (-1,)
-    epsilon: float = 1e-3
-    subtract: bool = True
-
-    def weights(self) -> tuple[Weight, ...]:
-        return tuple(weight for weight in (self.gamma, self.beta) if weight is not None)
-
-    def quantities(self) -> dict[str, Any]:
-        return {"axes": self.axes, "epsilon": self.epsilon}
-
-    def _over(self, shape: Shape) -> set[int]:
-        return {check_axis(shape, axis, "layer norm") for axis in self.axes}
-
-    def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        shape = one(shapes, self)
-        needed = tuple(shape[n] for n in sorted(self._over(shape)))
-        for weight in (self.gamma, self.beta):
-            check_weight(weight, needed, shape)
-        return (shape,)
-
-    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
-        shape = binding.input_shapes[0]
-        return over_links(shape, self._over(shape))
-
-    def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        over = sorted(self._over(shapes[0]))
-        count = product(tuple(shapes[0][n] for n in over))
-        slots = {"axes": tuple(over), "count": count, "epsilon": self.epsilon}
-        return (Note("norm.layer", slots),)
-
-    def explain(
-        self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
-    ) -> Reading:
-        shape = binding.input_shapes[0]
-        over = self._over(shape)
-        block, own = group_of(at, shape, over, inputs[0])
-        inner = tuple(at[n] for n in sorted(over))
-        stored = {"gamma": held(self.gamma, inner, 1.0), "beta": held(self.beta, inner, 0.0)}
-        return centred(block, own, stored, self.epsilon, self.subtract)
-
-    def lower(
-        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
-    ) -> tuple[Value, ...]:
-        shape = binding.input_shapes[0]
-        over = self._over(shape)
-        value = Value(emit.user(inputs[0]), shape)
-        axes = integers(emit, sorted(place(emit, value, n) for n in over))
-        mean = emit.node("ReduceMean", [value.name, axes], keepdims=1)
-        away = emit.node("Sub", [value.name, mean])
-        square = emit.node("Mul", [away, away])
-        variance = emit.node("ReduceMean", [square, axes], keepdims=1)
-        sigma = emit.node("Sqrt", [emit.node("Add", [variance, scalar(emit, self.epsilon)])])
-        name = emit.node("Div", [away if self.subtract else value.name, sigma])
-        name = scaled(emit, name, self.gamma, self.beta, shape, over)
-        return (Value(name, shape),)
-
-
 def scaled(
     emit: Emitter,
     name: str,
@@ -233,153 +154,7 @@ def scaled(
 
 
 @dataclass(frozen=True, eq=False)
-class RMSNorm(_Grouped):
-    """x / sqrt(mean of x^2 + epsilon) * gamma, over some axes of each sample.
-
-    Input     any shape; `axes` count without the batch
-    Output    the same shape
-    Weights   gamma (may be missing), canonical: the sizes of `axes`, ascending
-    Rule      formula: mean square, root, value; bound (n + 16)*u*|y|
-    Source    Zhang and Sennrich, arXiv:1910.07467, eq. 4
-    Errors    ShapeError when an axis is missing or the weight does not fit
-    ONNX      Mul, ReduceMean, Sqrt, Div
-    """
-
-    gamma: Weight | None = None
-    axes: tuple[int, ...] = (-1,)
-    epsilon: float = 1e-6
-
-    def weights(self) -> tuple[Weight, ...]:
-        return () if self.gamma is None else (self.gamma,)
-
-    def quantities(self) -> dict[str, Any]:
-        return {"axes": self.axes, "epsilon": self.epsilon}
-
-    def _over(self, shape: Shape) -> set[int]:
-        return {check_axis(shape, axis, "RMS norm") for axis in self.axes}
-
-    def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        shape = one(shapes, self)
-        check_weight(self.gamma, tuple(shape[n] for n in sorted(self._over(shape))), shape)
-        return (shape,)
-
-    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
-        shape = binding.input_shapes[0]
-        return over_links(shape, self._over(shape))
-
-    def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        over = sorted(self._over(shapes[0]))
-        count = product(tuple(shapes[0][n] for n in over))
-        slots = {"axes": tuple(over), "count": count, "epsilon": self.epsilon}
-        return (Note("norm.rms", slots),)
-
-    def explain(
-        self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
-    ) -> Reading:
-        shape = binding.input_shapes[0]
-        over = self._over(shape)
-        block, own = group_of(at, shape, over, inputs[0])
-        stored = {"gamma": held(self.gamma, tuple(at[n] for n in sorted(over)), 1.0)}
-        gamma = stored["gamma"][-1]
-        x, n = block.x, len(block)
-        with np.errstate(all="ignore"):
-            square = _mean(x * x)
-            root = math.sqrt(square + self.epsilon)
-            y = float(x[own]) / root * gamma
-            slope = -y * x / (n * root * root)
-            slope[own] += gamma / root
-        steps = (
-            FormulaStep("square", f"the mean of x^2 over {n} numbers", square),
-            FormulaStep("root", f"sqrt(square + {self.epsilon:g})", root),
-            FormulaStep("value", "x / root * gamma", y),
-        )
-        bound = (n + 16) * UNIT * abs(y) + SMALLEST
-        return Formula((block,), steps, y, bound, (slope,), stored=stored)
-
-    def lower(
-        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
-    ) -> tuple[Value, ...]:
-        shape = binding.input_shapes[0]
-        over = self._over(shape)
-        value = Value(emit.user(inputs[0]), shape)
-        axes = integers(emit, sorted(place(emit, value, n) for n in over))
-        square = emit.node("Mul", [value.name, value.name])
-        mean = emit.node("ReduceMean", [square, axes], keepdims=1)
-        root = emit.node("Sqrt", [emit.node("Add", [mean, scalar(emit, self.epsilon)])])
-        name = emit.node("Div", [value.name, root])
-        return (Value(scaled(emit, name, self.gamma, None, shape, over), shape),)
-
-
-@dataclass(frozen=True, eq=False)
-class UnitNorm(_Grouped):
-    """x divided by the length of its row: sqrt(sum of x^2) over some axes, at least `epsilon`.
-
-    Input     any shape; `axes` count without the batch
-    Output    the same shape
-    Rule      formula: square sum, length, value; bound (n + 16)*u*|y|
-    Errors    ShapeError when an axis is missing
-    ONNX      Mul, ReduceSum, Sqrt, Max, Div
-    """
-
-    axes: tuple[int, ...] = (-1,)
-    epsilon: float = 1e-12
-
-    def quantities(self) -> dict[str, Any]:
-        return {"axes": self.axes, "epsilon": self.epsilon}
-
-    def _over(self, shape: Shape) -> set[int]:
-        return {check_axis(shape, axis, "the unit norm") for axis in self.axes}
-
-    def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        shape = one(shapes, self)
-        self._over(shape)
-        return (shape,)
-
-    def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
-        shape = binding.input_shapes[0]
-        return over_links(shape, self._over(shape))
-
-    def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        over = sorted(self._over(shapes[0]))
-        return (Note("norm.unit", {"count": product(tuple(shapes[0][n] for n in over))}),)
-
-    def explain(
-        self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
-    ) -> Reading:
-        shape = binding.input_shapes[0]
-        block, own = group_of(at, shape, self._over(shape), inputs[0])
-        x, n = block.x, len(block)
-        with np.errstate(all="ignore"):
-            square = _mean(x * x) * n
-            length = max(math.sqrt(square), self.epsilon)
-            y = float(x[own]) / length
-            slope = -y * x / (length * length) if length > self.epsilon else np.zeros(n)
-            slope[own] += 1 / length
-        steps = (
-            FormulaStep("square", f"the sum of x^2 over {n} numbers", square),
-            FormulaStep("length", f"sqrt(square), at least {self.epsilon:g}", length),
-            FormulaStep("value", "x / length", y),
-        )
-        # Squares below the smallest float32 number vanish in the engine.
-        lost = n * SMALLEST / (length * length) * abs(y) if length else 0.0
-        bound = (n + 16) * UNIT * abs(y) + lost + SMALLEST
-        return Formula((block,), steps, y, bound, (slope,))
-
-    def lower(
-        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
-    ) -> tuple[Value, ...]:
-        value = inputs[0]
-        over = self._over(binding.input_shapes[0])
-        axes = integers(emit, sorted(place(emit, value, n) for n in over))
-        square = emit.node("Mul", [value.name, value.name])
-        total = emit.node("ReduceSum", [square, axes], keepdims=1)
-        root = emit.node("Max", [emit.node("Sqrt", [total]), scalar(emit, self.epsilon)])
-        name = emit.node("Div", [value.name, root])
-        return (Value(name, binding.output_shapes[0], value.moved),)
-
-
-@dataclass(frozen=True, eq=False)
-class GroupNorm(_Grouped):
+class GroupNorm(Grouped):
     """(x - mean) / sqrt(variance + epsilon) * gamma + beta, over groups of maps of each sample.
 
     As many groups as maps is instance norm; one group takes all maps together.

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ..axis import Axis, AxisReads, Table
 from ..errors import ConvlensError
 from ..layers.base import Binding, Index, Layer, Link, Sizes
-from ..layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
+from ..layers.axisnorm import LayerNorm, RMSNorm
+from ..layers.groupnorm import GroupNorm
 from ..layers.piecewise import PRelu
 from ..layers.reading import Choice, Formula, Reading, Sum
 from .schema import (

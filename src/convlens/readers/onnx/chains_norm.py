@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...layers.axisnorm import LayerNorm
 from ...layers.dense import Dense
-from ...layers.groupnorm import GroupNorm, LayerNorm
+from ...layers.groupnorm import GroupNorm
 from ...layers.quantize import OnGrid, Quantize
 from ...layers.scale import Affine, Rescaling
 from ...layers.weight import Weight

@@ -14,11 +14,12 @@ import numpy as np
 from ...axis import Window
 from ...layers.activate import Clip, Identity
 from ...layers.adaptive import LpPool
+from ...layers.axisnorm import LayerNorm, RMSNorm
 from ...layers.base import Layer
 from ...layers.conv import Conv, ConvTranspose
 from ...layers.dense import Dense
 from ...layers.gemm import Gemm
-from ...layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
+from ...layers.groupnorm import GroupNorm
 from ...layers.lrn import LRN
 from ...layers.matmul import MatMul
 from ...layers.measure import LpNorm, MeanVariance, Moments

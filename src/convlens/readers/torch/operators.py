@@ -12,9 +12,10 @@ from typing import Any
 from ...axis import TransposedWindow, Window
 from ...layers.activate import Identity
 from ...layers.adaptive import AdaptiveAveragePool, AdaptiveMaxPool
+from ...layers.axisnorm import LayerNorm, RMSNorm
 from ...layers.conv import Conv, ConvTranspose
 from ...layers.dense import Dense
-from ...layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
+from ...layers.groupnorm import GroupNorm
 from ...layers.matmul import MatMul
 from ...layers.normalize import BatchNorm
 from ...layers.pool import AveragePool, GlobalAveragePool, MaxPool

@@ -110,7 +110,7 @@ def _rows(config: Config, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...
 
 
 def _layer_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ....layers.groupnorm import LayerNorm
+    from ....layers.axisnorm import LayerNorm
 
     axes, held, spread = _rows(config, single(shapes))
     rms = bool(config.get("rms_scaling"))
@@ -120,7 +120,7 @@ def _layer_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker)
 
 
 def _rms_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ....layers.groupnorm import RMSNorm
+    from ....layers.axisnorm import RMSNorm
 
     shape = single(shapes)
     axes, held, spread = _rows(config, shape)
@@ -132,7 +132,7 @@ def _rms_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -
 
 
 def _unit_norm(config: Config, shapes: tuple[Shape, ...], weights: WeightMaker) -> Built:
-    from ....layers.groupnorm import UnitNorm
+    from ....layers.axisnorm import UnitNorm
 
     shape = single(shapes)
     return keeping(UnitNorm(tuple(sorted(plain_axes(config["axis"], len(shape))))))
