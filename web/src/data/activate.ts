@@ -38,7 +38,7 @@ export function erfc(x: number): number {
   return bell / fraction;
 }
 
-/** The functions that page/recipe.py knows, by the same names. */
+/** The functions that page/recipe knows, by the same names. */
 const simple: Record<string, Simple> = {
   linear: (x) => x,
   relu: clip,

@@ -1,0 +1,47 @@
+"""How the page can make a layer's numbers again, found from what the layer itself says.
+
+Links, weights and rule suggest a recipe; the layer's own reading of a few output numbers (corners
+and random places) is then the judge. A recipe that reads one other input, or another weight, or
+gives another number, is dropped, and the page asks Python instead. No layer is known by its class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...errors import ConvlensError
+from ...layers.base import Binding, Layer
+from .formulas import FUNCTIONS, formula
+from .judge import NOTHING, Found
+from .moves import merge, row
+from .windows import scatter, window
+
+__all__ = ["FUNCTIONS", "NOTHING", "Found", "find"]
+
+
+def find(
+    layer: Layer,
+    binding: Binding,
+    names: Callable[[str], str],
+    judged: dict[str, Found] | None = None,
+) -> Found:
+    """The recipe of a bound layer; `names` makes the id of one of its arrays.
+
+    `judged` remembers layers without weights: one that is the same in every setting and size is
+    not tried again.
+    """
+    if layer.rule == "opaque":
+        return NOTHING
+    makers = {"window": window, "row": row, "scatter": scatter, "merge": merge}
+    known = None if layer.weights() or judged is None else f"{layer!r} {binding.input_shapes}"
+    if known is not None and ("..." in known or "<" in known):
+        known = None  # an array that is cut short, or an object that does not say what it is
+    if judged is not None and known in judged:
+        return judged[known]
+    try:
+        found = makers.get(layer.picture, formula)(layer, binding, names)
+    except (ConvlensError, ValueError, NotImplementedError, IndexError, ArithmeticError):
+        found = NOTHING
+    if judged is not None and known is not None:
+        judged[known] = found
+    return found

@@ -1,0 +1,69 @@
+"""A recipe and what judges it: the layer's own reading of a few of its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...layers.base import Binding, Index, Sizes
+from ...layers.reading import Reading
+from ..schema import NoRecipe, Recipe
+
+Array = NDArray[np.float32]
+
+
+@dataclass
+class Found:
+    """A recipe, and the arrays it names: name -> how to get it."""
+
+    recipe: Recipe
+    arrays: dict[str, Callable[[], Array]] = field(default_factory=dict)
+
+
+NOTHING = Found(NoRecipe("none"))
+
+
+def places(shape: Sizes, seed: int = 0) -> list[Index]:
+    """Output positions to judge by: both corners, the middle, and a few at random."""
+    if 0 in shape:
+        return []
+    rng = np.random.default_rng(seed)
+    places = [tuple(0 for _ in shape), tuple(n - 1 for n in shape), tuple(n // 2 for n in shape)]
+    places += [tuple(int(rng.integers(n)) for n in shape) for _ in range(3)]
+    return list(dict.fromkeys(places))
+
+
+def blank_inputs(binding: Binding) -> tuple[Array, ...]:
+    """Inputs without numbers, for judging positions and weights: no memory is taken."""
+    return tuple(np.broadcast_to(np.float32(1), shape) for shape in binding.input_shapes)
+
+
+def random_inputs(binding: Binding, seed: int = 1) -> tuple[Array, ...]:
+    """Inputs whose numbers differ from place to place: windows on one random row, so that a large
+    one takes no memory.
+    """
+    rng = np.random.default_rng(seed)
+    made = []
+    for shape in binding.input_shapes:
+        steps = [2 ** (len(shape) - n) - 1 for n in range(len(shape))]
+        reach = sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
+        row = rng.standard_normal(max(0, reach) + 1).astype(np.float32)
+        strides = [step * row.itemsize for step in steps]
+        made.append(np.lib.stride_tricks.as_strided(row, shape, strides, writeable=False))
+    return tuple(made)
+
+
+def same_terms(reading: Reading, terms: Mapping[tuple[int, Index], float]) -> bool:
+    """Whether the reading has exactly these reads, each times this weight."""
+    seen: dict[tuple[int, Index], float] = {}
+    for block in reading.blocks:
+        if block.source is None:
+            return False
+        for row, w in zip(block.index.tolist(), block.w.tolist(), strict=True):
+            seen[(block.source, tuple(row))] = w
+    return seen.keys() == terms.keys() and all(
+        abs(seen[key] - w) <= 1e-12 * max(1.0, abs(w)) for key, w in terms.items()
+    )
