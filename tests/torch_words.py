@@ -11,7 +11,8 @@ from convlens.axis import TransposedWindow, Window
 from convlens.layers.activate import Clip, Identity
 from convlens.layers.adaptive import AdaptiveAveragePool
 from convlens.layers.base import Layer, Shape
-from convlens.layers.conv import Conv, ConvTranspose
+from convlens.layers.conv import Conv
+from convlens.layers.conv_transpose import ConvTranspose
 from convlens.layers.dense import Dense
 from convlens.layers.normalize import BatchNorm
 from convlens.layers.pad import Pad

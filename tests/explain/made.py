@@ -10,7 +10,8 @@ import numpy as np
 from convlens.axis import TransposedWindow, Window
 from convlens.layers.activate import Clip
 from convlens.layers.base import Layer, Shape
-from convlens.layers.conv import Conv, ConvTranspose
+from convlens.layers.conv import Conv
+from convlens.layers.conv_transpose import ConvTranspose
 from convlens.layers.dense import Dense
 from convlens.layers.merge import Add
 from convlens.layers.normalize import BatchNorm

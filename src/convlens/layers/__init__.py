@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from .base import Layer
 
 FAMILIES = {
-    "conv": ("Conv", "ConvTranspose"),
+    "conv": ("Conv",),
+    "conv_transpose": ("ConvTranspose",),
     "separable": ("Separable",),
     "own_kernel": ("OwnKernelConv",),
     "dense": ("Dense",),

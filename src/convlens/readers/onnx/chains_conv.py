@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ...layers.base import Layer
-from ...layers.conv import Conv, ConvTranspose
+from ...layers.conv import Conv
+from ...layers.conv_transpose import ConvTranspose
 from ...layers.pool import AveragePool, MaxPool
 from ...layers.select import Take
 from ...layers.spatial import axis_names

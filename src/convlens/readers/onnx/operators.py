@@ -16,7 +16,8 @@ from ...layers.activate import Clip, Identity
 from ...layers.adaptive import LpPool
 from ...layers.axisnorm import LayerNorm, RMSNorm
 from ...layers.base import Layer
-from ...layers.conv import Conv, ConvTranspose
+from ...layers.conv import Conv
+from ...layers.conv_transpose import ConvTranspose
 from ...layers.dense import Dense
 from ...layers.gemm import Gemm
 from ...layers.groupnorm import GroupNorm

@@ -13,7 +13,8 @@ from ...axis import TransposedWindow, Window
 from ...layers.activate import Identity
 from ...layers.adaptive import AdaptiveAveragePool, AdaptiveMaxPool
 from ...layers.axisnorm import LayerNorm, RMSNorm
-from ...layers.conv import Conv, ConvTranspose
+from ...layers.conv import Conv
+from ...layers.conv_transpose import ConvTranspose
 from ...layers.dense import Dense
 from ...layers.groupnorm import GroupNorm
 from ...layers.matmul import MatMul

@@ -9,7 +9,8 @@ from typing import Any
 from ....axis import Padding, TransposedWindow, Window
 from ....errors import ArgumentError, ShapeError, near_miss
 from ....layers.base import Layer, Shape
-from ....layers.conv import Conv, ConvTranspose
+from ....layers.conv import Conv
+from ....layers.conv_transpose import ConvTranspose
 from ....layers.spatial import axis_names, check_rank, split
 from ....layers.weight import Weight
 from .activations import activation, check_activation
