@@ -10,13 +10,13 @@ import pytest
 
 from convlens.errors import ModelError
 from convlens.readers.files import (
-    Archive,
     FileBytes,
     OverBudget,
     Window,
     kind_of,
     shown,
 )
+from convlens.readers.zips import Archive
 from tests.readers.keras.made import hdf5, keras_zip, small, small_arrays
 
 

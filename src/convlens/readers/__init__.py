@@ -101,7 +101,8 @@ def _read_file(source: str | os.PathLike[str], input_shape: Any, architecture: A
 
 
 def _kind(file: FileBytes) -> str:
-    from .files import Archive, kind_of
+    from .files import kind_of
+    from .zips import Archive
 
     kind = kind_of(file)
     if kind == "zip":

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ModelError
 from ...model import Graph
-from ..files import Archive, FileBytes, kind_of, shown
+from ..files import FileBytes, kind_of, shown
+from ..zips import Archive
 from . import config as kc
 from .given import with_input_shape
 from .model import build

@@ -8,7 +8,8 @@ from typing import Any
 
 from ...errors import ModelError
 from ...model import given_shapes
-from ..files import Archive, FileBytes, kind_of
+from ..files import FileBytes, kind_of
+from ..zips import Archive
 from . import config as kc
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ...errors import MissingDependency, ModelError
 from ...layers.weight import Values
 from ...model import Graph
-from ..files import Archive, Bytes, shown
+from ..files import Bytes, shown
+from ..zips import Archive
 from .build import build
 from .listing import Listing
 from .nodes import Fed, Full, Node, Owner, Program, Ref, Stored, computed

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ModelError
-from ..files import Archive, Bytes, FileBytes, shown
+from ..files import Bytes, FileBytes, shown
+from ..zips import Archive
 from .listing import SAFE, SIZES, Listing
 from .pickles import Listed, tensors
 
