@@ -85,5 +85,7 @@ ensure() {
     [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
     say "$ME: setting up .venv ($1; once, about a minute)"
     pip_install -e "$2"
+    # pip compiles what it copies, but not a checkout that it points to.
+    "$PY" -m compileall -q src || true
     printf '%s\n' "$want" >"$stamp"
 }
