@@ -10,6 +10,9 @@ const limit = 100_000;
 const short = ["abs", "ceil", "exp", "floor", "max", "min", "round", "sqrt"].map((name) => `Math.${name}`);
 short.push("Array.from", "Number.isFinite");
 
+const ours = "channelStep|rowStep|columnStep|enginePre|engine|bound|winner|rounding|tall|combos|depth|places|picked|marks|print|lines|others|sorted|sees|jump|taps|perGroup|current|tile|facts|apart|onCell|onPick|onLeave|onKey|narrow|missing|scales";
+const preacts = "component(Did|Will)\\w+|shouldComponentUpdate|getDerivedState\\w+|getSnapshotBeforeUpdate|getChildContext|contextType|defaultProps|forceUpdate";
+
 async function bundle(entry) {
   const result = await build({
     entryPoints: [new URL(entry, import.meta.url).pathname],
@@ -27,13 +30,14 @@ async function bundle(entry) {
     legalComments: "none",
     define: Object.fromEntries(short.map((name) => [name, `$${name.split(".")[1]}`])),
     // Names that never meet JSON, the DOM, a style or a sentence, and those that Preact keeps for
-    // itself: written shorter.
-    mangleProps: /^(channelStep|rowStep|columnStep|enginePre|engine|bound|winner|rounding|tall|combos|depth|places|picked|marks|print|lines|others|sorted|sees|jump|taps|perGroup|__[a-zA-Z])$/,
+    // itself or calls components by: written shorter.
+    mangleProps: new RegExp(`^(${ours}|${preacts}|__[a-zA-Z])$`),
   });
   const [{ text }] = result.outputFiles;
   if (entry.endsWith(".css")) return text;
-  // "No attributes" is 0, which Preact takes as it takes null.
-  const fewer = text.replace(/\b(h\(("[a-z0-9]+"|[A-Z]\w*),) null/g, "$1 0");
+  // "No attributes" is 0, which Preact takes as it takes null; a class alone is its name (track.ts).
+  const element = /\b(h\d*\(("[a-z0-9]+"|[A-Z]\w*),) (null|\{ class: ("[^"]*") \})/g;
+  const fewer = text.replace(element, (_, head, __, ___, name) => `${head} ${name ?? 0}`);
   return (await transform(fewer, { minify: true, target: "es2022", charset: "utf8", legalComments: "none" })).code;
 }
 

@@ -108,8 +108,8 @@ function tracked(render: Renders): unknown {
   return made;
 }
 
-/** What JSX becomes: an element, or a component that follows its signals. */
-export function h(type: unknown, attributes: Attributes | null, ...children: ComponentChildren[]): VNode {
+/** What JSX becomes: an element, or a component that follows its signals. Text for attributes is a class. */
+export function h(type: unknown, attributes: Attributes | string | null, ...children: ComponentChildren[]): VNode {
   const made = typeof type === "function" && type !== Fragment ? tracked(type as Renders) : type;
-  return create(made as "i", attributes, ...children);
+  return create(made as "i", typeof attributes === "string" ? { class: attributes } : attributes, ...children);
 }

@@ -106,6 +106,15 @@ SENTENCES: dict[str, str] = {
     "patch": "the picture, with the {rows} by {columns} patch that this number sees",
     "live.sum": "{layer} [{at}] = {value}, from {terms} products",
     "live.other": "{layer} [{at}] = {value}, from {terms} numbers",
+    "trail.title": "Back to the picture",
+    "trail.words": (
+        "The cells that number [{at}] rests on, layer by layer: its window in each, through to the "
+        "picture. Of many maps the one with the largest number in the window is shown."
+    ),
+    "trail.height": "rows",
+    "trail.width": "columns",
+    "trail.over": "; part of it lies on padding",
+    "trail.more": "show {more} layers more",
     "prep": (
         "A picture is {fit} to {height}×{width}{grey}; a pixel of 0 to 255 becomes "
         "pixel / 255 × {top}{mean}{std}."

@@ -1,20 +1,21 @@
 // The maps before the plus: each input map under its own slice of each filter, not yet added.
 
 import { reads, type Read } from "../axis";
-import type { Layer, WindowRecipe } from "../schema";
+import type { Layer, Tensor, WindowRecipe } from "../schema";
 import { ready, tensor, values, type Values } from "./store";
 import { size, strides } from "./tensor";
 
+/** Partial maps as a tensor of maps: those of one filter after those of the one before. */
 export interface Partial {
   readonly filters: number;
   readonly channels: number;
-  readonly height: number;
-  readonly width: number;
-  /** (filter, channel of its group, row, column), float32 for drawing. */
+  readonly info: Tensor;
+  /** float32, for drawing. */
   readonly numbers: Values;
   readonly complete: boolean;
 }
 
+/** The most numbers to hold, and multiply-adds that a hovered number may wait for. */
 const most = 4_000_000;
 
 /** What a loop over a window layer of one or two spatial axes runs over; null for other layers. */
@@ -42,22 +43,22 @@ export function loops(layer: Layer) {
   };
 }
 
-/** All partial maps of a layer that sums over windows with one or two spatial axes. */
-export function partialMaps(layer: Layer): Partial | null {
+/** What the partial maps of a layer that sums over windows are made of; null for others, and while arrays load. */
+function parts(layer: Layer) {
   const { recipe } = layer;
   if (recipe.form !== "window" || recipe.combine !== "sum" || recipe.weight === null) return null;
   const numbers = values(layer.inputs[0]);
   const weights = values(recipe.weight);
   const run = loops(layer);
-  if (!ready(numbers) || !ready(weights) || !run) return null;
-  const { rows, columns, rowStep, columnStep, perGroup, taps, wide } = run;
-  const height = rows.length;
-  const width = columns.length;
-  const filters = Math.max(1, Math.min(recipe.channels_out, Math.floor(most / (perGroup * height * width)) || 1));
-  const channels = Math.min(perGroup, Math.max(1, Math.floor(most / (filters * height * width))));
-  const out = new Float32Array(filters * channels * height * width);
+  return ready(numbers) && ready(weights) && run ? { layer, numbers, weights, run } : null;
+}
+
+/** Each of the first `channels` input maps under its own slice of each filter first..first+filters-1. */
+function add({ numbers, weights, run, layer }: NonNullable<ReturnType<typeof parts>>, first: number, filters: number, channels: number): Partial {
+  const { rows, columns, rowStep, columnStep, perGroup, taps, wide, recipe } = run;
+  const out = new Float32Array(filters * channels * rows.length * columns.length);
   let to = 0;
-  for (let f = 0; f < filters; f++) {
+  for (let f = first; f < first + filters; f++) {
     for (let c = 0; c < channels; c++) {
       const base = (f * perGroup + c) * taps;
       const plane = (run.first(f) + c) * run.channelStep;
@@ -74,5 +75,30 @@ export function partialMaps(layer: Layer): Partial | null {
       }
     }
   }
-  return { filters, channels, height, width, numbers: out, complete: filters === recipe.channels_out && channels === perGroup };
+  const info = { ...tensor(layer.output), id: "partial", shape: [filters * channels, rows.length, columns.length], channel: 0 };
+  return { filters, channels, info, numbers: out, complete: filters === recipe.channels_out && channels === perGroup };
+}
+
+/** All partial maps of a layer that sums over windows with one or two spatial axes, as far as memory goes. */
+export function partialMaps(layer: Layer): Partial | null {
+  const made = parts(layer);
+  if (!made) return null;
+  const { recipe, perGroup, rows, columns } = made.run;
+  const each = rows.length * columns.length;
+  const filters = Math.max(1, Math.min(recipe.channels_out, Math.floor(most / (perGroup * each))));
+  return add(made, 0, filters, Math.min(perGroup, Math.max(1, Math.floor(most / (filters * each)))));
+}
+
+let last: { layer: Layer; filter: number; from: Values; made: Partial } | null = null;
+
+/** The partial maps of one filter, kept while it is looked at; null where they would take long. */
+export function partialsOf(layer: Layer, filter: number): Partial | null {
+  const made = parts(layer);
+  if (!made) return null;
+  const { run, numbers: from } = made;
+  if (last?.layer !== layer || last.filter !== filter || last.from !== from) {
+    if (run.perGroup * run.rows.length * run.columns.length * run.taps > most) return null;
+    last = { layer, filter, from, made: add(made, filter, 1, run.perGroup) };
+  }
+  return last.made;
 }

@@ -28,8 +28,8 @@ export const token = new URLSearchParams(location.search).get("token") ?? "";
 /** Numbers of tensors that this page computed itself (a drawn digit); they go before the blobs. */
 export const overrides: Signal<ReadonlyMap<string, Values>> = signal(new Map());
 
-const slots = new Map<string, Signal<Slot>>();
-const order: string[] = [];
+/** Oldest first: a Map keeps the order in which its names came. */
+const slots = new Map<string, Signal<Slot | Uint8Array>>();
 const memoryLimit = 192e6;
 
 export function served(path: string, more: Record<string, string> = {}): string {
@@ -64,53 +64,44 @@ async function fetchBlob(blob: string): Promise<Uint8Array<ArrayBuffer> | null> 
 }
 
 function release(): void {
-  let held = 0;
-  for (const name of order) {
-    const value = slots.get(name)?.peek();
-    if (ready(value)) held += value.byteLength;
-  }
-  while (held > memoryLimit && order.length > 4) {
-    const name = order.shift() as string;
-    const value = slots.get(name)?.peek();
-    if (ready(value)) held -= value.byteLength;
+  const held = (slot: Signal<Slot | Uint8Array>) => {
+    const value = slot.peek();
+    return ready(value) ? value.byteLength : 0;
+  };
+  let total = 0;
+  for (const slot of slots.values()) total += held(slot);
+  for (const [name, slot] of slots) {
+    if (total <= memoryLimit || slots.size <= 4) return;
+    total -= held(slot);
     slots.delete(name);
   }
 }
 
-/** The numbers under a blob's name: null while they load, "absent" when the page has none. */
-export function blob(name: string): Slot {
+/** What `turn` makes of a blob: null while it loads, "absent" when the page has none. */
+function kept(name: string, turn: (data: Uint8Array<ArrayBuffer>) => Values | Uint8Array): Slot | Uint8Array {
   let slot = slots.get(name);
   if (!slot) {
-    const fresh: Signal<Slot> = signal(null);
-    slot = fresh;
-    slots.set(name, fresh);
-    order.push(name);
+    const fresh: Signal<Slot | Uint8Array> = signal(null);
+    slots.set(name, (slot = fresh));
     fetchBlob(name)
-      .then((bytes) => {
-        fresh.value = bytes ? unshuffle(bytes) : "absent";
+      .catch(() => null)
+      .then((data) => {
+        fresh.value = data ? turn(data) : "absent";
         release();
-      })
-      .catch(() => {
-        fresh.value = "absent";
       });
   }
   return slot.value;
 }
 
-const byteSlots = new Map<string, Signal<Uint8Array | null>>();
+/** The numbers under a blob's name: null while they load, "absent" when the page has none. */
+export function blob(name: string): Slot {
+  return kept(name, unshuffle) as Slot;
+}
 
-/** The bytes of a preview. */
+/** The bytes of a preview; null while they load or where there are none. */
 export function bytes(name: string): Uint8Array | null {
-  let slot = byteSlots.get(name);
-  if (!slot) {
-    const fresh: Signal<Uint8Array | null> = signal(null);
-    slot = fresh;
-    byteSlots.set(name, fresh);
-    void fetchBlob(name).then((data) => {
-      if (data) fresh.value = data;
-    });
-  }
-  return slot.value;
+  const data = kept(name, (whole) => whole);
+  return data instanceof Uint8Array ? data : null;
 }
 
 const byId = new Map<Page, Map<string, Tensor>>();
@@ -161,8 +152,6 @@ function clipped(before: Values): Values {
 /** A new run or model: forget every array. */
 export function replacePage(next: Page): void {
   slots.clear();
-  byteSlots.clear();
-  order.length = 0;
   overrides.value = new Map();
   page.value = next;
 }

@@ -1,42 +1,19 @@
 // "Keep apart": the plus taken away. Each output map bursts into the maps it was added from, and
 // falls together again when they are added.
 
-import { partialMaps, type Partial } from "../data/partial";
+import { signal } from "@preact/signals-core";
+import { partialMaps } from "../data/partial";
 import { values } from "../data/store";
-import { largestSize } from "../data/tensor";
-import { sharp } from "../draw/atlas";
-import { colours, isDark } from "../draw/colour";
+import { atlas, drawTile, sharp } from "../draw/atlas";
+import { isDark } from "../draw/colour";
+import type { Layer } from "../schema";
 import { count } from "../decimal";
 import { go, layer, place, reducedMotion } from "../state";
 import { counts, say } from "../words";
 import { useMemo, useRef, useSignal, useWork } from "../track";
 
-/** All partial maps in one picture: a column of tiles per filter, a row per input map. */
-function picture(partial: Partial): HTMLCanvasElement {
-  const canvas = document.createElement("canvas");
-  canvas.width = partial.filters * partial.width;
-  canvas.height = partial.channels * partial.height;
-  const context = canvas.getContext("2d") as CanvasRenderingContext2D;
-  const image = context.createImageData(canvas.width, canvas.height);
-  const pixels = new Uint32Array(image.data.buffer);
-  const lut = colours();
-  const largest = largestSize(partial.numbers) * 0.6;
-  const factor = largest > 0 ? 128 / largest : 0;
-  let from = 0;
-  for (let f = 0; f < partial.filters; f++) {
-    for (let c = 0; c < partial.channels; c++) {
-      for (let y = 0; y < partial.height; y++) {
-        let to = (c * partial.height + y) * canvas.width + f * partial.width;
-        for (let x = 0; x < partial.width; x++) {
-          const at = 128.5 + partial.numbers[from++] * factor;
-          pixels[to++] = lut[at < 0 ? 0 : at > 256 ? 256 : at | 0];
-        }
-      }
-    }
-  }
-  context.putImageData(image, 0, 0);
-  return canvas;
-}
+/** The layer whose maps lie apart, or are on their way. */
+export const spread = signal<Layer | null>(null);
 
 const duration = 750;
 
@@ -48,7 +25,8 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
   const numbers = values(now.inputs[0]);
   const weights = now.recipe.form === "window" && now.recipe.weight !== null ? values(now.recipe.weight) : null;
   const partial = useMemo(() => partialMaps(now), [now, numbers, weights]);
-  const image = useMemo(() => partial && picture(partial), [partial, dark]);
+  const image = useMemo(() => partial && atlas(partial.info, partial.numbers), [partial, dark]);
+  const { apart } = place.value;
   const geometry = useRef({ left: 0, top: 0, tile: 10, tall: 10 });
   useWork(() => {
     const box = stage.current;
@@ -71,24 +49,28 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
     const start = performance.now();
     const draw = (time: number) => {
       const t = reducedMotion() ? 1 : Math.min(1, (time - start) / duration);
-      const p = 1 - (1 - t) ** 3;
+      const p = apart ? 1 - (1 - t) ** 3 : (1 - t) ** 3;
       if (!canvas.current) return;
       const context = sharp(canvas.current, frame.width, frame.height);
-      context.imageSmoothingEnabled = true;
       for (let f = 0; f < filters; f++) {
         const [hx, hy] = home(f);
         for (let c = 0; c < channels; c++) {
           const x = hx + (left + f * (tile + gap) - hx) * p;
           const y = hy + (top + c * (tile + gap) - hy) * p;
           const side = small - 3 + (tile - small + 3) * p;
-          context.drawImage(image, f * partial.width, c * partial.height, partial.width, partial.height, x, y, side, side);
+          drawTile(context, image, f * channels + c, x, y, side, side);
         }
       }
       if (t < 1) request = requestAnimationFrame(draw);
+      else if (!apart) spread.value = null;
     };
+    spread.value = now;
     request = requestAnimationFrame(draw);
-    return () => cancelAnimationFrame(request);
-  }, [image]);
+    return () => {
+      cancelAnimationFrame(request);
+      spread.value = null;
+    };
+  }, [image, apart]);
   const { recipe } = now;
   if (!partial || recipe.form !== "window") return null;
   const { slots } = counts(recipe);
@@ -102,12 +84,12 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
         words.value = f >= 0 && f < partial.filters && c >= 0 && c < partial.channels
           ? `input map ${c} under its slice of filter ${f}` : "";
       }} />
-      <div class="burst-words">
+      {apart ? <div class="burst-words">
         <p class="huge" data-burst={slots.product}>{count(slots.product)} maps</p>
         <p>{say("burst.1", slots)}</p>
         <p>{say("burst.2", slots)}</p>
         <p class="dim">{words.value || (partial.complete ? "one column per filter, one row per input map" : `the first ${count(partial.filters * partial.channels)} of them`)}</p>
-      </div>
+      </div> : null}
     </div>
   );
 }

@@ -8,6 +8,7 @@ import { SumPanel, WeightUse } from "./SumPanel";
 import { shapeText } from "../data/tensor";
 import { ApartSwitch } from "./Burst";
 import { Live, Stage } from "./Stage";
+import { Trail } from "./Trail";
 import { Walk } from "./Walk";
 import { Word } from "./Word";
 import { Dim } from "./parts";
@@ -62,6 +63,7 @@ export function LayerView() {
       </div>
       <div class="below">
         {place.value.depth === "number" ? <SumPanel /> : null}
+        <Trail />
         <Details />
       </div>
     </main>

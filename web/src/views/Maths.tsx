@@ -2,64 +2,44 @@
 
 const tokens = /\s*([\d.,]*\d|[A-Za-z_ ]*[A-Za-z_]|[-+*/()=×])/gy;
 
-type Part = preact.ComponentChild;
+type Part = preact.VNode<{ children?: any }> | undefined;
 
-interface Reader {
-  readonly list: readonly string[];
-  at: number;
-}
+const signs: Record<string, string> = { "*": "×", "-": "−", "+": "+", "=": "=", "×": "×" };
+const fences: Record<string, string> = { "(": "()", floor: "⌊⌋", ceil: "⌈⌉" };
 
-const operators: Record<string, string> = { "*": "×", "-": "−" };
-
-function atom(reader: Reader): Part {
-  const token = reader.list[reader.at++];
-  if (token === "(") {
-    const inside = sum(reader);
-    reader.at++;
-    return <mrow><mo>(</mo>{inside}<mo>)</mo></mrow>;
-  }
-  const fence = { floor: "⌊⌋", ceil: "⌈⌉" }[token];
-  if (fence && reader.list[reader.at] === "(") {
-    reader.at++;
-    const inside = sum(reader);
-    reader.at++;
-    return <mrow><mo>{fence[0]}</mo>{inside}<mo>{fence[1]}</mo></mrow>;
-  }
-  return /^\d/.test(token ?? "") ? <mn>{token}</mn> : <mi>{token}</mi>;
-}
-
+/** What stands in parentheses without them: a fraction needs none. */
 function bare(part: Part): Part {
-  const node = part as { type?: unknown; props?: { children?: Part[] } };
-  const children = node.props?.children;
-  return node.type === "mrow" && Array.isArray(children) && (children[0] as { props?: { children?: unknown } })?.props?.children === "(" ? children[1] : part;
+  const inside = part?.props.children;
+  return inside?.[0]?.props?.children === "(" ? inside[1] : part;
 }
 
-function product(reader: Reader): Part {
-  let left = atom(reader);
-  while (reader.list[reader.at] === "*" || reader.list[reader.at] === "/" || reader.list[reader.at] === "×") {
-    const operator = reader.list[reader.at++];
-    const right = atom(reader);
-    left = operator === "/" ? <mfrac>{bare(left)}{bare(right)}</mfrac> : <mrow>{left}<mo>×</mo>{right}</mrow>;
-  }
-  return left;
+/** A number, a name, or all up to a closing parenthesis; taken off the front of `list`. */
+function atom(list: string[]): Part {
+  const token = list.shift() ?? "";
+  const fence = fences[token];
+  if (!fence || (token !== "(" && list[0] !== "(")) return /^\d/.test(token) ? <mn>{token}</mn> : <mi>{token}</mi>;
+  if (token !== "(") list.shift();
+  const inside = sum(list);
+  list.shift();
+  return <mrow><mo>{fence[0]}</mo>{inside}<mo>{fence[1]}</mo></mrow>;
 }
 
-function sum(reader: Reader): Part {
+function sum(list: string[]): Part {
   const parts: Part[] = [];
-  while (reader.at < reader.list.length && reader.list[reader.at] !== ")") {
-    const token = reader.list[reader.at];
-    if (token === "+" || token === "-" || token === "=") {
-      reader.at++;
-      parts.push(<mo>{operators[token] ?? token}</mo>);
-    } else parts.push(product(reader));
+  while (list.length && list[0] !== ")") {
+    const sign = signs[list[0]];
+    if (list[0] === "/") {
+      list.shift();
+      parts.push(<mfrac>{bare(parts.pop())}{bare(atom(list))}</mfrac>);
+    } else if (sign) {
+      list.shift();
+      parts.push(<mo>{sign}</mo>);
+    } else parts.push(atom(list));
   }
   return <mrow>{parts}</mrow>;
 }
 
 export function Maths({ text }: { text: string }) {
-  const list: string[] = [];
-  tokens.lastIndex = 0;
-  for (let match = tokens.exec(text); match; match = tokens.exec(text)) list.push(match[1].trim());
-  if (list.join("").replaceAll(" ", "") !== text.replaceAll(" ", "")) return <span>{text}</span>;
-  return <math>{sum({ list, at: 0 })}</math>;
+  const list = Array.from(text.matchAll(tokens), ([, token]) => token.trim());
+  return list.join("").replaceAll(" ", "") === text.replaceAll(" ", "") ? <math>{sum(list)}</math> : <span>{text}</span>;
 }

@@ -7,7 +7,7 @@ import { count, fixed } from "../decimal";
 import type { Layer, Tensor } from "../schema";
 import { behind, cell, facts, go, hovered, hoveredInput, layer, pinned, place, rested } from "../state";
 import { say } from "../words";
-import { Burst } from "./Burst";
+import { Burst, spread } from "./Burst";
 import { Maps, Scale, type Mark } from "./Maps";
 import { Middle } from "./Middle";
 import { Dim, Num, Who } from "./parts";
@@ -240,7 +240,7 @@ export function Stage() {
       <Middle narrow={narrow} missing={missing} />
       <OutputColumn width={narrow ? width : 256 * unit} height={height} />
       {narrow ? null : <Strands stage={box} />}
-      {place.value.apart ? <Burst stage={box} /> : null}
+      {place.value.apart || spread.value === now ? <Burst key={now.name} stage={box} /> : null}
     </section>
   );
 }

@@ -4,10 +4,12 @@
 import { useSignal } from "../track";
 import type { Group, NumberFacts } from "../data/number";
 import { ready, tensor, unflattened, values } from "../data/store";
-import { size } from "../data/tensor";
-import { drawGrid } from "../draw/atlas";
+import { partialsOf } from "../data/partial";
+import { atCell, size } from "../data/tensor";
+import { atlas, drawGrid, drawTile } from "../draw/atlas";
 import { styleColour } from "../draw/colour";
 import { count, minus, placesFor, printed } from "../decimal";
+import type { WindowRecipe } from "../schema";
 import { hoveredWeight } from "../state";
 import { ExactSum } from "../sum";
 import { Ledger } from "./Ledger";
@@ -45,7 +47,8 @@ export interface Scales {
 }
 
 const rowHeight = 38;
-const left = { x: 6, w: 60, width: 100 };
+const side = 34;
+const left = { x: 6, w: 60, partial: 112 };
 
 /** Where the grids of a row lie: side of a cell, rows, and the first row's top. */
 function layout(columns: number, count: number, n: number) {
@@ -54,21 +57,33 @@ function layout(columns: number, count: number, n: number) {
   return { rows, side, top: n * rowHeight + Math.max(2, (rowHeight + 1 - side * rows) / 2) };
 }
 
-/** Window and slice of every row, in one canvas. */
-function Slices({ facts, groups, scales }: { facts: NumberFacts; groups: readonly Group[]; scales: Scales }) {
+/** Window and slice of every row and the map that they make, in one canvas. */
+function Slices({ facts, groups, scales, width }: { facts: NumberFacts; groups: readonly Group[]; scales: Scales; width: number }) {
+  const made = width > left.partial ? partialsOf(facts.layer, filterOf(facts)) : null;
   const draw = (context: CanvasRenderingContext2D) => {
     context.font = "14px system-ui, sans-serif";
     context.textAlign = "center";
+    const drawn = made && atlas(made.info, made.numbers);
+    const first = facts.layer.recipe.form === "window" ? firstOf(facts) : 0;
     groups.forEach((group, n) => {
       const { x, w, columns } = grids(facts, group);
-      const { rows, side, top } = layout(columns, x.length, n);
+      const { rows, side: cell, top } = layout(columns, x.length, n);
       for (const [numbers, largest, at, colour] of [[x, scales.x, left.x, "--mark"], [w, scales.w, left.w, "--weight"]] as const) {
-        drawGrid(context, numbers, columns, largest, at, top, side);
+        drawGrid(context, numbers, columns, largest, at, top, cell);
         context.strokeStyle = styleColour(colour);
-        context.strokeRect(at - 0.5, top - 0.5, side * columns + 1, side * rows + 1);
+        context.strokeRect(at - 0.5, top - 0.5, cell * columns + 1, cell * rows + 1);
       }
       context.fillStyle = styleColour("--soft");
       context.fillText("×", 49, n * rowHeight + 24);
+      if (!drawn) return;
+      context.fillText("→", 102, n * rowHeight + 24);
+      const tall = Math.min(side, (side * drawn.height) / drawn.width);
+      const from = n * rowHeight + 2 + (side - tall) / 2;
+      drawTile(context, drawn, group.channel - first, left.partial, from, side, tall);
+      const [, row, column] = atCell(tensor(facts.layer.output), facts.at);
+      context.strokeStyle = styleColour("--mark");
+      const [wide, high] = [side / drawn.width, tall / drawn.height];
+      context.strokeRect(left.partial + column * wide - 1, from + row * high - 1, wide + 2, high + 2);
     });
   };
   const point = (event: MouseEvent) => {
@@ -77,13 +92,13 @@ function Slices({ facts, groups, scales }: { facts: NumberFacts; groups: readonl
     const group = groups[n];
     if (!group || facts.layer.recipe.form !== "window") return;
     const grid = grids(facts, group);
-    const { rows, side, top } = layout(grid.columns, grid.x.length, n);
-    const column = Math.floor((x - left.w) / side);
-    const row = Math.floor((y - top) / side);
+    const { rows, side: cell, top } = layout(grid.columns, grid.x.length, n);
+    const column = Math.floor((x - left.w) / cell);
+    const row = Math.floor((y - top) / cell);
     hoveredWeight.value = column >= 0 && column < grid.columns && row >= 0 && row < rows ? [group.channel, row, column] : null;
   };
   return (
-    <Drawing width={left.width} height={groups.length * rowHeight} on={[facts, groups.length]} draw={draw}
+    <Drawing width={width} height={groups.length * rowHeight} on={[facts, groups.length]} draw={draw}
       onMouseMove={point} onMouseLeave={() => (hoveredWeight.value = null)} />
   );
 }
@@ -95,6 +110,16 @@ export function Bar({ value, largest }: { value: number; largest: number }) {
       <span class={value < 0 ? "minus" : "plus"} style={{ width: `${share * 50}%` }} />
     </span>
   );
+}
+
+function filterOf(facts: NumberFacts): number {
+  return facts.at[tensor(facts.layer.output).channel ?? facts.at.length - 1];
+}
+
+/** The first input map of the number's group. */
+function firstOf(facts: NumberFacts): number {
+  const recipe = facts.layer.recipe as WindowRecipe;
+  return Math.floor(filterOf(facts) / (recipe.channels_out / recipe.groups)) * (recipe.channels_in / recipe.groups);
 }
 
 export function noun(facts: NumberFacts): string {
@@ -128,16 +153,19 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
   const open = useSignal(false);
   const made = lines(facts, open.value ? 512 : narrow ? 5 : 7);
   const scales = scalesOf(facts);
-  const filter = facts.at[tensor(facts.layer.output).channel ?? facts.at.length - 1];
+  const filter = filterOf(facts);
   const what = noun(facts);
+  const { recipe } = facts.layer;
+  const summed = recipe.form === "window" && recipe.weight !== null && facts.groups.length > 1;
+  const width = summed ? left.partial + side + 2 : 100;
   return (
     <div class="middle sum-middle">
-      <div class="terms-box">
+      <div class="terms-box" style={{ "--g": `${width}px` }}>
         <p class="caption">
           <b>{facts.bias === null && facts.weight[0] < 0 ? "" : `filter ${filter}`}</b> <Dim>one {facts.groups.length > 1 ? `slice for each ${what}` : "slice"}</Dim>
         </p>
         <div class="terms-head dim">
-          <span /> <span class="g"><Word of="window">window</Word><i /> <Word of="weight">slice</Word></span> <span>adds</span>
+          <span /> <span class="g"><Word of="window">window</Word><i /> <Word of="weight">slice</Word>{summed ? <span>its map</span> : null}</span> <span>adds</span>
         </div>
         <ol class={`terms ${open.value ? "open" : ""}`}>
           {made.top.map((group, n) => (
@@ -148,7 +176,7 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
               <Bar value={group.sum} largest={scales.sum} />
             </li>
           ))}
-          <Slices facts={facts} groups={made.top} scales={scales} />
+          <Slices facts={facts} groups={made.top} scales={scales} width={width} />
         </ol>
         {made.others.length || open.value ? (
           <button type="button" class="rest" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>

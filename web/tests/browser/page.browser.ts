@@ -45,6 +45,13 @@ test("the first screen answers the question without a click, above the fold at 1
   const total = await page.textContent("[data-pre]");
   expect(printed.reduce((sum, text) => sum + whole(text), 0n)).toBe(whole(total ?? ""));
   expect(total?.split(".")[1].length).toBe(places);
+  expect(await page.textContent(".terms-head")).toContain("its map");
+  const inks = await page.$eval(".terms canvas", (element) => {
+    const canvas = element as HTMLCanvasElement;
+    const { data } = (canvas.getContext("2d") as CanvasRenderingContext2D).getImageData(112, 0, 34, canvas.height);
+    return new Set(Array.from({ length: data.length / 4 }, (_, n) => data.slice(4 * n, 4 * n + 3).join())).size;
+  });
+  expect(inks).toBeGreaterThan(30);
   const sums = await page.$$eval(".terms .num", (list) => list.map((item) => Math.abs(Number(item.getAttribute("data-sum")))));
   expect(sums).toEqual([...sums].sort((a, b) => b - a));
   expect(wrong).toEqual([]);
@@ -88,6 +95,7 @@ test("keeping apart bursts 64 maps into 2,048, and adding brings them back", asy
   expect(drawn).toBeGreaterThan(500);
   await page.click("text=add the 32");
   expect(await page.$("[data-burst]")).toBeNull();
+  await page.waitForFunction(() => !document.querySelector(".burst"));
   await page.click("text=keep apart");
   await page.keyboard.press("Escape");
   expect(await page.$("[data-burst]")).toBeNull();
@@ -241,6 +249,18 @@ test("a hovered weight says how often it is used, a hovered input what it feeds"
   await page.mouse.move((inputs?.x ?? 0) + 20, (inputs?.y ?? 0) + 20);
   await settled(page);
   expect(await pixels()).not.toBe(before);
+  await close();
+});
+
+test("a pinned cell's window stands in every earlier layer, back to the picture", async () => {
+  const { page, wrong, close } = await open(browser, digits(), "#/number/max_pooling2d?at=1,3,19");
+  const steps = await page.$$eval(".trail li", (list) => list.map((item) => `${item.querySelector("bdi")?.textContent}: ${item.querySelector("small")?.textContent?.replace(/^map \d+; /, "")}`));
+  expect(steps).toEqual(["conv2d_1: rows 4..7, columns 12..15", "conv2d: rows 4..9, columns 12..17", "picture: rows 4..11, columns 12..19"]);
+  await page.click(".trail >> text=conv2d_1");
+  expect(page.url()).toContain("#/layer/conv2d_1");
+  await goTo(page, "#/layer/dense?at=7");
+  expect(await page.$$eval(".trail bdi", (list) => list.map((item) => item.textContent))).toEqual(["flatten", "max_pooling2d", "conv2d_1", "conv2d", "picture"]);
+  expect(wrong).toEqual([]);
   await close();
 });
 
