@@ -2,7 +2,7 @@
 
 import { page } from "./data/store";
 import { count } from "./decimal";
-import type { WindowRecipe } from "./schema";
+import type { Layer, WindowRecipe } from "./schema";
 
 export type Slots = Readonly<Record<string, string | number>>;
 
@@ -35,4 +35,9 @@ export function counts(recipe: WindowRecipe) {
     weights: taps * own * recipe.channels_out, reach: recipe.groups > 1 ? `${count(own)} maps` : `all ${count(own)} maps`,
   };
   return { slots, kind: own === 1 ? "one" : "sum" };
+}
+
+/** What one output of a layer is made by: a filter, or the weights of a number. */
+export function unit(layer: Layer): string {
+  return layer.recipe.form === "row" ? "number" : "filter";
 }

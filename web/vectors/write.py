@@ -129,11 +129,12 @@ def functions() -> list[dict[str, Any]]:
     """Functions of one number, as the layers compute them."""
     cases = []
     for name, function in FUNCTIONS.items():
-        parameter = 0.25 if name in ("leaky_relu", "elu", "celu") else None
+        numbers = (0.25, 0.5) if name == "hard_sigmoid" else (0.25,)
         for n in range(-48, 49):
             x = n / 6 + 1 / 64
-            y = function(x, 0.0 if parameter is None else parameter)
-            cases.append({"name": name, "numbers": [parameter], "x": x, "y": y})
+            cases.append(
+                {"name": name, "numbers": list(numbers), "x": x, "y": function(x, numbers)}
+            )
     return cases
 
 

@@ -29,6 +29,7 @@ from ..layers.spatial import axis_names
 from ..layers.weight import held
 from ..model import Graph, Step, TensorId
 from .code import code_of
+from .headline import headline
 from .recipe import NOTHING, Found, find
 from .schema import (
     Budget,
@@ -304,6 +305,10 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
     shown = f"{working} = {params:,}" if working else "0"
     fields = next(iter(row.field.values())) if row.field else None
     name = call.name if last else f"{call.name}:{step.stage}"
+    notes = tuple(note_text(note) for note in step.layer.notes(tuple(shapes)))
+    title, answer = headline(
+        found.recipe, [builder.tensors[name] for name in inputs], builder.tensors[output], notes
+    )
     return Layer(
         number=number,
         name=name,
@@ -343,7 +348,9 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
             acts if isinstance(acts, FormulaRecipe) else None,
         ),
         derivations=_derivations(step, row, shapes, shown if own else ""),
-        notes=tuple(note_text(note) for note in step.layer.notes(tuple(shapes))),
+        title=title,
+        answer=answer,
+        notes=notes,
         left_out=None
         if cause is None
         else f"`{cause}` cannot be run without its framework: "

@@ -148,7 +148,8 @@ def _function(recipe: FormulaRecipe) -> Lines | None:
         if recipe.numbers == (0.0, 6.0):
             return "ReLU(max_value=6)", "nn.ReLU6()"
         return None
-    if recipe.name not in FUNCTIONS:
+    fixed = {"hard_sigmoid": (1 / 6, 0.5)}
+    if recipe.name not in FUNCTIONS or recipe.numbers != fixed.get(recipe.name, recipe.numbers):
         return None
     keras, torch = FUNCTIONS[recipe.name]
     shown = "" if p is None else f"{p:g}"

@@ -29,9 +29,24 @@ GLOSSARY: dict[str, str] = {
 }
 
 SENTENCES: dict[str, str] = {
-    "title.sum": "{filters} maps, not {maps} × {filters} = {product}",
-    "title.one": "{filters} filters make {filters} maps",
-    "title.groups": "{filters} maps: each filter reads {own}",
+    "title.filters.sum": "{filters} maps, not {maps} × {filters} = {product}",
+    "title.filters.one": "{filters} filters make {filters} maps",
+    "title.groups": "{filters} maps: each filter reads {own_maps}",
+    "title.none": "{from} become {to}",
+    "title.max": "{from}: the largest number of each {kernel} window",
+    "title.mean": "{from}: the mean of each {kernel} window",
+    "title.row": "{to}, each a sum over {from}",
+    "title.reshape": "{from}, laid out as {to}",
+    "title.axes": "{to}, each number copied from {from}",
+    "title.merge": "{inputs} inputs, number by number: {to}",
+    "title.add": "{inputs} inputs added, number by number: {to}",
+    "title.concat": "{from}, side by side",
+    "title.formula": "{to}, each number by itself",
+    "title.softmax": "{to}, as shares of 1",
+    "title.batch_norm": "{to}, each map scaled and shifted",
+    "title.group_norm": "{to}, each compared with its group of maps",
+    "title.layer_norm": "{to}, each compared with its row",
+    "title.rms_norm": "{to}, each compared with its row",
     "answer.sum": (
         "A filter is not a {kernel} square: it is a {kernel}×{own} block. It covers {reach} at once "
         "and gives one number. {filters} filters, so {filters} maps."

@@ -2,6 +2,7 @@
 
 import type { FormulaRecipe } from "../schema";
 import { fsum } from "../sum";
+import { flat } from "./tensor";
 
 export interface Step {
   readonly name: string;
@@ -22,7 +23,7 @@ const clip: Simple = (x, [low, high]) => {
   if (low !== null && low !== undefined && x <= low) return low;
   return high !== null && high !== undefined && x >= high ? high : x;
 };
-const sixth = (x: number) => Math.min(1, Math.max(0, x / 6 + 0.5));
+const share = (x: number) => Math.min(1, Math.max(0, x));
 
 /** The complementary error function: a series of positive terms near 0, a continued fraction far off. */
 export function erfc(x: number): number {
@@ -41,6 +42,7 @@ export function erfc(x: number): number {
 /** The functions that page/recipe knows, by the same names. */
 const simple: Record<string, Simple> = {
   linear: (x) => x,
+  negative: (x) => -x,
   relu: clip,
   clip,
   leaky_relu: (x, [p]) => (x >= 0 ? x : x * (p ?? 0)),
@@ -51,8 +53,8 @@ const simple: Record<string, Simple> = {
   softsign: (x) => x / (1 + Math.abs(x)),
   elu: (x, [p]) => (x > 0 ? x : (p ?? 1) * Math.expm1(x)),
   exponential: Math.exp,
-  hard_sigmoid: sixth,
-  hard_silu: (x) => x * sixth(x),
+  hard_sigmoid: (x, [a, b]) => share((a ?? 0) * x + (b ?? 0)),
+  hard_silu: (x) => x * share(x / 6 + 0.5),
   mish: (x) => x * Math.tanh(softplus(x)),
   gelu: (x) => (x * erfc(-x / Math.SQRT2)) / 2,
   gelu_tanh: (x) => x * sigmoid(Math.sqrt(8 / Math.PI) * (x + 0.044715 * x ** 3)),
@@ -62,28 +64,10 @@ const simple: Record<string, Simple> = {
   erf: (x) => 1 - erfc(x),
 };
 
-const words: Record<string, string> = { relu: "max(x, 0)", clip: "x between its limits", linear: "x" };
-
-function rowOf(shape: readonly number[], numbers: Float32Array, at: readonly number[], axis: number): number[] {
-  const real = axis < 0 ? axis + shape.length : axis;
-  let step = 1;
-  for (let n = real + 1; n < shape.length; n++) step *= shape[n];
-  let start = 0;
-  let whole = 1;
-  for (let n = shape.length - 1; n >= 0; n--) {
-    if (n !== real) start += at[n] * whole;
-    whole *= shape[n];
-  }
-  return Array.from({ length: shape[real] }, (_, n) => numbers[start + n * step]);
-}
-
-function softmax(recipe: FormulaRecipe, shape: readonly number[], numbers: Float32Array, at: readonly number[], own: number): Activated {
-  const row = rowOf(shape, numbers, at, recipe.axis);
-  row[at[recipe.axis < 0 ? recipe.axis + shape.length : recipe.axis]] = own;
+function softmax({ axis }: FormulaRecipe, shape: readonly number[], numbers: Float32Array, at: readonly number[], own: number): Activated {
+  const row = Array.from({ length: shape[axis] }, (_, n) => (n === at[axis] ? own : numbers[flat(shape, at.map((i, m) => (m === axis ? n : i)))]));
   const top = Math.max(...row);
-  const exps = row.map((x) => Math.exp(x - top));
-  const total = fsum(exps);
-  const axis = recipe.axis < 0 ? recipe.axis + shape.length : recipe.axis;
+  const total = fsum(row.map((x) => Math.exp(x - top)));
   const mine = Math.exp(own - top);
   const value = mine / total;
   return {
@@ -106,7 +90,7 @@ export function groupOf(recipe: FormulaRecipe, shape: readonly number[], at: rea
     const count = n === recipe.axis && width > 1 ? width : over.includes(n) ? size : 1;
     places = places.flatMap((place) => Array.from({ length: count }, (_, i) => place * size + first + i));
   });
-  return { places, own: places.indexOf(at.reduce((place, i, n) => place * shape[n] + i, 0)) };
+  return { places, own: places.indexOf(flat(shape, at)) };
 }
 
 /** Which number of gamma and beta belongs to `at`: its map's, or its place on the axes taken whole. */
@@ -164,6 +148,5 @@ export function activate(
   const f = simple[recipe.name];
   if (!f) return null;
   const value = f(own, recipe.numbers);
-  const expression = words[recipe.name] ?? recipe.written;
-  return { value, steps: [{ name: recipe.name, expression, value }] };
+  return { value, steps: [{ name: recipe.name, expression: recipe.written, value }] };
 }

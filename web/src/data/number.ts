@@ -223,8 +223,7 @@ function merge(out: Draft, layer: Layer, recipe: Recipe & { form: "merge" }, at:
   }
   slots.forEach((numbers, s) => {
     const shape = tensor(layer.inputs[s]).shape;
-    const own = at.slice(at.length - shape.length).map((v, n) => (shape[n] === 1 ? 0 : v));
-    const place = flat(shape, own);
+    const place = spread(shape, at);
     const w = recipe.op === "subtract" && s > 0 ? -1 : recipe.op === "average" ? 1 / slots.length : 1;
     push(out, s, place, (numbers as Values)[place], w);
   });
@@ -244,15 +243,14 @@ function formula(out: Draft, layer: Layer, recipe: FormulaRecipe, at: readonly n
   const numbers = values(id);
   if (!ready(numbers)) return false;
   const place = flat(info.shape, at);
-  const channel = at[recipe.axis];
-  const constants: (number | null)[] = [];
+  const stored: (number | null)[] = [];
   for (const name of recipe.constants) {
     const slot = name === null ? null : values(name);
     if (name !== null && !ready(slot)) return false;
-    constants.push(ready(slot) ? slot[channel % slot.length] : null);
+    stored.push(ready(slot) ? slot[spread(tensor(name as string).shape, at)] : null);
   }
-  if (recipe.name === "batch_norm") return batchNorm(out, recipe, constants, place, numbers[place]);
-  if (recipe.name === "prelu") return prelu(out, recipe.constants[0] as string, at, place, numbers[place]);
+  if (recipe.name === "batch_norm" || recipe.name === "affine") return addends(out, recipe, stored, place, numbers[place]);
+  if (recipe.name === "prelu") return prelu(out, stored[0] ?? 0, place, numbers[place]);
   if (recipe.name.endsWith("_norm")) return measured(out, recipe, info.shape, numbers, at);
   const made = activate(recipe, info.shape, numbers, at, place);
   if (!made) return false;
@@ -263,11 +261,13 @@ function formula(out: Draft, layer: Layer, recipe: FormulaRecipe, at: readonly n
   return true;
 }
 
-/** x, or below 0 x times the slope of its position; slopes broadcast as merged inputs do. */
-function prelu(out: Draft, id: string, at: readonly number[], place: number, x: number): boolean {
-  const shape = tensor(id).shape;
-  const own = at.slice(at.length - shape.length).map((v, n) => (shape[n] === 1 ? 0 : v));
-  const slope = (values(id) as Values)[flat(shape, own)];
+/** The flat place that position `at` has in an array that broadcasts to its own. */
+function spread(shape: readonly number[], at: readonly number[]): number {
+  return flat(shape, at.slice(at.length - shape.length).map((v, n) => (shape[n] === 1 ? 0 : v)));
+}
+
+/** x, or below 0 x times the slope of its position. */
+function prelu(out: Draft, slope: number, place: number, x: number): boolean {
   push(out, 0, place, x, 1);
   out.combine = "formula";
   out.value = x < 0 ? slope * x : x;
@@ -288,14 +288,14 @@ function measured(out: Draft, recipe: FormulaRecipe, shape: readonly number[], n
   return true;
 }
 
-/** x*k + (-mean*k) + beta with k = gamma / sqrt(variance + epsilon): a sum of three addends. */
-function batchNorm(out: Draft, recipe: FormulaRecipe, constants: (number | null)[], place: number, x: number): boolean {
-  const [gamma, beta, mean, variance] = constants;
-  const k = (gamma ?? 1) / Math.sqrt((variance ?? 1) + (recipe.numbers[0] ?? 0));
+/** x*scale + offset, or x*k + (-mean*k) + beta with k = gamma / sqrt(variance + epsilon): a sum of addends. */
+function addends(out: Draft, { name, numbers }: FormulaRecipe, [gamma, beta, mean, variance]: (number | null)[], place: number, x: number): boolean {
+  const plain = name === "affine";
+  const k = plain ? (gamma ?? 1) : (gamma ?? 1) / Math.sqrt((variance ?? 1) + (numbers[0] ?? 0));
   push(out, 0, place, x, k);
-  push(out, 0, -1, mean ?? 0, -k);
+  if (!plain) push(out, 0, -1, mean ?? 0, -k);
   out.bias = beta ?? 0;
-  out.bound = 6 * unit * (Math.abs(x * k) + Math.abs((mean ?? 0) * k) + Math.abs(out.bias)) + 2 ** -149;
+  out.bound = (plain ? (numbers[0] ?? 2) : 6) * unit * (Math.abs(x * k) + Math.abs((mean ?? 0) * k) + Math.abs(out.bias)) + 2 ** -149;
   return true;
 }
 

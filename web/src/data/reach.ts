@@ -3,6 +3,7 @@
 import { field, users } from "../axis";
 import type { Layer } from "../schema";
 import { page, tensor } from "./store";
+import { atCell, mapView } from "./tensor";
 
 /** First and last position on each axis of a tensor, unclipped. */
 export type Ranges = readonly (readonly [number, number])[];
@@ -97,6 +98,11 @@ export function rectangle(id: string, ranges: Ranges) {
   const info = tensor(id);
   const spatial = ranges.filter((_, axis) => axis !== info.channel).slice(-2);
   if (!spatial.length) return null;
+  if (info.shape.length === 1) {
+    // A long row is drawn in lines: from the first to the last, whole where there are several.
+    const [[, row, column], [, last, end]] = ranges[0].map((n) => atCell(info, [n]));
+    return row === last ? { row, column, rows: 1, columns: end - column + 1 } : { row, column: 0, rows: last - row + 1, columns: mapView(info).width };
+  }
   const [top, bottom] = spatial.length === 2 ? spatial[0] : ([0, 0] as const);
   const [left, right] = spatial[spatial.length - 1];
   return { row: top, column: left, rows: bottom - top + 1, columns: right - left + 1 };

@@ -2,7 +2,7 @@
 
 import { feeds, rectangle } from "../data/reach";
 import { page, ready, tensor, unflattened, values } from "../data/store";
-import { atCell, cellAt, mapView, shapeText } from "../data/tensor";
+import { atCell, cellAt, mapView, shapeText, size } from "../data/tensor";
 import { count, fixed } from "../decimal";
 import type { Layer, Tensor } from "../schema";
 import { behind, cell, facts, go, hovered, hoveredInput, layer, pinned, place, rested } from "../state";
@@ -190,7 +190,7 @@ export function OutputColumn({ width, height }: { width: number; height: number 
   return (
     <figure class="column output-column">
       <figcaption>
-        <b>{info.channel === null ? `${count(view.width)} numbers` : `${count(view.channels)} maps`}</b>{" "}
+        <b>{info.channel === null ? `${count(size(info.shape))} numbers` : `${count(view.channels)} maps`}</b>{" "}
         <Dim>{shapeText(info.shape)}</Dim>
       </figcaption>
       {flat ? null : (

@@ -42,6 +42,13 @@ function Merge({ made, op }: { made: NumberFacts; op: string }) {
   );
 }
 
+/** Addends that are no window's, each rounded once. */
+function Addends({ made, names }: { made: NumberFacts; names: readonly string[] }) {
+  const terms = [...made.product, made.bias ?? 0];
+  const { lines, rounding } = printed(terms, made.value, placesFor([made.value, ...terms], 6));
+  return <>{[...lines, ...(rounding ? [rounding] : [])].map((line, n) => <li key={n}><Who>{names[n] ?? "rounding"}</Who><Num>{line}</Num></li>)}</>;
+}
+
 interface RemoteFacts {
   readonly value: number;
   readonly difference: number;
@@ -106,9 +113,8 @@ export function StepsMiddle() {
       ) : null}
       {recipe.form === "formula" && made.x.length ? (
         <ol class="steps-list">
-          {(recipe.name === "batch_norm"
-            ? [["x × k", made.product[0]], ["− mean × k", made.product[1]], ["beta", made.bias ?? 0]] as [string, number][]
-            : [[`x at ${place(made, 0)}`, made.x[0]], ...made.steps.map((step) => [`${step.name}: ${step.expression}`, step.value])] as [string, number][]
+          {now.rule === "sum" ? <Addends made={made} names={recipe.name === "affine" ? ["x × scale", "offset"] : ["x × k", "− mean × k", "beta"]} /> : (
+            [[`x at ${place(made, 0)}`, made.x[0]], ...made.steps.map((step) => [`${step.name}: ${step.expression}`, step.value])] as [string, number][]
           ).map(([words, value]) => <li key={words}><Who>{words}</Who><Num>{fixed(value, places)}</Num></li>)}
           {recipe.name === "batch_norm" ? <li class="dim">k = gamma / √(variance + ε) = {short(made.w[0], 6)}</li> : null}
         </ol>

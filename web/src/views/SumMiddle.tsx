@@ -12,6 +12,7 @@ import { count, minus, placesFor, printed } from "../decimal";
 import type { WindowRecipe } from "../schema";
 import { hoveredWeight } from "../state";
 import { ExactSum } from "../sum";
+import { unit } from "../words";
 import { Ledger } from "./Ledger";
 import { Dim, Drawing, Num, Who, pointIn } from "./parts";
 import { Word } from "./Word";
@@ -162,7 +163,7 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
     <div class="middle sum-middle">
       <div class="terms-box" style={{ "--g": `${width}px` }}>
         <p class="caption">
-          <b>{facts.bias === null && facts.weight[0] < 0 ? "" : `filter ${filter}`}</b> <Dim>one {facts.groups.length > 1 ? `slice for each ${what}` : "slice"}</Dim>
+          <b>{facts.bias === null && facts.weight[0] < 0 ? "" : `${unit(facts.layer)} ${filter}`}</b> <Dim>one {facts.groups.length > 1 ? `slice for each ${what}` : "slice"}</Dim>
         </p>
         <div class="terms-head dim">
           <span /> <span class="g"><Word of="window">window</Word><i /> <Word of="weight">slice</Word>{summed ? <span>its map</span> : null}</span> <span>adds</span>

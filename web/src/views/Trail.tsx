@@ -2,7 +2,7 @@
 
 import { page, ready, tensor, values } from "../data/store";
 import { rectangle, windowsBehind, type Ranges } from "../data/reach";
-import { atCell, mapView, size, unflat } from "../data/tensor";
+import { atCell, flat, mapView, size, unflat } from "../data/tensor";
 import { count } from "../decimal";
 import type { Tensor } from "../schema";
 import { go, pinned, place } from "../state";
@@ -24,7 +24,7 @@ function loudest(info: Tensor, ranges: Ranges): number {
   const sides = real.map(([low, high]) => high - low + 1);
   for (let n = 0; n < size(sides); n++) {
     const at = unflat(sides, n).map((step, axis) => real[axis][0] + step);
-    const x = numbers[at.reduce((flat, position, axis) => flat * info.shape[axis] + position, 0)];
+    const x = numbers[flat(info.shape, at)];
     if (x > best) [best, map] = [x, atCell(info, at)[0]];
   }
   return map;
@@ -40,7 +40,7 @@ function extent(info: Tensor, ranges: Ranges): string {
 function Step({ info, ranges }: { info: Tensor; ranges: Ranges }) {
   const { layers, input } = page.value;
   const n = layers.findIndex((layer) => layer.output === info.id || layer.pre === info.id);
-  const box = info.shape.length > 1 ? rectangle(info.id, ranges) : null;
+  const box = rectangle(info.id, ranges);
   const map = loudest(info, ranges);
   const view = mapView(info);
   const name = info.id === input ? "picture" : (layers[n]?.name ?? info.id);

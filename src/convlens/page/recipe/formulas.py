@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from ...axis import FloatArray, IntArray
 from ...layers.base import Binding, Index, Layer, Sizes
 from ...layers.merge import broadcast_index
-from ...layers.reading import Choice, Formula, Reading, Sum
+from ...layers.reading import UNIT, Choice, Formula, Reading, Sum
 from ..schema import FormulaRecipe
-from .judge import NOTHING, Array, Found, blank_inputs, places, random_inputs
+from .judge import NOTHING, Array, Found, places, random_inputs
 
 
 def _sigmoid(x: float) -> float:
@@ -27,27 +28,30 @@ def _softplus(x: float) -> float:
 
 # Klambauer et al., arXiv:1706.02515, section 2.
 SELU = (1.0507009873554805, 1.6732632423543772)
-# The functions that the page knows; `p` are numbers found by trying the layer at -1 and -40.
-FUNCTIONS: dict[str, Callable[[float, float], float]] = {
+Numbers = tuple[float, ...]
+# The functions that the page knows; `p` are the layer's own numbers (slope, alpha, ...).
+FUNCTIONS: dict[str, Callable[[float, Numbers], float]] = {
     "linear": lambda x, p: x,
-    "leaky_relu": lambda x, p: x if x >= 0 else p * x,
+    "negative": lambda x, p: -x,
+    "leaky_relu": lambda x, p: x if x >= 0 else p[0] * x,
     "sigmoid": lambda x, p: _sigmoid(x),
     "tanh": lambda x, p: math.tanh(x),
     "silu": lambda x, p: x * _sigmoid(x),
     "softplus": lambda x, p: _softplus(x),
     "softsign": lambda x, p: x / (1 + abs(x)),
-    "elu": lambda x, p: x if x > 0 else p * math.expm1(x),
+    "elu": lambda x, p: x if x > 0 else p[0] * math.expm1(x),
     "exponential": lambda x, p: math.exp(x),
-    "hard_sigmoid": lambda x, p: min(1.0, max(0.0, x / 6 + 0.5)),
+    "hard_sigmoid": lambda x, p: min(1.0, max(0.0, p[0] * x + p[1])),
     "hard_silu": lambda x, p: x * min(1.0, max(0.0, x / 6 + 0.5)),
     "mish": lambda x, p: x * math.tanh(_softplus(x)),
     "gelu": lambda x, p: x * math.erfc(-x / math.sqrt(2)) / 2,
     "gelu_tanh": lambda x, p: x * _sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x**3)),
     "selu": lambda x, p: SELU[0] * (x if x > 0 else SELU[1] * math.expm1(x)),
-    "celu": lambda x, p: x if x > 0 or not p else p * math.expm1(x / p),
+    "celu": lambda x, p: x if x > 0 else p[0] * math.expm1(x / p[0]),
     "log_sigmoid": lambda x, p: -_softplus(-x),
     "erf": lambda x, p: math.erf(x),
 }
+WRITTEN = {"relu": "max(x, 0)", "clip": "x between its limits", "linear": "x"}
 TRIED = (-7.5, -2.25, -1.0, -0.40625, -0.0625, 0.0, 0.125, 0.5, 1.0, 2.75, 6.5)
 
 
@@ -56,7 +60,7 @@ def formula(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
     if len(binding.input_shapes) != 1 or binding.input_shapes != binding.output_shapes:
         return NOTHING
     if layer.rule == "sum":
-        return _batch_norm(layer, binding, names)
+        return _addends(layer, binding, names)
     links = layer.links(binding)[0]
     rows = [n for n, link in enumerate(links) if link.out is None]
     if "epsilon" in layer.quantities():
@@ -178,13 +182,15 @@ def _elementwise(layer: Layer) -> Found:
         }
         if set(first.constants) <= {"low", "high"} and _gives(at, made):
             name = "relu" if limits == (0.0, None) else "clip" if first.constants else "linear"
-            return Found(FormulaRecipe("formula", name, -1, limits, (), ""))
+            return Found(FormulaRecipe("formula", name, -1, limits, (), WRITTEN[name]))
         return NOTHING
     written = first.steps[-1].expression if isinstance(first, Formula) and first.steps else ""
-    for parameter in (-at(-1.0).value, -at(-40.0).value):
-        for name, function in FUNCTIONS.items():
-            if _gives(at, {x: function(x, parameter) for x in TRIED}):
-                return Found(FormulaRecipe("formula", name, -1, (parameter,), (), written))
+    held = (value for value in layer.quantities().values() if isinstance(value, int | float))
+    numbers = tuple(float(value) for value in held)
+    for name, function in FUNCTIONS.items():
+        with suppress(ArithmeticError, IndexError):
+            if _gives(at, {x: function(x, numbers) for x in TRIED}):
+                return Found(FormulaRecipe("formula", name, -1, numbers, (), written))
     return NOTHING
 
 
@@ -205,33 +211,84 @@ def _softmax(layer: Layer, binding: Binding, axis: int) -> Found:
     return Found(FormulaRecipe("formula", "softmax", axis, (), (), "exp(x - max) / total"))
 
 
-def _batch_norm(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
-    """x*g/s - mean*g/s + beta with four arrays along one axis."""
-    quantities: dict[str, Any] = layer.quantities()
-    if "epsilon" not in quantities:
-        return NOTHING
-    shape = binding.input_shapes[0]
-    axis = int(quantities.get("axis", -1)) % len(shape)
-    epsilon = float(quantities["epsilon"])
-    roles = {name: None for name in ("gamma", "beta", "mean", "variance")} | {
-        role: weight
-        for weight in layer.weights()
-        for role in ("gamma", "beta", "mean", "variance")
-        if role in weight.name
-    }
-    for at in places(binding.output_shapes[0]):
-        reading = layer.explain(binding, at, blank_inputs(binding))
+def _addends(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
+    """A number times a stored one, and stored ones added: batch norm, a scale, an offset.
+
+    Stored arrays are sent in shapes that broadcast to the input's.
+    """
+    asked = places(binding.output_shapes[0])
+    inputs = random_inputs(binding)
+    readings = {at: layer.explain(binding, at, inputs) for at in asked}
+    for name, roles in _roles(layer):
+        held = {role: _laid(layer, array, binding) for role, array in roles.items()}
+        numbers = _agree(name, held, layer, readings)
+        if numbers is not None:
+            order = ("gamma", "beta", "mean", "variance") if name == "batch_norm" else AFFINE
+            axis = int(layer.quantities().get("axis", -1)) % max(1, len(binding.input_shapes[0]))
+            named = tuple(names(role) if role in held else None for role in order)
+            recipe = FormulaRecipe("formula", name, axis, numbers, named, "")
+            return Found(
+                recipe, {names(role): partial(_same, array) for role, array in held.items()}
+            )
+    return NOTHING
+
+
+AFFINE = ("scale", "offset")
+
+
+def _roles(layer: Layer) -> Iterator[tuple[str, dict[str, Array]]]:
+    """What the layer's stored numbers may be, in the order of its weights."""
+    known = layer.quantities()
+    views = [weight.view().reshape(weight.canonical) for weight in layer.weights()]
+    statistics = ("mean", "variance")
+    names: tuple[tuple[str, ...], ...] = (
+        ("gamma", "beta", *statistics), ("gamma", *statistics), ("beta", *statistics), statistics,
+    )  # fmt: skip
+    for roles in names:
+        if len(roles) == len(views) and "epsilon" in known:
+            yield "batch_norm", dict(zip(roles, views, strict=True))
+    for roles in (AFFINE, AFFINE[:1], AFFINE[1:]):
+        if len(roles) == len(views):
+            yield "affine", dict(zip(roles, views, strict=True))
+    if not views and set(known) == set(AFFINE):
+        yield "affine", {role: np.asarray(known[role], np.float32) for role in AFFINE}
+
+
+def _laid(layer: Layer, array: Array, binding: Binding) -> Array:
+    """One number per position of the layer's `axis`, laid along it; other shapes broadcast."""
+    rank = len(binding.input_shapes[0])
+    axis = int(layer.quantities().get("axis", -1)) % max(1, rank)
+    return array.reshape(-1, *(1,) * (rank - 1 - axis)) if array.ndim == 1 else array
+
+
+def _same(array: Array) -> Array:
+    return array
+
+
+def _agree(
+    name: str, held: Mapping[str, Array], layer: Layer, readings: Mapping[Index, Reading]
+) -> Numbers | None:
+    """The recipe's numbers where it gives all these readings: epsilon, or how wide the bound is."""
+    widths = set()
+    for at, reading in readings.items():
         if not isinstance(reading, Sum):
-            return NOTHING
-        held = {
-            role: float(weight.view()[at[axis]]) if weight is not None else default
-            for (role, weight), default in zip(roles.items(), (1.0, 0.0, 0.0, 1.0), strict=True)
-        }
-        scale = held["gamma"] / math.sqrt(held["variance"] + epsilon)
-        expected = [1.0 * scale, -scale * held["mean"]]
-        products = [float(p) for block in reading.blocks for p in block.products]
-        if products != expected or reading.bias != held["beta"]:
-            return NOTHING
-    arrays = {names(role): weight.view for role, weight in roles.items() if weight is not None}
-    named = tuple(names(role) if weight is not None else None for role, weight in roles.items())
-    return Found(FormulaRecipe("formula", "batch_norm", axis, (epsilon,), named, ""), arrays)
+            return None
+        own = {role: float(array[broadcast_index(at, array.shape)]) for role, array in held.items()}
+        if name == "batch_norm":
+            epsilon = float(layer.quantities()["epsilon"])
+            scale = own.get("gamma", 1.0) / math.sqrt(own["variance"] + epsilon)
+            expected, bias = [(None, scale), (own["mean"], -scale)], own.get("beta", 0.0)
+        else:
+            expected, bias = [(None, own.get("scale", 1.0))], own.get("offset", 0.0)
+        terms = [
+            (None if block.source is not None else float(x), float(w))
+            for block in reading.blocks
+            for x, w in zip(block.x, block.w, strict=True)
+        ]
+        if terms != expected or reading.bias != bias:
+            return None
+        size = reading.magnitude
+        widths.add(round((reading.tolerance - 2.0**-149) / (UNIT * size)) if size else 0)
+    if name == "batch_norm":
+        return (epsilon,)
+    return (float(max(widths)),)
