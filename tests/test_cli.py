@@ -10,13 +10,15 @@ import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from signal import SIGINT, raise_signal
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from convlens import __version__, samples
+from convlens import __version__, cli, samples
 from convlens.cli import main
 from convlens.cli.commands import convlens as commands
 from tests.readers.keras.made import input_layer, keras_zip, layer, sequential
@@ -166,13 +168,30 @@ REFUSALS: list[tuple[list[str], int, str]] = [
         ["explain", "conv2d_1", "--numpy"],
         2,
         USAGE.format("explain", "[MODEL] [LAYER]", "explain")
-        + "--numpy reproduces one number: say which with --at, as in --at 5,7,12\n",
+        + "--numpy is about one number: say which with --at, as in --at 5,7,12\n",
     ),
     (
         ["explain", "conv2d_1", "--depth", "2"],
         2,
         USAGE.format("explain", "[MODEL] [LAYER]", "explain")
-        + "--depth follows one number: say which with --at, as in --at 5,7,12\n",
+        + "--depth is about one number: say which with --at, as in --at 5,7,12\n",
+    ),
+    (
+        ["explain", "conv2d_1", "--sample", "1"],
+        2,
+        USAGE.format("explain", "[MODEL] [LAYER]", "explain")
+        + "--sample is about one number: say which with --at, as in --at 5,7,12\n",
+    ),
+    (
+        ["explain", "conv2d_1", "--at", "5,7,12", "--resize"],
+        2,
+        USAGE.format("explain", "[MODEL] [LAYER]", "explain")
+        + "--resize is about a picture: give it with --input\n",
+    ),
+    (
+        ["explain", "conv2d_1", "--at", "5,7,12", "--output", "1"],
+        2,
+        "convlens: `conv2d_1` has 1 output\n  given:  output 1\n  needed: one of 0..0\n",
     ),
     (
         ["summary", "digits", "--input-shape", "28,0,1"],
@@ -589,3 +608,51 @@ def test_the_process_ends_with_the_commands_code() -> None:
     assert process("summary", "nope.onnx").returncode == 3
     assert process("explain", "conv2d", "--at", "99,0,0").returncode == 2
     assert process("demo", env={**os.environ, "NO_COLOR": "1"}).stdout.startswith("You asked: ")
+
+
+def test_a_layer_may_be_named_by_its_number_in_the_summary(call: Callable[..., Out]) -> None:
+    by_name = call("explain", "digits", "conv2d_1", "--at", "5,7,12")
+    assert call("explain", "digits", "2", "--at", "5,7,12") == by_name
+    assert call("explain", "digits", "6")[0] == 2
+
+
+def test_before_the_activation_stands_the_sum(call: Callable[..., Out]) -> None:
+    code, out, _ = call(
+        "explain", "conv2d_1", "--at", "5,7,12", "--stage", "pre_activation", "--json"
+    )
+    found = json.loads(out)
+    assert (code, found["stage"]) == (0, "pre_activation")
+    assert found["value"] == found["pre_activation"] < 0
+
+
+def test_ctrl_c_never_stops_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    class Later:
+        def __init__(self, seconds: float, call: object, arguments: list[int]) -> None:
+            asked.append((call, arguments))
+
+        def start(self) -> None:
+            pass
+
+    monkeypatch.setattr(cli, "Timer", Later)
+    inside = SimpleNamespace(
+        f_code=SimpleNamespace(co_filename="<frozen importlib._bootstrap>"), f_back=None
+    )
+    below = SimpleNamespace(f_code=SimpleNamespace(co_filename="native.py"), f_back=inside)
+    cli._stop(SIGINT, below)  # type: ignore[arg-type]
+    assert asked == [(raise_signal, [SIGINT])]
+    inside.f_code.co_filename = "ours.py"
+    with pytest.raises(KeyboardInterrupt):
+        cli._stop(SIGINT, below)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_said_plainly() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "convlens", "summary", "digits"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr == "convlens: the output cannot be written: No space left on device\n"

@@ -375,7 +375,7 @@ REFUSED = [
         "x: the input does not fit the model\n"
         "  given:  (32, 32, 3)\n"
         "  needed: (28, 28, 3) or a batch of them, (None, 28, 28, 3)\n"
-        "  hint:   crop or resize the picture, or give --input-shape",
+        "  hint:   crop or resize the picture",
     ),
     (
         np.zeros((784,)),

@@ -88,7 +88,8 @@ def test_inputs_are_given_by_name_in_a_list_or_left_out() -> None:
         }
         assert (fact.source, fact.seed) == ("array", None)
     feeds, fact = fed(model, {"grey": grey})
-    assert (fact.source, fact.seed) == ("noise", 0)
+    assert (fact.source, fact.seed) == ("array", 0)
+    assert fact.remarks == ("`flat`: noise (seed 0)",)
     again, _ = fed(model, {"grey": grey})
     np.testing.assert_array_equal(feeds["flat"], again["flat"])
 
@@ -162,8 +163,7 @@ def refusals(tmp_path: Path) -> list[tuple[object, str]]:
             f"{folder}/small.png: the picture does not have the model's size\n"
             "  given:  9x9 (width x height)\n"
             "  needed: 20x20\n"
-            "  hint:   --resize scales it, --crop cuts its middle out; both together keep its "
-            "proportions (in Python: resize=True, crop=True)",
+            "  hint:   --resize scales it (in Python: resize=True)",
         ),
         (
             lambda: read_picture(tmp_path / "huge.png", (4, 6, 1), True),
@@ -251,3 +251,50 @@ def test_preprocessing_is_undone_exactly_where_it_can_be() -> None:
         "then multiplied by 255",
         "minus 104, 117, 123",
     ]
+
+
+def test_a_picture_of_16_bits_keeps_its_shades(tmp_path: Path) -> None:
+    shades = np.arange(24, dtype=np.uint16).reshape(4, 6) * 2800
+    Image.fromarray(shades).save(tmp_path / "deep.png")
+    Image.fromarray(np.round(shades / 257).astype(np.uint8)).save(tmp_path / "flat.png")
+    deep, said = read_picture(tmp_path / "deep.png", (4, 6, 1), True)
+    flat, _ = read_picture(tmp_path / "flat.png", (4, 6, 1), True)
+    np.testing.assert_array_equal(deep, flat)
+    assert said == ["pixels 0..65535 were rounded to 0..255, then divided by 255"]
+
+
+def test_a_picture_of_32_bit_pixels_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.ones((4, 6), np.float32)).save(tmp_path / "real.tiff")
+    with pytest.raises(InputError) as error:
+        read_picture(tmp_path / "real.tiff", (4, 6, 1), True)
+    assert str(error.value) == (
+        f"{tmp_path / 'real.tiff'}: the picture does not say how its pixels are meant\n"
+        "  given:  pixels of 32 bits\n"
+        "  needed: a picture of 8 or 16 bits, or a .npy array\n"
+        "  hint:   numpy.save('picture.npy', numbers) keeps the numbers as they are"
+    )
+
+
+def test_pillows_picture_is_fed_as_its_file_is_and_bytes_are_said_to_be(tmp_path: Path) -> None:
+    grey = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    from_file, _ = fed(graph(GREY), tmp_path / "grey.png")
+    from_picture, fact = fed(graph(GREY), Image.open(tmp_path / "grey.png"))
+    np.testing.assert_array_equal(from_file["grey"], from_picture["grey"])
+    assert fact.remarks == ("pixels 0..255 were divided by 255",)
+    from_bytes, fact = fed(graph(GREY), grey[:, :, None])
+    assert from_bytes["grey"].max() == 23
+    assert fact.remarks == ("bytes 0..255 were taken as they are, not divided by 255",)
+
+
+def test_numbers_beyond_float32_are_refused() -> None:
+    with pytest.raises(InputError) as error:
+        fed(graph(GREY), np.full((4, 6, 1), 1e300))
+    assert str(error.value) == (
+        "grey: the input holds numbers that float32 cannot\n"
+        "  given:  up to 1e+300\n"
+        "  needed: at most 3.4e38\n"
+        "  hint:   scale the array; networks run in float32"
+    )
+    feeds, _ = fed(graph(GREY), np.full((4, 6, 1), np.inf))
+    assert np.isinf(feeds["grey"]).all()

@@ -215,12 +215,15 @@ class Run:
         self.execution = execution
         self.origin = origin
 
+    def __repr__(self) -> str:
+        return f"<run of {self.model.name} on {self.origin.source}>"
+
     def __getitem__(self, key: str | tuple[str, str | int]) -> NDArray[np.float32]:
         return self.execution.tensor(self.tensor(key))
 
     def tensor(self, key: str | tuple[str, str | int]) -> TensorId:
         """The tensor that a key names. Raises UnknownLayer or ArgumentError."""
-        name, part = (key, 0) if isinstance(key, str) else key
+        name, part = key if isinstance(key, tuple) and len(key) == 2 else (_layer_name(key), 0)
         graph = self.model.graph
         if any(spec.name == name for spec in graph.inputs):
             return (name, 0)
@@ -256,7 +259,7 @@ class Run:
         from .explain.layer import default_layer, explain_layer
         from .explain.number import explain_number
 
-        name = layer or default_layer(self.model.graph)
+        name = default_layer(self.model.graph) if layer is None else _layer_name(layer)
         if at is None:
             return Explanation(explain_layer(self.execution, name, self.origin))
         place = _place(at)
@@ -280,10 +283,25 @@ class Run:
         return export(self, Path(path), around=surroundings(self), **options)
 
 
+def _layer_name(layer: Any) -> str:
+    """A layer's name. Raises ArgumentError for what is no text."""
+    if isinstance(layer, str):
+        return layer
+    raise ArgumentError(
+        "a layer is named by its name",
+        given=repr(layer)[:80],
+        needed="a name, as model.summary() lists them, or (name, part)",
+    )
+
+
 def _place(at: int | Sequence[int]) -> tuple[int, ...]:
     """A position as a tuple of whole numbers. Raises ArgumentError."""
     given = np.atleast_1d(np.asarray(at))
-    if given.ndim > 1 or (given.size and not np.issubdtype(given.dtype, np.integer)):
+    if (
+        any(isinstance(n, bool) for n in np.ravel(np.array(at, dtype=object)))
+        or given.ndim > 1
+        or (given.size and not np.issubdtype(given.dtype, np.integer))
+    ):
         raise ArgumentError(
             "a position is whole numbers", given=f"at={at!r}", needed="at=(5, 7, 12)"
         )

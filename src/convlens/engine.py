@@ -392,8 +392,11 @@ def _fit_hint(given: tuple[int, ...], shape: Shape) -> str:
             return "the channels stand first; the model wants them last: array.transpose(1, 2, 0)"
         if _fits((one[2], one[0], one[1]), shape):
             return "the channels stand last; the model wants them first: array.transpose(2, 0, 1)"
+    if len(one) == len(shape) == 3 and one[:2] == shape[:2]:
+        return f"the last axis counts the channels: {one[2]} are given, the model reads {shape[2]}"
     if len(one) == len(shape):
-        return "crop or resize the picture, or give --input-shape"
+        open_sizes = ", or give --input-shape" if None in shape else ""
+        return f"crop or resize the picture{open_sizes}"
     return "the axes besides the batch are those of one sample"
 
 
@@ -412,7 +415,17 @@ def as_feed(spec: Input, array: NDArray[Any]) -> Array:
     if np.iscomplexobj(given):
         raise InputError("the input holds complex numbers", where=spec.name, given=str(given.dtype))
     shape = feed_shape(spec, given.shape)
-    return np.array(given.reshape(shape), dtype=np.float32, order="C")
+    with np.errstate(over="ignore"):
+        feed = np.array(given.reshape(shape), dtype=np.float32, order="C")
+    if np.isinf(feed).any() and np.isfinite(given.reshape(shape)[np.isinf(feed)]).any():
+        raise InputError(
+            "the input holds numbers that float32 cannot",
+            where=spec.name,
+            given=f"up to {np.nanmax(np.abs(given[np.isfinite(given)])):g}",
+            needed="at most 3.4e38",
+            hint="scale the array; networks run in float32",
+        )
+    return feed
 
 
 def _fits(sizes: Iterable[int], shape: Shape) -> bool:

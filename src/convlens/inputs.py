@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -62,10 +63,14 @@ def prepare(
         _check_whole(spec, feed)
         feeds[spec.name] = feed
         sources.append(source)
-        remarks += said + _warn(spec, feed)
+        if given and source == "noise":
+            said = [f"noise (seed {seed})", *said]
+        remarks += [f"`{spec.name}`: {line}" if len(graph.inputs) > 1 else line for line in said]
+        remarks += _warn(spec, feed)
     _check_batches(graph, feeds)
-    source = "noise" if "noise" in sources else (sources[0] if sources else "none")
-    return feeds, InputFact(source, seed if source == "noise" else None, tuple(remarks))
+    # What was given says more of the run than what was filled in beside it.
+    source = next((one for one in sources if one != "noise"), *sources[:1] or ("none",))
+    return feeds, InputFact(source, seed if "noise" in sources else None, tuple(remarks))
 
 
 def parts(graph: Graph, x: Any, batch_size: int) -> Iterator[Any]:
@@ -186,16 +191,32 @@ def _read(
     spec: Input, value: Any, shape: Shape, fitting: _Fitting
 ) -> tuple[NDArray[Any], str, list[str]]:
     """(array, source, remarks) of what was given for an input."""
+    last = spec.channels_last is not False
     if isinstance(value, str | Path):
         path = Path(value)
         if path.suffix.lower() == ".npy":
-            return read_npy(path), "file", []
-        last = spec.channels_last is not False
+            array = read_npy(path)
+            return array, "file", _bytes_said(array)
         array, remarks = read_picture(path, shape, last, resize=fitting.resize, crop=fitting.crop)
         return array, "file", remarks
+    if type(value).__module__.partition(".")[0] == "PIL":
+        array, remarks = read_picture(
+            value, shape, last, resize=fitting.resize, crop=fitting.crop, label=f"`{spec.name}`"
+        )
+        return array, "array", remarks
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
-    return np.asarray(value), "array", []
+    array = np.asarray(value)
+    return array, "array", _bytes_said(array)
+
+
+def _bytes_said(array: NDArray[Any]) -> list[str]:
+    """A remark on bytes that are taken as the numbers that they are."""
+    return (
+        ["bytes 0..255 were taken as they are, not divided by 255"]
+        if array.dtype == np.uint8
+        else []
+    )
 
 
 def read_npy(path: Path) -> NDArray[Any]:
@@ -216,7 +237,7 @@ def read_npy(path: Path) -> NDArray[Any]:
 
 
 def read_picture(
-    source: Path | bytes | BinaryIO,
+    source: Path | bytes | BinaryIO | Image,
     shape: Shape,
     channels_last: bool,
     *,
@@ -226,8 +247,8 @@ def read_picture(
 ) -> tuple[NDArray[np.float32], list[str]]:
     """(picture as float32 in 0..1, what was done to it), grey or RGB as `shape` wants.
 
-    `source` is a path, the bytes of a file or an open file; `label` names the latter two in
-    messages. `shape` is (height, width, channels) or (channels, height, width). The picture is
+    `source` is a path, the bytes of a file, an open file or Pillow's picture; `label` names all but
+    the path in messages. `shape` is (height, width, channels) or (channels, height, width). The picture is
     never scaled unless `resize`; `crop` cuts its middle out: of the model's size, or, with
     `resize`, the largest part of the model's proportions. Raises InputError for what Pillow cannot
     decode and for pictures over 64 million pixels.
@@ -235,8 +256,7 @@ def read_picture(
     where = str(source) if isinstance(source, Path) else label
     channels = (shape[-1] if channels_last else shape[0]) if len(shape) == 3 else 1
     spatial = (shape[:-1] if channels_last else shape[1:]) if len(shape) == 3 else shape
-    picture = _decode(source, where, channels)
-    remarks = ["pixels 0..255 were divided by 255"]
+    picture, remarks = _decode(source, where, channels)
     if len(spatial) == 2 and spatial[0] is not None and spatial[1] is not None:
         size = (spatial[1], spatial[0])
         if crop and picture.size != size:
@@ -338,14 +358,19 @@ def _one_of(word: str, known: tuple[Any, ...]) -> Any:
     return word
 
 
-def _decode(source: Path | bytes | BinaryIO, where: str, channels: int | None) -> Image:
-    """The picture, grey for one channel, RGBA for four, else RGB; its size is checked first."""
+def _decode(
+    source: Path | bytes | BinaryIO | Image, where: str, channels: int | None
+) -> tuple[Image, list[str]]:
+    """(picture, how its pixels become 0..1): grey for one channel, RGBA for four, else RGB.
+
+    Its size is checked first.
+    """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     mode = {1: "L", 4: "RGBA"}.get(channels or 3, "RGB")
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with Image.open(file) as opened:
+        with Image.open(file) if not isinstance(file, Image.Image) else nullcontext(file) as opened:
             if opened.width * opened.height > LARGEST_PICTURE:
                 raise InputError(
                     "the picture is too large",
@@ -353,7 +378,9 @@ def _decode(source: Path | bytes | BinaryIO, where: str, channels: int | None) -
                     given=f"{opened.width}x{opened.height}",
                     needed=f"at most {LARGEST_PICTURE:,} pixels",
                 )
-            return ImageOps.exif_transpose(opened).convert(mode)
+            turned = ImageOps.exif_transpose(opened)
+            picture, remarks = _in_bytes(turned, opened.format, where)
+            return picture.convert(mode), remarks
     except FileNotFoundError:
         raise InputError("there is no such file", where=where) from None
     except Image.DecompressionBombError as error:
@@ -374,6 +401,29 @@ def _decode(source: Path | bytes | BinaryIO, where: str, channels: int | None) -
         ) from None
 
 
+def _in_bytes(picture: Image, kind: str | None, where: str) -> tuple[Image, list[str]]:
+    """The picture with pixels 0..255: Pillow would cut those of 16 bits off at 255.
+
+    Raises InputError for pixels whose range nobody states.
+    """
+    from PIL import Image
+
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and kind == "PNG"):
+        grey = np.round(np.asarray(picture, dtype=np.float64) / 257).astype(np.uint8)
+        return Image.fromarray(grey), [
+            "pixels 0..65535 were rounded to 0..255, then divided by 255"
+        ]
+    if picture.mode in ("I", "F"):
+        raise InputError(
+            "the picture does not say how its pixels are meant",
+            where=where,
+            given="pixels of 32 bits",
+            needed="a picture of 8 or 16 bits, or a .npy array",
+            hint="numpy.save('picture.npy', numbers) keeps the numbers as they are",
+        )
+    return picture, ["pixels 0..255 were divided by 255"]
+
+
 def _crop(
     picture: Image, size: tuple[int, int], scaled: bool, where: str
 ) -> tuple[Image, list[str]]:
@@ -392,13 +442,14 @@ def _crop(
 
 
 def _wrong_size(picture: Image, size: tuple[int, int], where: str) -> InputError:
+    small = picture.width < size[0] or picture.height < size[1]
+    cuts = "" if small else ", --crop cuts its middle out; both together keep its proportions"
     return InputError(
         "the picture does not have the model's size",
         where=where,
         given=f"{picture.width}x{picture.height} (width x height)",
         needed=f"{size[0]}x{size[1]}",
-        hint="--resize scales it, --crop cuts its middle out; both together keep its proportions "
-        "(in Python: resize=True, crop=True)",
+        hint=f"--resize scales it{cuts} (in Python: resize=True{'' if small else ', crop=True'})",
     )
 
 

@@ -11,6 +11,9 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from signal import SIGINT, raise_signal, signal
+from threading import Timer
+from types import FrameType
 
 DONE, NO, WRONG_USE, UNREADABLE, STOPPED, NO_READER = 0, 1, 2, 3, 130, 141
 
@@ -21,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A process of our own: starting makes many objects that stay, and looking through them for
         # circles again and again takes a tenth of a summary.
         gc.set_threshold(100_000, 20, 20)
+        signal(SIGINT, _stop)
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -36,11 +40,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python would complain again when it flushes stdout at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
+    except OutputLost as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(f"convlens: the output cannot be written: {error}")
+        return UNREADABLE
     except Exception as error:
         if debug:
             raise
         return _failed(error)
     return code
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C: at once, but never inside an import.
+
+    A native module that is stopped while it starts ends the process, or is broken from then on: we
+    are asked again a moment later.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            Timer(0.02, raise_signal, [number]).start()
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+class OutputLost(Exception):
+    """What is printed cannot be kept: a full disk."""
 
 
 class ReaderGone(Exception):
@@ -68,6 +94,8 @@ def emit(text: str) -> None:
         print(harmless(text), flush=True)
     except BrokenPipeError:
         raise ReaderGone from None
+    except OSError as error:
+        raise OutputLost(error.strerror or str(error)) from None
 
 
 def say(text: str) -> None:

@@ -11,7 +11,7 @@ import click
 from . import STEERING, emit, say
 from .lazy import numpy_on_first_use
 from .progress import at_work
-from .words import open_model, parse_at, parse_inputs, split_model_layer
+from .words import layer_named, open_model, parse_at, parse_inputs, split_model_layer
 
 if TYPE_CHECKING:
     from ..api import Model, Run
@@ -36,12 +36,13 @@ class _Group(click.Group):
         if args and args[0] not in self.commands and self._is_model(args[0]):
             return "summary", self.commands["summary"], args
         if args and args[0] not in self.commands:
+            from .. import samples
             from ..errors import near_miss
 
             ctx.fail(
                 f"`{args[0]}` is no command, no file and no built-in network. "
                 + (
-                    near_miss(args[0], list(self.commands)).capitalize()
+                    near_miss(args[0], [*self.commands, *samples.NAMES]).capitalize()
                     or f"Commands: {', '.join(self.commands)}."
                 )
             )
@@ -69,6 +70,7 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     cls=_Group,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="After an error of convlens' own, --debug shows where it arose.",
 )
 @click.option(
     "--version",
@@ -119,6 +121,10 @@ def _running(command: Command) -> Command:
 
 
 def _run(model: Model, inputs: tuple[str, ...], resize: bool, crop: bool) -> Run:
+    if (resize or crop) and not inputs:
+        raise click.UsageError(
+            f"--{'resize' if resize else 'crop'} is about a picture: give it with --input"
+        )
     with at_work(f"running the {len(model.graph.calls):,} layers of {model.name}"):
         return model.run(parse_inputs(model, inputs), resize=resize, crop=crop)
 
@@ -130,7 +136,7 @@ def _print_json(facts: dict[str, Any]) -> None:
     emit(text.translate({code: f"\\u{code:04x}" for code in STEERING}))
 
 
-@convlens.command()
+@convlens.command(short_help="Shapes, weights, costs and what each layer sees.")
 @click.argument("model", required=False)
 @_input_shape
 @click.option(
@@ -165,7 +171,7 @@ def summary(
     emit(summary_text(facts, style=style))
 
 
-@convlens.command()
+@convlens.command(short_help="A layer, or one number as its sum.")
 @click.argument("model", required=False)
 @click.argument("layer", required=False)
 @click.option(
@@ -213,12 +219,21 @@ def explain(
     """
     named, chosen = split_model_layer(model, layer)
     place = parse_at(at)
-    if place is None and (as_numpy or depth):
-        does = "--numpy reproduces" if as_numpy else "--depth follows"
-        raise click.UsageError(f"{does} one number: say which with --at, as in --at 5,7,12")
+    asked = {
+        "--numpy": as_numpy,
+        "--depth": depth,
+        "--stage": stage,
+        "--sample": sample,
+        "--output": output,
+    }
+    alone = [option for option, given in asked.items() if given]
+    if place is None and alone:
+        raise click.UsageError(
+            f"{alone[0]} is about one number: say which with --at, as in --at 5,7,12"
+        )
     opened = open_model(named, input_shape, architecture)
     if chosen is not None:
-        opened.graph.call(chosen)
+        chosen = layer_named(opened, chosen)
     run = _run(opened, inputs, resize, crop)
     with at_work("working it out"):
         found = run.explain(chosen, place, stage=stage, sample=sample, depth=depth, output=output)
@@ -232,7 +247,7 @@ def explain(
         emit(str(found))
 
 
-@convlens.command("open")
+@convlens.command("open", short_help="The interactive page, in the browser.")
 @click.argument("model", required=False)
 @_running
 @click.option(
@@ -259,7 +274,7 @@ def open_page(
     serve(run, port=port, browser=not no_browser)
 
 
-@convlens.command()
+@convlens.command(short_help="The interactive page as one offline file.")
 @click.argument("model", required=False)
 @click.option("-o", "--output", required=True, metavar="PAGE.html", help="Where to write the page.")
 @_running
@@ -293,11 +308,14 @@ def export(
     say(f"wrote {path} ({path.stat().st_size / 1000:,.0f} kB): open it in a browser")
 
 
-@convlens.command()
+@convlens.command(short_help="Source code: not read yet; says what to do instead.")
 @click.argument("file", metavar="FILE.py|-")
 @click.option("--json", "as_json", is_flag=True, help="The facts as JSON.")
 def doctor(file: str, as_json: bool) -> int:
-    """Shapes of pasted Keras or PyTorch code; where it breaks, and the fix."""
+    """Shapes of pasted Keras or PyTorch code; where it breaks, and the fix.
+
+    This version does not read source code yet. It says what to do instead.
+    """
     from ..errors import ModelError
 
     raise ModelError(
@@ -324,7 +342,7 @@ def convert(
     say(f"wrote {path} ({path.stat().st_size / 1000:,.0f} kB)")
 
 
-@convlens.command()
+@convlens.command(short_help="Why 64 maps and not 32*64? In real numbers.")
 @click.option("--digit", metavar="NAME", help="Another of the shipped digits, such as 3-0.png.")
 @click.option("--json", "as_json", is_flag=True, help="The facts as JSON.")
 def demo(digit: str | None, as_json: bool) -> None:

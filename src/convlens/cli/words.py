@@ -65,6 +65,17 @@ def split_model_layer(first: str | None, second: str | None) -> tuple[str | None
     )
 
 
+def layer_named(model: Model, word: str) -> str:
+    """The layer that LAYER names: by its name, or by its number in the summary, from 1.
+
+    Raises UnknownLayer.
+    """
+    calls = model.graph.calls
+    if word not in model.graph.by_name and word.isdecimal() and 0 < int(word) <= len(calls):
+        return calls[int(word) - 1].name
+    return model.graph.call(word).name
+
+
 def parse_numbers(text: str, option: str, example: str) -> tuple[int, ...]:
     """Whole numbers with commas (or blanks) between them. Raises ArgumentError."""
     bare = text.strip().strip("()[]").replace(",", " ").split()

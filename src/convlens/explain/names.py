@@ -21,7 +21,8 @@ def place_text(words: Sequence[str], at: Sequence[int]) -> str:
     """`row 5, column 12, map 27`."""
     if not at:
         return "the only number"
-    return ", ".join(f"{word} {n}" for word, n in zip(words, at, strict=True))
+    pairs = zip(words, at, strict=True)
+    return ", ".join(f"{word}: {n}" if word[:5] == "axis " else f"{word} {n}" for word, n in pairs)
 
 
 def short(name: str, most: int) -> str:

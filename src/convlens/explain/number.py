@@ -13,6 +13,7 @@ from ..layers.reading import Reading
 from ..model import Call, Graph, Step, TensorId
 from .facts import InputFact, NumberFact, WindowAxis
 from .names import axis_words
+from .wording import plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +59,8 @@ def explain_number(
             needed=f"0..{run.batch - 1}",
         )
     fact = _explain(run, step, activation, at, sample, output, origin)
+    if stage == "pre_activation":
+        fact = replace(fact, stage=stage)
     if depth > 0:
         fact = replace(fact, back=_follow(run, step, fact, origin, depth))
     return fact
@@ -73,9 +76,12 @@ def _step_of(call: Call, stage: str | None) -> tuple[Step, Step | None]:
     for step in main[:-1]:
         if step.stage == stage:
             return step, None
-    if stage in (main[-1].stage, "pre_activation"):
+    if stage == main[-1].stage:
         return main[-1], activation
-    stages = [step.stage for step in main if step.stage] or ["pre_activation"]
+    if stage == "pre_activation":
+        return main[-1], None
+    stages = [step.stage for step in main if step.stage]
+    stages += ["pre_activation"] if activation is not None or not stages else []
     raise ArgumentError(
         f"`{call.name}` has no stage `{stage}`",
         given=stage,
@@ -122,6 +128,12 @@ def _explain(
             f"not explained: `{call.kind}`",
             where=f"`{call.name}`",
             hint="its shape and its values are the engine's; ask for a layer before or after it",
+        )
+    if not 0 <= output < len(step.outputs):
+        raise ArgumentError(
+            f"`{call.name}` has {plural(len(step.outputs), 'output')}",
+            given=f"output {output}",
+            needed=f"one of 0..{len(step.outputs) - 1}",
         )
     arrays, results = run.step(step)
     inputs = tuple(

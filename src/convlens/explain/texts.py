@@ -41,6 +41,14 @@ TEXTS: dict[str, str] = {
         "{bias:n bias|biases}. {filters:n map} are left. The maps are not averaged, and no slice "
         "of a filter is used twice: swap two input maps and the output changes."
     ),
+    "conv.not_product.plain": (
+        "Why {filters:n map} and not {maps:n}*{filters:n} = {partial:n}? The {partial:n} maps "
+        "exist for a moment: one for each input map and filter. They are exactly what "
+        "DepthwiseConv2D(depth_multiplier={filters}) makes of the same {weights:n weight}. This "
+        "layer then ADDS the {maps:n} that belong to each filter into one. {filters:n map} are "
+        "left. The maps are not averaged, and no slice of a filter is used twice: swap two input "
+        "maps and the output changes."
+    ),
     "conv.depthwise": (
         "Depthwise: each of the {channels:n input map} has {multiplier:n filter} of its own, and "
         "nothing is added up across maps. So here the maps do multiply: "
@@ -54,6 +62,10 @@ TEXTS: dict[str, str] = {
     "conv.size_free": (
         "The size of the picture is not in the weights: the same {weights:n} serve every place, "
         "and a larger picture needs no more. There is one bias per filter, not one per place."
+    ),
+    "conv.size_free.plain": (
+        "The size of the picture is not in the weights: the same {weights:n} serve every place, "
+        "and a larger picture needs no more. There is no bias."
     ),
     "conv.pointwise": (
         "A window of one cell: nothing is mixed between places, only the {maps:n map} of one place "
@@ -79,7 +91,7 @@ TEXTS: dict[str, str] = {
     ),
     # -- windows --------------------------------------------------------------------------------
     "window.same_stride": (
-        "`same` does not keep the size when the step is {stride}: it means size / step, rounded "
+        "`same` does not keep the size when the stride is {stride}: it means size / step, rounded "
         "up: {n} / {stride} gives {out}."
     ),
     "window.uneven": (
@@ -114,9 +126,9 @@ TEXTS: dict[str, str] = {
         "Takes a power mean of each {kernel:by} window, in every map by itself. No weights."
     ),
     "pool.jump": (
-        "A pool with step {stride:by} does not double what one number sees. It widens it by "
-        "(window - 1) times the step so far; what it multiplies is the step: how far the view moves "
-        "from one number to the next."
+        "A pool with stride {stride:by} does not double what one number sees. It widens it by "
+        "(window - 1) times the stride so far; what it multiplies is the stride: how far the view "
+        "moves from one number to the next."
     ),
     "pool.ceil": (
         "ceil_mode counts a last window that hangs over the end, unless it would start in the "
@@ -327,6 +339,11 @@ TEXTS: dict[str, str] = {
     "layer.before": " (A number of {name}: {sizes}{step}.)",
     "layer.box": "The strongest number sees {box} of {input}.",
     "layer.strongest": "Its strongest output on this run stands at {place}. {kind}",
+    "apart.shown.plain": (
+        "Shown on this run: the engine made {numbers:n partial map} with a depthwise convolution "
+        "on the same {weights:n weight}; added up {maps:n} at a time, they give this layer's "
+        "{filters:n map}."
+    ),
     "apart.shown": (
         "Shown on this run: the engine made {numbers:n partial map} with a depthwise convolution "
         "on the same {weights:n weight}; added up {maps:n} at a time, plus {bias:n bias|biases}, "
@@ -371,6 +388,7 @@ TEXTS: dict[str, str] = {
     "number.random_plain": "The weights are random: the sum is right, its meaning is none.",
     "number.input": "The input: {remarks}.",
     "number.noise": "The input is noise (seed {seed}).",
+    "number.sample": "The input is the network's own sample picture.",
     "number.from_zero": "Rows, columns and maps count from 0.",
     # -- the story of `convlens demo`: lines are broken here, for 80 columns ----------------------
     "story.question": (

@@ -96,16 +96,22 @@ def say(name: str, slots: Mapping[str, Any] | None = None, /, **more: Any) -> st
 
 
 def note_text(note: Note) -> str:
-    """The sentence of a note, filled with the layer's own numbers.
+    """The sentence of a note, filled with the layer's own numbers."""
+    return fitting(note.id, note.slots)
 
-    A note has sentences of its own for one map (`<id>.one`), for a window along one axis (`.line`)
-    and along three (`.cube`), where the catalogue has them.
+
+def fitting(name: str, slots: Mapping[str, Any]) -> str:
+    """The sentence `name` that fits its numbers.
+
+    Where the catalogue has them, there are sentences of their own for no bias (`<name>.plain`), for
+    one map (`.one`), for a window along one axis (`.line`) and along three (`.cube`).
     """
-    kernel = note.slots.get("kernel")
+    kernel = slots.get("kernel")
     rank = len(kernel) if isinstance(kernel, tuple) else 0
-    variants = [f"{note.id}.one"] if note.slots.get("maps") == 1 else []
-    variants += [f"{note.id}.{word}" for n, word in ((1, "line"), (3, "cube")) if n == rank]
-    return say(next((name for name in variants if name in TEXTS), note.id), note.slots)
+    variants = [f"{name}.plain"] if slots.get("bias") == 0 else []
+    variants += [f"{name}.one"] if slots.get("maps") == 1 else []
+    variants += [f"{name}.{word}" for n, word in ((1, "line"), (3, "cube")) if n == rank]
+    return say(next((one for one in variants if one in TEXTS), name), slots)
 
 
 def slots_of(name: str) -> set[str]:

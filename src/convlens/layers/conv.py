@@ -317,7 +317,14 @@ def conv_notes(layer: Conv, spatial: Shape) -> tuple[Note, ...]:
             )
         )
     notes += [
-        Note("conv.size_free", {"weights": layer.kernel.count, "kernel": kernel}),
+        Note(
+            "conv.size_free",
+            {
+                "weights": layer.kernel.count,
+                "kernel": kernel,
+                "bias": layer.filters if layer.bias is not None else 0,
+            },
+        ),
         *window_notes(layer.windows, spatial),
     ]
     if taps == 1:

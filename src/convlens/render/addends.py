@@ -111,12 +111,21 @@ def reading_parts(reading: Sum) -> list[tuple[int, float, int]]:
     return sorted(reading.partial_sums(), key=lambda part: (-abs(part[1]), part[0]))
 
 
+def grouped(parts: Sequence[tuple[int, float, int]]) -> bool:
+    """Whether a sum is shown by its input maps: several, with several products each."""
+    return len(parts) > 1 and max(count for *_, count in parts) > 1
+
+
+def by_size(reading: Sum) -> bool:
+    """Whether its lines stand by size: input maps do, single products where they are many."""
+    return grouped(reading_parts(reading)) or reading.count > MOST_TAPS
+
+
 def sum_addends(fact: NumberFact, reading: Sum, most: int | None = None) -> list[Addend]:
     """The lines of a sum: its products where they are few, else its input maps, largest first."""
     parts = reading_parts(reading)
-    grouped = len(parts) > 1 and max(count for *_, count in parts) > 1
     addends: list[Addend] = []
-    if grouped:
+    if grouped(parts):
         shown, rest = parts[: most or SHOWN_MAPS], parts[most or SHOWN_MAPS :]
         addends = [
             Addend(f"map {channel}", plural(count, "product"), value)

@@ -8,7 +8,7 @@ from ..explain.field import Field
 from ..explain.layer import LayerFact
 from ..explain.names import place_text, short
 from ..explain.summary import RowFact
-from ..explain.wording import by, count, note_text, number_text, say, shape_text
+from ..explain.wording import by, count, fitting, note_text, number_text, say, shape_text
 from ..layers.reading import Sum
 from .addends import SHOWN_TERMS, adding_up, reading_parts, sum_addends
 from .number import kind_text
@@ -145,20 +145,22 @@ def _apart_lines(fact: LayerFact) -> list[str]:
             "weights": apart.weights,
             "bias": apart.bias,
         }
-        lines = ["", *wrapped(say("conv.not_product", slots))]
+        lines = ["", *wrapped(fitting("conv.not_product", slots))]
     return [*lines, "", *wrapped(apart_text(apart))]
 
 
 def apart_text(apart: ApartFact) -> str:
     """What was computed and compared, with its numbers."""
     parts = [
-        say(
+        fitting(
             "apart.shown",
-            numbers=apart.compared * apart.input_maps,
-            weights=apart.weights,
-            maps=apart.input_maps,
-            bias=apart.bias,
-            filters=apart.compared,
+            {
+                "numbers": apart.compared * apart.input_maps,
+                "weights": apart.weights,
+                "maps": apart.input_maps,
+                "bias": apart.bias,
+                "filters": apart.compared,
+            },
         ),
         say(
             "apart.agree",

@@ -15,8 +15,10 @@ from .addends import (
     SHOWN_TERMS,
     Addend,
     adding_up,
+    by_size,
     channel_lines,
     fsum,
+    grouped,
     index_name,
     reading_parts,
     sum_addends,
@@ -60,22 +62,25 @@ def _head(fact: NumberFact) -> list[str]:
 
 
 def axis_text(axis: WindowAxis) -> str:
-    """`rows 5..7`, `all 32 maps`; positions in the padding are unclipped."""
+    """`rows 5..7`, `all 32 maps`, `axis 2: 0..255`; positions in the padding are unclipped."""
+    numbered = axis.name.startswith("axis ")
+    one, several = (f"{axis.name}:",) * 2 if numbered else (axis.name, f"{axis.name}s")
     if axis.positions is None:
-        return f"all {plural(axis.size, axis.name)}" if axis.size > 1 else f"{axis.name} 0"
+        whole = f"{one} all {axis.size:,}" if numbered else f"all {plural(axis.size, axis.name)}"
+        return whole if axis.size > 1 else f"{one} 0"
     places = axis.positions
     if not places:
         return f"no {axis.name}"
     if len(places) == 1:
-        return f"{axis.name} {places[0]}"
+        return f"{one} {places[0]}"
     low, high = min(places), max(places)
     steps = {b - a for a, b in itertools.pairwise(places)}
     if len(steps) == 1 and abs(next(iter(steps))) == 1:
-        return f"{axis.name}s {low}..{high}"
+        return f"{several} {low}..{high}"
     if len(places) <= 5:
-        return f"{axis.name}s {', '.join(map(str, places))}"
+        return f"{several} {', '.join(map(str, places))}"
     every = f" every {abs(next(iter(steps)))}" if len(steps) == 1 else ""
-    return f"{axis.name}s {low}..{high}{every}"
+    return f"{several} {low}..{high}{every}"
 
 
 def kind_text(fact: NumberFact) -> str:
@@ -129,10 +134,10 @@ def _sum_lines(fact: NumberFact, reading: Sum) -> list[str]:
     if lines:
         lines = [*wrapped(", ".join(line.strip() for line in lines), "  "), ""]
     addends = sum_addends(fact, reading)
-    heading = "Added up" + (", the largest part first" if len(reading_parts(reading)) > 1 else "")
+    heading = "Added up" + (", the largest part first" if by_size(reading) else "")
     lines += adding_up(heading, addends, "total", reading.value)
     parts = reading_parts(reading)
-    if len(parts) > 1 and max(count for *_, count in parts) > 1:
+    if grouped(parts):
         channel, value, count = max(parts, key=lambda part: abs(part[1]))
         lines += ["", *channel_lines(fact, reading, channel, value, count)]
     return lines
@@ -297,8 +302,8 @@ def _remarks(fact: NumberFact) -> list[str]:
         seed = fact.seed
         name = "number.random_plain" if seed is None else "number.random"
         said.append(say(name, seed=seed))
-    if fact.input.source == "noise":
-        said.append(say("number.noise", seed=fact.input.seed))
+    if fact.input.source in ("noise", "sample"):
+        said.append(say(f"number.{fact.input.source}", seed=fact.input.seed))
     if fact.input.remarks:
         said.append(say("number.input", remarks="; ".join(fact.input.remarks)))
     said.append(say("number.from_zero"))
