@@ -23,6 +23,7 @@ from convlens.keras import Input, Model, Sequential, layers
 from convlens.page import document, export, fitted, packed, policy, safe_json, shuffled
 from convlens.page.build import build, preview
 from convlens.page.schema import SHARED, facts, plain, typescript
+from tests.readers.onnx.made import model_of, node, weight
 
 ROOT = Path(__file__).parents[1]
 
@@ -262,3 +263,30 @@ def test_ten_thousand_layers_are_drawn_in_a_second() -> None:
     drawing = draw([[n - 1] for n in range(10_000)], [n % 7 for n in range(10_000)])
     assert time.perf_counter() - start < 5
     assert drawing.folds[0].times > 1_000
+
+
+def test_the_page_of_an_onnx_file_knows_its_norms_offsets_and_maps() -> None:
+    """What a file does not say of its axes follows from who slides windows over them."""
+    nodes = [
+        node("Unsqueeze", "x axes", "line"),
+        node("Conv", "line w", "y"),
+        node("BatchNormalization", "y s b m v", "n"),
+        node("Add", "n o", "a"),
+        node("HardSigmoid", "a", "h", alpha=0.2, beta=0.5),
+    ]
+    weights = {"axes": np.array([1]), "w": weight(4, 1, 5), "o": weight(4, 1)}
+    weights |= {name: weight(4) for name in "sbm"} | {"v": np.ones(4, np.float32)}
+    run = convlens.load(model_of(nodes, {"x": [1, 32]}, ["h"], weights)).run()
+    page = build(run, mode="exported").page
+    assert [getattr(layer.recipe, "name", layer.recipe.form) for layer in page.layers] == [
+        "scatter", "window", "batch_norm", "affine", "hard_sigmoid",
+    ]  # fmt: skip
+    line = next(tensor for tensor in page.tensors if tensor.id == page.layers[1].inputs[0])
+    assert (line.shape, line.channel, line.axes) == ((1, 32), 0, ("map", "steps"))
+    assert [layer.title for layer in page.layers] == [
+        "32 numbers, laid out as 1 map of 32",
+        "4 filters make 4 maps",
+        "4 maps of 28, each map scaled and shifted",
+        "4 maps of 28, each number by itself",
+        "4 maps of 28, each number by itself",
+    ]

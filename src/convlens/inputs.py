@@ -69,7 +69,8 @@ def prepare(
         remarks += _warn(spec, feed)
     _check_batches(graph, feeds)
     # What was given says more of the run than what was filled in beside it.
-    source = next((one for one in sources if one != "noise"), *sources[:1] or ("none",))
+    order = ("file", "array", "noise", "sample", "none")
+    source = min((*sources, "none"), key=order.index)
     return feeds, InputFact(source, seed if "noise" in sources else None, tuple(remarks))
 
 

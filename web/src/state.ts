@@ -111,13 +111,15 @@ export function go(change: Partial<Place>, how: "push" | "replace" = "push"): vo
   } else move();
 }
 
-addEventListener("popstate", () => {
+/** To the place that the address names; an address that names none becomes that of what is shown. */
+function arrive(): void {
   hovered.value = null;
   place.value = parse(location.hash);
-});
-addEventListener("hashchange", () => {
-  place.value = parse(location.hash);
-});
+  if (location.hash) history.replaceState(null, "", address(place.value));
+}
+addEventListener("popstate", arrive);
+addEventListener("hashchange", arrive);
+arrive();
 
 export const layer = computed(() => page.value.layers[place.value.layer]);
 

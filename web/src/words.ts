@@ -29,10 +29,11 @@ export function kernelText(recipe: WindowRecipe): string {
 export function counts(recipe: WindowRecipe) {
   const own = recipe.channels_in / recipe.groups;
   const taps = recipe.axes.reduce((product, axis) => product * axis.kernel, 1);
+  const kernel = kernelText(recipe);
   const slots = {
-    own, kernel: kernelText(recipe), maps: recipe.channels_in, filters: recipe.channels_out,
+    own, kernel, flat: recipe.axes.length === 1 ? `line of ${kernel}` : `${kernel} ${recipe.axes.length === 2 ? "square" : "cube"}`, maps: recipe.channels_in, filters: recipe.channels_out,
     product: own * recipe.channels_out, products: taps * own, per: recipe.channels_out / recipe.groups,
-    weights: taps * own * recipe.channels_out, reach: recipe.groups > 1 ? `${count(own)} maps` : `all ${count(own)} maps`,
+    weights: taps * own * recipe.channels_out,
   };
   return { slots, kind: own === 1 ? "one" : "sum" };
 }

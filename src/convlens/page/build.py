@@ -150,6 +150,19 @@ class _Builder:
         self.sizes[name] = size
         return name
 
+    @cached_property
+    def layouts(self) -> dict[TensorId, bool | None]:
+        """Whether channels stand last; where nobody says so, as who slides windows over it makes."""
+        known = dict(self.graph.channels_last)
+        sizes = self.run.execution.sizes
+        for step in self.graph.steps:
+            if step.layer.picture != "window" or len(step.inputs) != 1:
+                continue
+            (read,), made = step.inputs, step.outputs[0]
+            if known.get(read) is None and len(sizes.get(read, ())) == len(sizes.get(made, ())):
+                known[read] = known.get(made)
+        return known
+
     def tensor(
         self, tensor: TensorId, *, clipped_from: str | None = None, same_as: str | None = None
     ) -> str:
@@ -158,7 +171,7 @@ class _Builder:
         if name in self.tensors:
             return name
         shape = self.run.execution.sizes[tensor]
-        last = self.graph.channels_last.get(tensor) if len(shape) > 1 else None
+        last = self.layouts.get(tensor) if len(shape) > 1 else None
         spatial = axis_names(len(shape) - 1)
         axes: tuple[str, ...]
         if last is None:
@@ -252,8 +265,17 @@ def _factors(step: Step, recipe: Any) -> tuple[float, ...] | None:
     return tuple(float(scale.factor) for scale in scales)
 
 
+@dataclass(frozen=True)
+class _Work:
+    """Multiply-adds of a step: those that meet a real input, all of them, and their working."""
+
+    macs: int | None
+    textbook: int | None
+    working: str
+
+
 def _derivations(
-    step: Step, row: RowFact, shapes: Sequence[Any], params: str
+    step: Step, work: _Work, shapes: Sequence[Any], params: str
 ) -> tuple[Derivation, ...]:
     """Shape, parameters and multiply-adds, each with its working."""
     lines = []
@@ -266,11 +288,11 @@ def _derivations(
         lines.append(
             Derivation("params", "parameters", params, "every weight and bias is counted once")
         )
-    if row.macs_working and row.macs_textbook:
-        formula = f"{row.macs_working} = {row.macs_textbook:,}"
+    if work.working and work.textbook:
+        formula = f"{work.working} = {work.textbook:,}"
         words = "products of a weight with an input number, for one picture"
-        if row.macs != row.macs_textbook and row.macs is not None:
-            words += f"; {row.macs:,} of them meet a real input, the rest padding"
+        if work.macs != work.textbook and work.macs is not None:
+            words += f"; {work.macs:,} of them meet a real input, the rest padding"
         lines.append(Derivation("macs", "multiply-adds", formula, words))
     return tuple(lines)
 
@@ -305,6 +327,13 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
     shown = f"{working} = {params:,}" if working else "0"
     fields = next(iter(row.field.values())) if row.field else None
     name = call.name if last else f"{call.name}:{step.stage}"
+    work = (
+        _Work(row.macs, row.macs_textbook, row.macs_working)
+        if whole
+        else _Work(cost.exact, cost.textbook, cost_working(cost))
+        if cost
+        else _Work(None, None, "")
+    )
     notes = tuple(note_text(note) for note in step.layer.notes(tuple(shapes)))
     title, answer = headline(
         found.recipe, [builder.tensors[name] for name in inputs], builder.tensors[output], notes
@@ -330,9 +359,9 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         params=params,
         params_working=shown,
         trainable_params=sum(w.count for w in own if w.trainable),
-        macs=row.macs if whole else (cost.exact if cost else None),
-        macs_textbook=row.macs_textbook if whole else (cost.textbook if cost else None),
-        macs_working=row.macs_working if whole else (cost_working(cost) if cost else ""),
+        macs=work.macs,
+        macs_textbook=work.textbook,
+        macs_working=work.working,
         field=None
         if fields is None
         else tuple(Field(f.size, f.stride, f.start, f.exact) for f in fields),
@@ -347,7 +376,7 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
             sizes[step.outputs[0]],
             acts if isinstance(acts, FormulaRecipe) else None,
         ),
-        derivations=_derivations(step, row, shapes, shown if own else ""),
+        derivations=_derivations(step, work, shapes, shown if own else ""),
         title=title,
         answer=answer,
         notes=notes,

@@ -40,6 +40,7 @@ def _filters(recipe: WindowRecipe) -> tuple[str, str]:
         "own": f"{own:,}",
         "own_maps": plural(own, "map"),
         "kernel": _kernel(recipe),
+        "flat": _flat(recipe),
         "reach": reach,
     }
     kind = "one" if own == 1 else "sum"
@@ -49,6 +50,14 @@ def _filters(recipe: WindowRecipe) -> tuple[str, str]:
         SENTENCES[f"title.{title}"].format(**slots),
         SENTENCES[f"answer.{answer}"].format(**slots),
     )
+
+
+def _flat(recipe: WindowRecipe) -> str:
+    """What people take a filter for: `3×3 square`, `line of 3`, `3×3×3 cube`."""
+    kernel = _kernel(recipe)
+    if len(recipe.axes) == 1:
+        return f"line of {kernel}"
+    return f"{kernel} {'square' if len(recipe.axes) == 2 else 'cube'}"
 
 
 def _kernel(recipe: WindowRecipe) -> str:

@@ -33,8 +33,8 @@ SENTENCES: dict[str, str] = {
     "title.filters.one": "{filters} filters make {filters} maps",
     "title.groups": "{filters} maps: each filter reads {own_maps}",
     "title.none": "{from} become {to}",
-    "title.max": "{from}: the largest number of each {kernel} window",
-    "title.mean": "{from}: the mean of each {kernel} window",
+    "title.max": "{from}: the largest number of each window of {kernel}",
+    "title.mean": "{from}: the mean of each window of {kernel}",
     "title.row": "{to}, each a sum over {from}",
     "title.reshape": "{from}, laid out as {to}",
     "title.axes": "{to}, each number copied from {from}",
@@ -48,32 +48,29 @@ SENTENCES: dict[str, str] = {
     "title.layer_norm": "{to}, each compared with its row",
     "title.rms_norm": "{to}, each compared with its row",
     "answer.sum": (
-        "A filter is not a {kernel} square: it is a {kernel}×{own} block. It covers {reach} at once "
+        "A filter is not a {flat}: it is a block of {kernel}×{own}. It covers {reach} at once "
         "and gives one number. {filters} filters, so {filters} maps."
     ),
     "answer.one": (
-        "The picture is one map, so a filter is a {kernel} square. {filters} filters, so {filters} maps."
+        "The picture is one map, so a filter is a {flat}. {filters} filters, so {filters} maps."
     ),
-    "answer.depthwise": (
-        "Each filter is a {kernel} square and reads one map. Nothing is added over maps."
-    ),
+    "answer.depthwise": ("Each filter is a {flat} and reads one map. Nothing is added over maps."),
     "walk.1": "The window",
     "walk.1.sum": (
-        "The {ordinal} layer looks at {maps} maps through a {kernel} window. It sits at the same "
+        "The {ordinal} layer looks at {own} maps through a window of {kernel}. It sits at the same "
         "place, {position}, in all {own} of them; in the picture it sees {seen}."
     ),
     "walk.1.one": (
-        "The {ordinal} layer looks at its input through a {kernel} window, here at {position}; in the "
+        "The {ordinal} layer looks at its input through a window of {kernel}, here at {position}; in the "
         "picture it sees {seen}."
     ),
     "walk.2": "The filter",
     "walk.2.sum": (
-        "Filter {filter} is one block of {kernel}×{own} = {products} weights: a {kernel} slice for "
+        "Filter {filter} is one block of {kernel}×{own} = {products} weights: a slice of {kernel} for "
         "each map, every slice different. Each weight is multiplied with the cell under it."
     ),
     "walk.2.one": (
-        "Filter {filter} is a {kernel} square of weights: {products} of them, each times the cell "
-        "under it."
+        "Filter {filter} is a {flat} of weights: {products} of them, each times the cell under it."
     ),
     "walk.3": "The sum",
     "walk.3.sum": (
@@ -120,7 +117,7 @@ SENTENCES: dict[str, str] = {
     "outputs": "all {maps} output maps; arrow keys move the cell",
     "patch": "the picture, with the {rows} by {columns} patch that this number sees",
     "live.sum": "{layer} [{at}] = {value}, from {terms} products",
-    "live.other": "{layer} [{at}] = {value}, from {terms} numbers",
+    "live.other": "{layer} [{at}] = {value}; numbers read: {terms}",
     "trail.title": "Back to the picture",
     "trail.words": (
         "The cells that number [{at}] rests on, layer by layer: its window in each, through to the "
@@ -139,8 +136,7 @@ SENTENCES: dict[str, str] = {
     "max": "A pool has no weights: it takes the largest number of its window, map by map.",
     "mean": "A pool has no weights: it takes the mean of its window, map by map.",
     "opaque": (
-        "Not explained: what this layer computes is unknown to convlens. Its shape and its numbers "
-        "are the engine's."
+        "Not explained: no sum is shown for its numbers. They and its shape are the engine's."
     ),
     "elsewhere": (
         "The page shows this layer's maps, shapes and counts. Its numbers are worked out by the command:"

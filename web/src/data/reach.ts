@@ -3,7 +3,7 @@
 import { field, users } from "../axis";
 import type { Layer } from "../schema";
 import { page, tensor } from "./store";
-import { atCell, mapView } from "./tensor";
+import { atCell, flat, mapView, unflat } from "./tensor";
 
 /** First and last position on each axis of a tensor, unclipped. */
 export type Ranges = readonly (readonly [number, number])[];
@@ -21,7 +21,7 @@ export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
   const out = tensor(layer.output);
   const { recipe } = layer;
   if (recipe.form === "window") {
-    if (out.channel === null) return whole(info.shape);
+    if (out.channel === null || info.channel === null) return whole(info.shape);
     const spatial = ranges.filter((_, n) => n !== out.channel);
     const depthwise = recipe.groups === recipe.channels_in && recipe.groups === recipe.channels_out;
     let n = 0;
@@ -36,6 +36,9 @@ export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
       const out = recipe.order[n];
       return field(axis, ...(out === null ? ([0, 0] as const) : ranges[out]));
     });
+  }
+  if (recipe.form === "scatter" && ranges.every(([low, high]) => low === high)) {
+    return unflat(info.shape, flat(out.shape, ranges.map(([n]) => n))).map((n) => [n, n]);
   }
   if (recipe.form === "merge") {
     let start = 0;

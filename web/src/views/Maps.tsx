@@ -123,8 +123,8 @@ export function Maps(props: MapsProps) {
   const drawn = ready(numbers) ? { info, numbers } : previewed(info);
 
   const maps = (context: CanvasRenderingContext2D) => {
+    context.fillStyle = styleColour("--veil");
     if (!drawn) {
-      context.fillStyle = styleColour("--veil");
       for (let n = 0; n < grid.maps; n++) context.fillRect(...tilePlace(grid, n), grid.tile, grid.tall);
       return;
     }
@@ -132,6 +132,7 @@ export function Maps(props: MapsProps) {
     for (let n = 0; n < grid.maps; n++) {
       const [x, y] = tilePlace(grid, n);
       if ((only ?? n) < source.maps) drawTile(context, source, only ?? n, x, y, grid.tile, grid.tall);
+      else context.fillRect(x, y, grid.tile, grid.tall);
     }
   };
 

@@ -36,6 +36,8 @@ export function ratioOf(info: Tensor): number {
 /** How many maps a picture shows; the rest is said in words. */
 export const mostMaps = 256;
 
+const mapsText = (n: number) => `${count(n)} map${n === 1 ? "" : "s"}`;
+
 function pinCell(now: Layer, channel: number, row: number, column: number): void {
   const at = cellAt(tensor(now.output), channel, row, column);
   go({ at });
@@ -105,7 +107,7 @@ export function InputColumn({ width, height, source = 0 }: { width: number; heig
   return (
     <figure class="column input-column">
       <figcaption>
-        <b>{isPicture ? "picture" : maps === 1 && view.channels === 1 ? "numbers" : `${count(view.channels)} maps`}</b>{" "}
+        <b>{isPicture ? "picture" : info.channel === null ? "numbers" : mapsText(view.channels)}</b>{" "}
         <Dim>{shapeText(info.shape)}</Dim>
       </figcaption>
       <Maps id={id} tile={tile} columns={columns} most={mostMaps} class="inputs"
@@ -190,7 +192,7 @@ export function OutputColumn({ width, height }: { width: number; height: number 
   return (
     <figure class="column output-column">
       <figcaption>
-        <b>{info.channel === null ? `${count(size(info.shape))} numbers` : `${count(view.channels)} maps`}</b>{" "}
+        <b>{info.channel === null ? `${count(size(info.shape))} numbers` : mapsText(view.channels)}</b>{" "}
         <Dim>{shapeText(info.shape)}</Dim>
       </figcaption>
       {flat ? null : (

@@ -38,9 +38,10 @@ function point(made: NumberFacts, n: number): void {
 
 /** The terms in reading order with their running total: what the slider walks through. */
 function Walker({ made }: { made: NumberFacts }) {
-  const terms = made.product.length;
+  const products = made.product.length;
+  const terms = products + (made.bias === null ? 0 : 1);
   const upTo = Math.min(terms, added.value ?? terms);
-  const sum = fsum(made.product.subarray(0, upTo));
+  const sum = upTo > products ? made.pre : fsum(made.product.subarray(0, upTo));
   const n = upTo - 1;
   const places = placesFor([made.pre, ...made.product], 6);
   return (
@@ -52,7 +53,7 @@ function Walker({ made }: { made: NumberFacts }) {
       </label>
       <p class="num">
         {n < 0 ? "nothing yet" : <>
-          <Dim>{count(upTo)}.</Dim> {minus(short(made.x[n], 5))} × {minus(short(made.w[n], 5))} = {minus(fixed(made.product[n], places))}
+          <Dim>{count(upTo)}.</Dim> {n < products ? `${minus(short(made.x[n], 5))} × ${minus(short(made.w[n], 5))}` : "bias"} = {minus(fixed(made.product[n] ?? made.bias ?? 0, places))}
         </>}
         <b> running total <output data-running={sum}>{minus(fixed(sum, places))}</output></b>
       </p>
@@ -109,7 +110,7 @@ export function WeightUse() {
 
 export function SumPanel() {
   const made = rested.value;
-  if (!made || made.rule !== "sum" || !made.product.length) return null;
+  if (!made || made.rule !== "sum" || made.layer.recipe.form === "formula" || !made.product.length) return null;
   const { sorted } = lines(made, 8);
   const name = made.layer.activation ? activationWord(made.layer.activation.name) : "";
   const what = noun(made);

@@ -26,6 +26,7 @@ export function Walk() {
   const range = windowsBehind(place.value.layer, at).get(page.value.input);
   const box = range && rectangle(page.value.input, range);
   const { places } = print;
+  const line = recipe.axes.length === 1;
   const { slots, kind } = counts(recipe);
   const name = now.activation ? activationWord(now.activation.name) : "";
   const total = minus(print.total);
@@ -36,8 +37,8 @@ export function Walk() {
     value: minus(fixed(made.value, places)),
     top: minus(fixed(sorted[0]?.sum ?? 0, places)),
     topMap: sorted[0]?.channel ?? 0,
-    seen: box ? `a patch of ${box.rows}×${box.columns}` : "all of it",
-    position: `row ${row}, column ${column}`,
+    seen: box ? `a patch of ${line ? "" : `${box.rows}×`}${box.columns}` : "all of it",
+    position: line ? `position ${column}` : `row ${row}, column ${column}`,
     verdict: name ? `${name} ${made.value === made.pre ? `keeps ${total}` : `turns ${total} into ${minus(fixed(made.value, places))}`}.` : "",
   };
   const step = place.value.step;
