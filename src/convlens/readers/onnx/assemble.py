@@ -118,7 +118,8 @@ class Assembly:
             node = self.source.makers.get(name)
             if node is None or node.name in seen or node.name in own or name in self.ids:
                 continue
-            if self.state.constant(name) is not None:
+            constant = self.state.constant(name)
+            if constant is not None and not constant.measured:
                 continue
             seen.add(node.name)
             names.append(node.name)
@@ -155,6 +156,11 @@ class Assembly:
             names=names,
             folder=None if folder is None else str(folder),
             bound=self.bound,
+            places={
+                self.ids[name]: place
+                for name, place in self.state.places.items()
+                if name in self.ids and self.state.batched[name] and place != model.FIRST
+            },
             batch=self.state.batch if isinstance(self.state.batch, int) else None,
             options=EXACT if any("Q" in n.op or "Integer" in n.op for n in source.nodes) else {},
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from ... import model
 from ...errors import ArgumentError, ShapeError
+from ...model import NOWHERE
 from . import (  # noqa: F401 (they fill the table of operators)
     operators_math,
     operators_move,
@@ -20,13 +21,15 @@ from . import (  # noqa: F401 (they fill the table of operators)
 )
 from .assemble import Assembly, unexplained
 from .chains import Folds
+from .computed import Computed
 from .file import printable
 from .graph import Graph, Node, read_graph
-from .infer import infer
+from .infer import infer, sized
 from .inputs import Sizes, batch_of, given, input_layouts, shape_of
 from .look import Chain
 from .opaque import opaque
-from .operators import BUILDERS
+from .operators import ANYWHERE, BUILDERS
+from .places import fits, rest
 from .site import Made, NotOurs, Site, State
 
 
@@ -101,9 +104,12 @@ class _Reading:
         infos = infer(self.graph, {k: v for k, v in declared.items() if v is not None})
         read = {name for node in self.graph.nodes for name in (*node.inputs, *node.captured)}
         used = frozenset(read.union(self.graph.outputs))
-        state = State(self.graph, infos, batch, dict(batched), used=used)
+        only = sized(self.graph, infos)
+        computed = Computed(self.graph, infos, only)
+        state = State(self.graph, infos, batch, dict(batched), used=used, sized=only)
         input_layouts(self.graph, state)
         made = _made(state)
+        computed.ready = True
         return Assembly(self.name, self.path, self.bound, state, made).graph()
 
 
@@ -151,6 +157,7 @@ def _take(state: State, makers: dict[str, Made], made: Made) -> None:
     for place, name in enumerate(made.makes):
         if name:
             makers[name] = made
+            state.places[name] = made.place_of(place)
             state.batched[name] = made.batched and _has_batch(state, name)
             plain = place == 0 or _is_map(state, name)
             state.layout[name] = made.channels_last if plain else None
@@ -163,7 +170,7 @@ def _is_map(state: State, name: str) -> bool:
 
 def _has_batch(state: State, name: str) -> bool:
     shape = state.info(name).shape
-    return shape is None or len(shape) > 0
+    return shape is None or len(shape) > 0 or state.places[name] == NOWHERE
 
 
 def layer_of(state: State, node: Node) -> Made:
@@ -173,6 +180,10 @@ def layer_of(state: State, node: Node) -> Made:
     if builder is None:
         return opaque(site, "convlens has no layer for this operator")
     try:
+        if (node.domain, node.op) not in ANYWHERE:
+            for number in range(len(node.inputs)):
+                if site.batched(number):
+                    site.need_batch(number)
         made = builder(site)
         # What the node is besides comes first, and is named after it.
         before = [replace(m, name=f"{node.name}_{n}") for n, m in enumerate(made.before, 2)]
@@ -198,16 +209,18 @@ def check(state: State, made: Made) -> None:
             raise NotOurs("the shape of its input is known only when it runs")
         arriving.append(shape)
     results = made.layer.output_shapes(tuple(arriving))
-    for name, result in zip(made.makes, results, strict=False):
+    for number, (name, result) in enumerate(zip(made.makes, results, strict=False)):
         known = state.info(name).shape
         if known is None:
             continue
-        if made.batched and (not known or known[0] != state.batch):
-            raise NotOurs("its result has no batch axis in front")
-        sizes = known[1:] if made.batched else known
+        place = made.place_of(number) if made.batched else None
+        if place is not None and not fits(known, place, state.batch):
+            raise NotOurs("its result has no batch axis")
+        whole = tuple(size if isinstance(size, int) else None for size in known)
+        sizes = rest(whole, place, state.batch)
         same = len(sizes) == len(result) and all(
-            ours is None or not isinstance(size, int) or ours == size
+            ours is None or size is None or ours == size
             for ours, size in zip(result, sizes, strict=False)
         )
         if not same:
-            raise NotOurs(f"it makes {tuple(sizes)}, a layer of ours would make {result}")
+            raise NotOurs(f"it makes {sizes}, a layer of ours would make {result}")
