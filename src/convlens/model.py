@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from .errors import ArgumentError, ConvlensError, ShapeError, UnknownLayer, near_miss
-from .layers.base import Layer, Shape
+from .layers.base import Array, Layer, Shape
 from .layers.weight import Weight
 
 TensorId = tuple[str, str | int]
@@ -134,7 +134,8 @@ class Original:
     """The graph that a file holds, where it and not our lowering is what runs.
 
     `load` gives the serialised ONNX model; `names` maps tensor ids to names in it. `bound` gives
-    the graph for known input shapes (batch axes included), where it depends on them. `batch` is
+    the graph for what it is fed, where it depends on that: `source` is one object for all graphs
+    that run the same nodes. `batch` is
     how many samples it takes at once, where the file fixes that. `places` says where the samples
     lie in tensors of the file that do not have them in front.
     """
@@ -142,7 +143,8 @@ class Original:
     load: Callable[[], bytes]
     names: Mapping[TensorId, str]
     folder: str | None = None
-    bound: Callable[[Mapping[str, tuple[int, ...]]], Graph] | None = None
+    bound: Callable[[Mapping[str, Array]], Graph] | None = None
+    source: object = None
     options: Mapping[str, Any] = field(default_factory=dict)
     batch: int | None = None
     places: Mapping[TensorId, Place] = field(default_factory=dict)

@@ -81,10 +81,9 @@ class OriginalExecution:
         whole: Graph = engine.graph
         original = whole.original
         assert original is not None
-        shapes = {name: tuple(np.shape(array)) for name, array in feeds.items()}
-        self.graph = original.bound(shapes) if original.bound is not None else whole
+        self.graph = original.bound(feeds) if original.bound is not None else whole
         self.batch = next((np.shape(feeds[i.name])[0] for i in whole.inputs if i.batched), 1)
-        self._worker = worker_of(whole)
+        self._worker = worker_of(self._runs(whole))
         self._fixed = original.batch if any(i.batched for i in whole.inputs) else None
         self._names = (self.graph.original or original).names
         self._places = (self.graph.original or original).places
@@ -100,6 +99,16 @@ class OriginalExecution:
             for step in group
             for tensor in step.outputs
         }
+
+    def _runs(self, whole: Graph) -> Graph:
+        """The graph whose worker makes every tensor of this run: the whole one's where it does."""
+        own, shared = self.graph.original, whole.original
+        if own is None or shared is None:
+            return whole
+        same = own.source is shared.source
+        return (
+            whole if same and set(own.names.values()) <= set(shared.names.values()) else self.graph
+        )
 
     # -- sizes ----------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ FAMILIES = {
         "StoredMinimum",
         "NumberOver",
     ),
-    "reduce": ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"),
+    "reduce": ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ArgMax"),
     "scale": ("Affine", "Rescaling", "Normalization"),
     "normalize": ("BatchNorm",),
     "groupnorm": ("LayerNorm", "RMSNorm", "UnitNorm", "GroupNorm"),

@@ -220,3 +220,59 @@ def test_weights_computed_by_operators_of_the_engine_are_its_own_numbers() -> No
     model = convlens.load(model_of(nodes, {"x": ("n", 6, 4)}, ["out"], weights))
     assert [call.kind for call in model.graph.calls] == ["MatMul"]
     explained(model, points=8)
+
+
+@pytest.mark.parametrize(
+    ("equation", "a", "b"),
+    [
+        ("bhid,bhjd->bhij", (2, 5, 4), (2, 6, 4)),
+        ("bhij,bhjd->bhid", (2, 5, 6), (2, 6, 4)),
+        ("bij,bik->bjk", (5, 3), (5, 4)),
+        ("bjk,bij->bik", (3, 4), (5, 3)),
+    ],
+)
+def test_an_einsum_that_is_a_matrix_product_is_explained(
+    equation: str, a: tuple[int, ...], b: tuple[int, ...]
+) -> None:
+    nodes = [node("Einsum", "a b", "y", equation=equation)]
+    model = convlens.load(model_of(nodes, {"a": ("n", *a), "b": ("n", *b)}, ["y"]))
+    assert opaque(model) == []
+    explained(model, points=8)
+
+
+@pytest.mark.parametrize("equation", ["bij,bij->b", "bii,bij->bj", "bij->bji", "bij,bjk->bki"])
+def test_another_einsum_is_named(equation: str) -> None:
+    inputs = ["a b"] if "," in equation else ["a"]
+    nodes = [node("Einsum", inputs[0], "y", equation=equation)]
+    model = convlens.load(model_of(nodes, {"a": ("n", 4, 4), "b": ("n", 4, 4)}, ["y"]))
+    if equation == "bij,bjk->bki":
+        assert opaque(model) == []  # the factors change places
+        explained(model)
+    else:
+        assert opaque(model) == ["Einsum"]
+
+
+@pytest.mark.parametrize("operator", ["ReduceL1", "ReduceL2"])
+@pytest.mark.parametrize("keep", [0, 1])
+def test_norms_along_axes_are_explained(operator: str, keep: int) -> None:
+    nodes = [
+        node("Transpose", "x", "t", perm=[1, 0, 2]),
+        node(operator, "t axes", "y", keepdims=keep),
+    ]
+    axes = {"axes": np.array([0], np.int64)}
+    model = convlens.load(model_of(nodes, {"x": ("n", 5, 4)}, ["y"], axes, opset=18))
+    assert opaque(model) == []
+    explained(model, points=8)
+
+
+def test_weights_of_recurrent_operators_have_axes_with_names() -> None:
+    nodes = [node("LSTM", "x w r b", "y h c", hidden_size=3)]
+    weights = {"w": weight(1, 12, 4), "r": weight(1, 12, 3), "b": weight(1, 24)}
+    model = convlens.load(model_of(nodes, {"x": (5, "n", 4)}, ["y"], weights))
+    (call,) = model.graph.calls
+    assert [w.axes for w in call.layer.weights()] == [
+        ("directions", "gates * units", "features"),
+        ("directions", "gates * units", "units"),
+        ("directions", "biases"),
+    ]
+    assert sum(w.count for w in call.layer.weights()) == 48 + 36 + 24

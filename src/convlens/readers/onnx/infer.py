@@ -44,8 +44,30 @@ from .knowledge import (
 )
 
 
-def infer(graph: Graph, shapes: Mapping[str, tuple[int | None, ...]] | None = None) -> Infos:
-    """What is known of every tensor, given these shapes of inputs in place of the declared."""
+def infer(
+    graph: Graph,
+    shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+    values: Mapping[str, NDArray[Any]] | None = None,
+) -> Infos:
+    """What is known of every tensor, given these shapes of inputs in place of the declared.
+
+    `values` are numbers of inputs that are known before the run.
+    """
+    infos = entered(graph, shapes, values)
+    for node in graph.nodes:
+        results = of_node(node, infos, graph)
+        for place, name in enumerate(node.outputs):
+            if name:
+                infos[name] = results[place] if place < len(results) else Info()
+    return infos
+
+
+def entered(
+    graph: Graph,
+    shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+    values: Mapping[str, NDArray[Any]] | None = None,
+) -> Infos:
+    """What is known of the tensors that are stored and of those that are fed."""
     infos: Infos = {}
     for name, tensor in graph.initializers.items():
         infos[name] = stored(tensor, graph, name)
@@ -55,11 +77,11 @@ def infer(graph: Graph, shapes: Mapping[str, tuple[int | None, ...]] | None = No
         if given is not None:
             shape = tuple(f"{entry.name}.{n}" if s is None else s for n, s in enumerate(given))
         infos[entry.name] = Info(entry.type, shape)
-    for node in graph.nodes:
-        results = of_node(node, infos, graph)
-        for place, name in enumerate(node.outputs):
-            if name:
-                infos[name] = results[place] if place < len(results) else Info()
+        known = (values or {}).get(entry.name)
+        if known is not None and entry.type in INTEGERS:
+            numbers = tuple(int(n) for n in known.ravel())
+            infos[entry.name] = Info(entry.type, known.shape, numbers)
+            _measured(infos[entry.name], entry.name)
     return infos
 
 

@@ -24,7 +24,7 @@ def opaque(site: Site, why: str, makes: tuple[str, ...] = ()) -> Made:
     reads = tuple(
         n for n in names if state.constant(n) is None and n not in stored and n not in state.sized
     )
-    held = tuple(_held(state, name) for name in names if _is_weight(state, name))
+    held = tuple(_held(state, node, name) for name in names if _is_weight(state, name))
     if node.captured or any(True for _ in subgraphs(node.proto)):
         held += tuple(_inner_weights(state, node))
     places = _places(state, node, made, reads)
@@ -45,6 +45,12 @@ def opaque(site: Site, why: str, makes: tuple[str, ...] = ()) -> Made:
 
 
 RECURRENT = ("LSTM", "GRU", "RNN")
+# Kernel, recurrent kernel, biases of both: the gates stand one after the other on one axis.
+RECURRENT_AXES = {
+    1: ("directions", "gates * units", "features"),
+    2: ("directions", "gates * units", "units"),
+    3: ("directions", "biases"),
+}
 
 
 def _places(
@@ -54,7 +60,7 @@ def _places(
     if not any(state.batched.get(name, False) for name in reads):
         return ()
     known = [state.info(name).shape for name in made]
-    if node.op in RECURRENT and not node.domain:
+    if node.op in RECURRENT or node.op == "DynamicQuantizeLSTM":
         wanted = Place(0) if node.get("layout", 0) else Place(1)
         if state.place(node.input(0)) != wanted:
             return ()
@@ -97,8 +103,11 @@ def _inner_weights(state: State, node: Node) -> Iterator[Weight]:
             yield Weight(printable(name), shape, axes, values)
 
 
-def _held(state: State, name: str) -> Weight:
+def _held(state: State, node: Node, name: str) -> Weight:
     constant = state.constant(name)
     assert constant is not None
     axes = tuple(f"axis {n}" for n in range(len(constant.shape)))
+    if node.op in RECURRENT and not node.domain:
+        named = RECURRENT_AXES.get(node.inputs.index(name), axes)
+        axes = named if len(named) == len(axes) else axes
     return Weight(printable(constant.source), constant.shape, axes, state.values_of(constant))

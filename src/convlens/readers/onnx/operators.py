@@ -7,7 +7,6 @@ still runs, and is shown as what it is, unexplained.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from ...layers.softmax import LogSoftmax, Softmax
 from ...layers.spatial import axis_names
 from ...layers.unpool import MaxPoolPlaces, MaxUnpool
 from ...layers.weight import Values, Weight
-from ...model import FIRST, NOWHERE, Place
+from ...model import FIRST, NOWHERE
 from .knowledge import Unknown
 from .opaque import opaque
 from .rules_window import transposed_windows, windows
@@ -262,16 +261,9 @@ def _with_matrix(site: Site, held: int) -> Made:
         MatMul(parts=parts),
         name,
         batched=site.batched(live),
-        place=_lengthened(site, live, len(shape)),
+        place=site.widened(live, (held,)),
         channels_last=None,
     )
-
-
-def _lengthened(site: Site, live: int, rank: int) -> Place:
-    """Where the batch lies once axes were added in front, up to this rank."""
-    found = site.batch_place(live) or FIRST
-    more = max(0, rank - len(site.full(live)))
-    return found if found.axis is None else replace(found, axis=found.axis + more)
 
 
 def of_two(site: Site, layer: Layer, a: str, b: str) -> Made:
@@ -284,6 +276,37 @@ def of_two(site: Site, layer: Layer, a: str, b: str) -> Made:
     place = site.together((0, 1))
     batched = place is not None
     return site.of(layer, a, b, batched=batched, place=place or FIRST, channels_last=None)
+
+
+@builds("Einsum", anywhere=True)
+def _einsum(site: Site) -> Made:
+    """A sum over one letter of two tensors: a matrix product, their letters in its order."""
+    said = str(site.node.get("equation", "")).replace(" ", "")
+    left, _, made = said.partition("->")
+    terms = left.split(",")
+    if not made or len(terms) != 2 or not all(t.isalpha() for t in (*terms, made)):
+        raise NotOurs("an equation that is no matrix product")
+    if any(len(set(t)) < len(t) for t in (*terms, made)):
+        raise NotOurs("an equation that repeats a letter")
+    for order in ((0, 1), (1, 0)):
+        turned = _product(terms[order[0]], terms[order[1]], made)
+        if turned is not None and all(site.constant(n) is None for n in order):
+            return of_two(site, MatMul(*turned), *(site.data(n) for n in order))
+    raise NotOurs("an equation that is no matrix product")
+
+
+def _product(a: str, b: str, made: str) -> tuple[bool, bool] | None:
+    """Whether each side of a matrix product is turned; None where the letters make none."""
+    if not len(a) == len(b) == len(made) or len(made) < 2:
+        return None
+    lead, rows, columns = made[:-2], made[-2], made[-1]
+    shared = set(a) - set(made)
+    if len(shared) != 1 or a[:-2] != lead or b[:-2] != lead:
+        return None
+    inner = shared.pop()
+    if set(a[-2:]) != {rows, inner} or set(b[-2:]) != {inner, columns}:
+        return None
+    return a[-1] != inner, b[-2] != inner
 
 
 # --- normalisation ----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, cast
 
 import numpy as np
@@ -49,8 +50,9 @@ from ...layers.piecewise import (
     Threshold,
 )
 from ...layers.pool import GlobalAveragePool, GlobalMaxPool
-from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from ...layers.reduce import ArgMax, ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from ...layers.scale import Affine, Rescaling
+from ...layers.spread import VectorNorm
 from ...layers.where import OPERATORS, Arithmetic, Compare, Where, Word
 from ...model import FIRST
 from .knowledge import Unknown
@@ -201,7 +203,8 @@ def _beside(site: Site, live: list[int]) -> Made:
         raise NotOurs("a constant that is not one number")
     own = live[0]
     parts = tuple(None if n in live else site.beside(n, own) for n in (0, 1))
-    more = {"batched": site.batched(own), "channels_last": site.layout(own)}
+    place = site.widened(own, (n for n in (0, 1) if n not in live))
+    more = {"batched": site.batched(own), "channels_last": site.layout(own), "place": place}
     return site.of(Arithmetic(sign, parts), site.data(own), **more)
 
 
@@ -246,7 +249,9 @@ def _compare(site: Site) -> Made:
     widest = max(live, key=lambda n: (len(site.full(n)), site.batched(n)))
     parts = tuple(None if n in live else site.beside(n, widest) for n in places)
     layer = Where(parts) if site.node.op == "Where" else Compare(WORDS[site.node.op], parts)
-    return _aligned(site, live, layer)
+    made = _aligned(site, live, layer)
+    wider = site.widened(widest, (n for n in places if n not in live))
+    return replace(made, place=wider) if wider != (site.batch_place(widest) or FIRST) else made
 
 
 def _with_constant(site: Site, data: int) -> Made:
@@ -330,6 +335,8 @@ REDUCTIONS: dict[str, Callable[[tuple[int, ...], bool], Layer]] = {
     "ReduceSum": ReduceSum,
     "ReduceMax": ReduceMax,
     "ReduceMin": ReduceMin,
+    "ReduceL1": lambda axes, keep: VectorNorm(axes, keep, 1),
+    "ReduceL2": VectorNorm,
 }
 
 
@@ -363,3 +370,19 @@ def _reduce(site: Site) -> Made:
         if inner == tuple(spatial):
             return site.of(GLOBAL[site.node.op](channels_last, keep), channels_last=layout)
     return site.of(REDUCTIONS[site.node.op](inner, keep), channels_last=layout, place=place)
+
+
+@builds("ArgMax", "ArgMin", anywhere=True)
+def _place_of_largest(site: Site) -> Made:
+    _floating(site)
+    number = int(site.node.get("axis", 0)) % max(1, len(site.full()))
+    keep = bool(site.node.get("keepdims", 1))
+    place = site.batch_place() or FIRST
+    layer = ArgMax(
+        (site.axis(number),),
+        keep,
+        smallest=site.node.op == "ArgMin",
+        last=bool(site.node.get("select_last_index", 0)),
+    )
+    place = place if keep else without(place, (number,))
+    return site.of(layer, channels_last=site.layout() if keep else None, place=place)

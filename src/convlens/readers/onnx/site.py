@@ -7,8 +7,8 @@ another `Place`; every helper here gives shapes and axes as they are without it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...layers.base import Layer, Shape
 from ...layers.weight import Values, Weight
-from ...model import FIRST, NOWHERE, Place
+from ...model import FIRST, Place
 from .file import printable
 from .graph import Graph, Node
 from .knowledge import UNKNOWN, Constant, Context, Info, Infos
@@ -285,9 +285,6 @@ class Site:
         NotOurs when it differs along the batch axis.
         """
         constant = self.fixed(place, "other operand")
-        found = self.batch_place(data)
-        if found not in (None, NOWHERE) and len(constant.shape) > len(self.full(data)):
-            raise NotOurs("a constant of higher rank than its input")
         canonical = self._of_sample(constant.shape, data)
         one: tuple[int, ...] = (1,) if constant.shape else ()
         return self.weight(place, (), "constant", canonical=canonical or one)
@@ -312,6 +309,14 @@ class Site:
         if len(constant.shape) > max(1, len(self.full(0 if place else 1))):
             return None
         return float(constant.array().ravel()[0])
+
+    def widened(self, data: int, others: Iterable[int]) -> Place:
+        """Where the batch of an input lies once constants beside it have added axes in front."""
+        found, rank = self.batch_place(data) or FIRST, len(self.full(data))
+        ranks = [len(self.full(n)) for n in others if self.given(n)]
+        if found.axis is None:
+            return found
+        return replace(found, axis=found.axis + max(0, max(ranks, default=rank) - rank))
 
     # -- the result -----------------------------------------------------------------------------
 
