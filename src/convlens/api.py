@@ -160,11 +160,12 @@ class Model:
         """
         from .inputs import parts
 
-        pieces = [
-            self.engine.execute(self.feeds(part)[0]).final()
-            for part in parts(self.graph, x, batch_size)
-        ]
-        whole = [np.concatenate(column) for column in zip(*pieces, strict=True)]
+        pieces = []
+        for part in parts(self.graph, x, batch_size):
+            execution = self.engine.execute(self.feeds(part)[0])
+            pieces.append(execution.final())
+        columns = zip(self.graph.outputs, zip(*pieces, strict=True), strict=True)
+        whole = [execution.own(tensor, np.concatenate(column)) for tensor, column in columns]
         return whole[0] if len(whole) == 1 else whole
 
     # -- explaining -----------------------------------------------------------------------------
@@ -219,7 +220,10 @@ class Run:
         return f"<run of {self.model.name} on {self.origin.source}>"
 
     def __getitem__(self, key: str | tuple[str, str | int]) -> NDArray[np.float32]:
-        return self.execution.tensor(self.tensor(key))
+        return self._own(self.tensor(key))
+
+    def _own(self, tensor: TensorId) -> NDArray[np.float32]:
+        return self.execution.own(tensor, self.execution.tensor(tensor))
 
     def tensor(self, key: str | tuple[str, str | int]) -> TensorId:
         """The tensor that a key names. Raises UnknownLayer or ArgumentError."""
@@ -242,7 +246,7 @@ class Run:
     @property
     def output(self) -> Any:
         """The model's output, or a list of them."""
-        outputs = [self.execution.tensor(tensor) for tensor in self.model.graph.outputs]
+        outputs = [self._own(tensor) for tensor in self.model.graph.outputs]
         return outputs[0] if len(outputs) == 1 else outputs
 
     def explain(

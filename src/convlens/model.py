@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from .errors import ArgumentError, ConvlensError, ShapeError, UnknownLayer, near_miss
-from .layers.base import Layer, Shape
+from .layers.base import Array, Layer, Shape
 from .layers.weight import Weight
 
 TensorId = tuple[str, str | int]
@@ -106,21 +106,48 @@ class Call:
         )
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where the samples lie in a tensor of a file: on `axis`, of size outer * samples * inner.
+
+    Of `outer` and `inner` one may be None: it follows from the size. `axis` is None for a tensor
+    of a file that takes one sample at a time, where no axis is left for it.
+    """
+
+    axis: int | None = 0
+    outer: int | None = 1
+    inner: int | None = 1
+
+    @property
+    def shared(self) -> bool:
+        """Whether something else lies on the same axis: then a sample keeps that axis."""
+        return (self.outer, self.inner) != (1, 1)
+
+
+FIRST = Place()
+# The file takes one sample at a time, and this tensor of it has no axis for that.
+NOWHERE = Place(None)
+
+
 @dataclass(frozen=True, eq=False)
 class Original:
     """The graph that a file holds, where it and not our lowering is what runs.
 
     `load` gives the serialised ONNX model; `names` maps tensor ids to names in it. `bound` gives
-    the graph for known input shapes (batch axes included), where it depends on them. `batch` is
-    how many samples it takes at once, where the file fixes that.
+    the graph for what it is fed, where it depends on that: `source` is one object for all graphs
+    that run the same nodes. `batch` is
+    how many samples it takes at once, where the file fixes that. `places` says where the samples
+    lie in tensors of the file that do not have them in front.
     """
 
     load: Callable[[], bytes]
     names: Mapping[TensorId, str]
     folder: str | None = None
-    bound: Callable[[Mapping[str, tuple[int, ...]]], Graph] | None = None
+    bound: Callable[[Mapping[str, Array]], Graph] | None = None
+    source: object = None
     options: Mapping[str, Any] = field(default_factory=dict)
     batch: int | None = None
+    places: Mapping[TensorId, Place] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .errors import ConvlensError, EngineError
 from .layers.base import Array, Sizes
-from .model import Graph, Original, Step, TensorId
+from .model import Graph, Original, Place, Step, TensorId
 from .worker import Worker
 
 TYPES = {
@@ -42,8 +42,35 @@ def worker_of(graph: Graph) -> Worker:
     return _WORKERS[original]
 
 
+def front(array: NDArray[Any], place: Place, samples: int) -> NDArray[Any]:
+    """A tensor of the file with its samples in front, whatever shares their axis left behind."""
+    if place.axis is None:
+        return array[None]
+    if not place.shared:
+        return np.moveaxis(array, place.axis, 0)
+    each = array.shape[place.axis] // max(1, samples)
+    outer = each // max(1, place.inner) if place.inner is not None else place.outer or 1
+    pre, post = array.shape[: place.axis], array.shape[place.axis + 1 :]
+    apart = array.reshape(*pre, outer, samples, each // max(1, outer), *post)
+    return np.moveaxis(apart, place.axis + 1, 0).reshape(samples, *pre, each, *post)
+
+
+def back(array: NDArray[Any], place: Place) -> NDArray[Any]:
+    """The inverse of `front`: a tensor as the file has it."""
+    if place.axis is None:
+        only: NDArray[Any] = array[0]
+        return only
+    if not place.shared:
+        return np.moveaxis(array, 0, place.axis)
+    samples, each = array.shape[0], array.shape[place.axis + 1]
+    outer = each // max(1, place.inner) if place.inner is not None else place.outer or 1
+    pre, post = array.shape[1 : place.axis + 1], array.shape[place.axis + 2 :]
+    apart = array.reshape(samples, *pre, outer, each // max(1, outer), *post)
+    return np.moveaxis(apart, 0, place.axis + 1).reshape(*pre, samples * each, *post)
+
+
 class OriginalExecution:
-    """One run of the file's own graph on one input; tensors by id, in the file's own layout.
+    """One run of the file's own graph on one input; tensors by id, samples in front.
 
     Everything comes from one run where it fits the budget. Beyond it, a run keeps the tensors of
     some steps, and the graph runs again when others are asked for: both sides of a step always
@@ -54,12 +81,12 @@ class OriginalExecution:
         whole: Graph = engine.graph
         original = whole.original
         assert original is not None
-        shapes = {name: tuple(np.shape(array)) for name, array in feeds.items()}
-        self.graph = original.bound(shapes) if original.bound is not None else whole
+        self.graph = original.bound(feeds) if original.bound is not None else whole
         self.batch = next((np.shape(feeds[i.name])[0] for i in whole.inputs if i.batched), 1)
-        self._worker = worker_of(whole)
+        self._worker = worker_of(self._runs(whole))
         self._fixed = original.batch if any(i.batched for i in whole.inputs) else None
         self._names = (self.graph.original or original).names
+        self._places = (self.graph.original or original).places
         self._feeds: dict[TensorId, Array] = {(name, 0): a for name, a in feeds.items()}
         self._budget = budget
         self._kept: OrderedDict[int, dict[TensorId, NDArray[Any]]] = OrderedDict()
@@ -72,6 +99,16 @@ class OriginalExecution:
             for step in group
             for tensor in step.outputs
         }
+
+    def _runs(self, whole: Graph) -> Graph:
+        """The graph whose worker makes every tensor of this run: the whole one's where it does."""
+        own, shared = self.graph.original, whole.original
+        if own is None or shared is None:
+            return whole
+        same = own.source is shared.source
+        return (
+            whole if same and set(own.names.values()) <= set(shared.names.values()) else self.graph
+        )
 
     # -- sizes ----------------------------------------------------------------------------------
 
@@ -151,7 +188,11 @@ class OriginalExecution:
         wanted, size = sorted(set(names.values())), self._fixed
         if size is None or size == self.batch:
             made = self._worker.run(self._given(slice(None), 0), wanted)
-            return {tensor: made[name] for tensor, name in names.items() if name in made}
+            return {
+                tensor: self._front(tensor, made[name], self.batch)
+                for tensor, name in names.items()
+                if name in made
+            }
         parts = []
         for start in range(0, self.batch, size):
             part = slice(start, start + size)
@@ -159,12 +200,23 @@ class OriginalExecution:
             parts.append(self._worker.run(self._given(part, missing), wanted))
         result = {}
         for tensor, name in names.items():
-            arrays = [part[name] for part in parts if name in part]
+            arrays = [self._front(tensor, part[name], size) for part in parts if name in part]
             if not arrays:
                 continue
             whole = np.concatenate(arrays)[: self.batch] if self.graph.batched[tensor] else None
             result[tensor] = arrays[0] if whole is None else whole
         return result
+
+    def _front(self, tensor: TensorId, array: NDArray[Any], samples: int) -> NDArray[Any]:
+        place = self._places.get(tensor)
+        return array if place is None else front(array, place, samples)
+
+    def own(self, tensor: TensorId, array: Array) -> Array:
+        """A tensor with samples in front in the file's own layout, as far as that can hold them."""
+        place = self._places.get(tensor)
+        if place is None or (place.axis is None and len(array) > 1):
+            return array
+        return back(array, place)
 
     def _given(self, part: slice, missing: int) -> dict[str, NDArray[Any]]:
         """What the engine is fed of these samples, in the types it wants."""
@@ -188,7 +240,7 @@ class OriginalExecution:
         return given
 
     def tensor(self, tensor: TensorId) -> Array:
-        """One tensor as the graph made it."""
+        """One tensor as the graph made it, its samples in front."""
         if tensor in self._feeds:
             return self._feeds[tensor]
         found = self._tensors(self._group_of[tensor])

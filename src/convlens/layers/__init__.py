@@ -45,7 +45,7 @@ FAMILIES = {
         "StoredMinimum",
         "NumberOver",
     ),
-    "reduce": ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"),
+    "reduce": ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ArgMax"),
     "scale": ("Affine", "Rescaling", "Normalization"),
     "normalize": ("BatchNorm",),
     "axisnorm": ("LayerNorm", "RMSNorm", "UnitNorm"),

@@ -1,4 +1,4 @@
-"""Reductions: one number from all numbers along some axes."""
+"""Reductions: one number from all numbers along some axes, or the place of one of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..axis import Axis
+from ..errors import NotExplained
 from .base import (
     Array,
     Binding,
@@ -27,7 +28,17 @@ from .base import (
 )
 from .lowering import integers, place
 from .pool import largest
-from .reading import SMALLEST, UNIT, Block, Choice, Reading, Rule, Sum
+from .reading import (
+    SMALLEST,
+    UNIT,
+    Block,
+    Choice,
+    Formula,
+    FormulaStep,
+    Reading,
+    Rule,
+    Sum,
+)
 from .softmax import check_axis
 
 
@@ -172,3 +183,58 @@ class ReduceMin(_Reduce):
         block = self._block(binding, at, inputs[0])
         row = int(np.argmin(block.x))
         return Choice((block,), float(block.x[row]), (0, row))
+
+
+@dataclass(frozen=True, eq=False)
+class ArgMax(_Reduce):
+    """The place of the largest number along one axis, counted from 0: a network's answer.
+
+    `smallest` takes the smallest, `last` the last of equals.
+    Rule      formula; exact
+    Errors    ShapeError when the axis is missing; NotExplained where a number is NaN
+    Source    ONNX, operators ArgMax and ArgMin
+    ONNX      ArgMax, Cast
+    """
+
+    smallest: bool = False
+    last: bool = False
+
+    rule: ClassVar[Rule] = "formula"
+
+    def quantities(self) -> dict[str, Any]:
+        return {"axis": self.axes[0], "keepdims": self.keep}
+
+    def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
+        word = "smallest" if self.smallest else "largest"
+        said = f"the place of the {word} number along axis {self.axes[0]}"
+        return (Note("activation.function", {"formula": said}),)
+
+    def explain(
+        self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
+    ) -> Reading:
+        block = self._block(binding, at, inputs[0])
+        if np.isnan(block.x).any():
+            raise NotExplained("a row with NaN has no largest number")
+        best = block.x.min() if self.smallest else block.x.max()
+        equal = np.flatnonzero(block.x == best)
+        row = int(equal[-1 if self.last else 0])
+        word = "smallest" if self.smallest else "largest"
+        steps = (
+            FormulaStep(word, f"the {word} of {len(block)} numbers", float(best)),
+            FormulaStep("value", "its place, counted from 0", float(row)),
+        )
+        return Formula((block,), steps, float(row), 0.0, (np.zeros(len(block)),))
+
+    def lower(
+        self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
+    ) -> tuple[Value, ...]:
+        shape = binding.input_shapes[0]
+        axis = check_axis(shape, self.axes[0], "a reduction") + emit.batched
+        name = emit.node(
+            "ArgMin" if self.smallest else "ArgMax",
+            [emit.user(inputs[0])],
+            axis=axis,
+            keepdims=int(self.keep),
+            select_last_index=int(self.last),
+        )
+        return (Value(emit.node("Cast", [name], to=1), binding.output_shapes[0]),)

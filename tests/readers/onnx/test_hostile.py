@@ -233,21 +233,24 @@ def test_names_with_markup_and_control_characters_stay_one_line() -> None:
     assert read_live(model).calls[0].name == "<script>\\x1b[31m\\nalert"
 
 
-def test_subgraphs_as_deep_as_protobuf_allows_are_opaque() -> None:
+@pytest.mark.parametrize("stored", [True, False])
+def test_subgraphs_as_deep_as_protobuf_allows_are_chosen_or_opaque(stored: bool) -> None:
     out = helper.make_empty_tensor_value_info("o")
     inner = helper.make_graph([node("Relu", "x", "o")], "g", [], [out])
     for _ in range(28):
         inner = helper.make_graph(
             [helper.make_node("If", ["c"], ["o"], then_branch=inner)], "g", [], [out]
         )
+    late = [node("ReduceMax", "x", "top", keepdims=0), node("Cast", "top", "c", to=9)]
     model = model_of(
-        [helper.make_node("If", ["c"], ["y"], then_branch=inner)],
+        [*([] if stored else late), helper.make_node("If", ["c"], ["y"], then_branch=inner)],
         {"x": (1, 4)},
         ["y"],
-        {"c": np.array(True)},
+        {"c": np.array(True)} if stored else {},
     )
-    call = read_live(model).calls[0]
-    assert (call.layer.rule, call.inputs) == ("opaque", (("x", 0),))
+    call = read_live(model).calls[-1]
+    assert (call.kind, call.layer.rule) == (("Relu", "choice") if stored else ("If", "opaque"))
+    assert ("x", 0) in call.inputs
 
 
 @pytest.mark.parametrize("strides", [[0, 0], [-1, 1], [1], [10**12, 1]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import model
 from ...errors import ModelError
@@ -14,6 +14,9 @@ from .inputs import default_of
 from .knowledge import INTEGERS
 from .prepare import converted_types, prepared
 from .site import Made, State
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Products of bytes are not to be cut off at 16 bits, whatever the machine.
 EXACT = {"session.x64quantprecision": "1"}
@@ -26,10 +29,12 @@ class Assembly:
         self,
         name: str,
         path: str | None,
-        bound: Callable[[Mapping[str, tuple[int, ...]]], model.Graph],
+        bound: Callable[[Mapping[str, NDArray[Any]]], model.Graph],
         state: State,
         makers: Mapping[str, Made],
+        facts: tuple[str, ...] = (),
     ) -> None:
+        self.facts = facts
         self.name, self.path, self.bound = name, path, bound
         self.state = state
         self.makers = makers
@@ -118,7 +123,8 @@ class Assembly:
             node = self.source.makers.get(name)
             if node is None or node.name in seen or node.name in own or name in self.ids:
                 continue
-            if self.state.constant(name) is not None:
+            constant = self.state.constant(name)
+            if constant is not None and not constant.measured:
                 continue
             seen.add(node.name)
             names.append(node.name)
@@ -141,8 +147,8 @@ class Assembly:
     def _facts(self) -> tuple[str, ...]:
         types = converted_types(self.source)
         if not types:
-            return ()
-        return (f"numbers stored as {' and '.join(types)} are run as float32",)
+            return self.facts
+        return (f"numbers stored as {' and '.join(types)} are run as float32", *self.facts)
 
     def _original(self, calls: Iterable[model.Call]) -> model.Original:
         names = {self.ids[entry.name]: entry.name for entry in self.source.inputs}
@@ -155,6 +161,12 @@ class Assembly:
             names=names,
             folder=None if folder is None else str(folder),
             bound=self.bound,
+            source=source,
+            places={
+                self.ids[name]: place
+                for name, place in self.state.places.items()
+                if name in self.ids and self.state.batched[name] and place != model.FIRST
+            },
             batch=self.state.batch if isinstance(self.state.batch, int) else None,
             options=EXACT if any("Q" in n.op or "Integer" in n.op for n in source.nodes) else {},
         )

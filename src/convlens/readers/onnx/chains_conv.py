@@ -25,7 +25,7 @@ def conv1d(look: Look, last: Node) -> Chain | None:
 
     def build() -> Made:
         axes = [_one_axis(state, node) for node in (wide, last)]
-        if not state.batched.get(x, False):
+        if not state.leads(x):
             raise NotOurs("its input has no batch axis")
         # The layer reads the wider tensor; what is known of that is known before it is built.
         state.batched[wide.outputs[0]], state.layout[wide.outputs[0]] = True, False
@@ -73,7 +73,7 @@ def sandwich(look: Look, last: Node) -> Chain | None:
     nodes, x = [turn, inner, last], turn.input(0)
 
     def build() -> Made:
-        if not state.batched.get(x, False):
+        if not state.leads(x):
             raise NotOurs("its input has no batch axis")
         # The layer reads the turned tensor; what is known of that is known before it is built.
         state.batched[turn.outputs[0]], state.layout[turn.outputs[0]] = True, False
@@ -117,7 +117,7 @@ def shuffle(look: Look, last: Node) -> Chain | None:
     nodes = [split, swap, last]
 
     def build() -> Made:
-        if not state.batched.get(x, False):
+        if not state.leads(x):
             raise NotOurs("its input has no batch axis")
         return made_of(state, nodes, Take(0, places), x, "ChannelShuffle")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ...layers.axisnorm import LayerNorm
@@ -10,6 +12,7 @@ from ...layers.groupnorm import GroupNorm
 from ...layers.quantize import OnGrid, Quantize
 from ...layers.scale import Affine, Rescaling
 from ...layers.weight import Weight
+from ...model import FIRST
 from .graph import Node
 from .look import Chain, Look, made_of
 from .operators import BUILDERS
@@ -96,7 +99,7 @@ def group_norm(look: Look, last: Node) -> Chain | None:
         channels, groups = before[1], middle[1]
         if middle[0] != before[0] or not isinstance(channels, int) or not isinstance(groups, int):
             raise NotOurs("its rows are no groups of maps")
-        if not state.batched.get(x, False) or channels % groups:
+        if not state.leads(x) or channels % groups:
             raise NotOurs("its rows are no groups of maps")
         site = Site(state, norm)
         plain = [np.asarray(site.fixed(n, "scale").array()) for n in (1, 2)]
@@ -128,6 +131,7 @@ def _inherit(state: State, nodes: list[Node], x: str) -> None:
     for node in nodes[:-1]:
         for name in node.outputs:
             state.batched[name] = state.batched.get(x, False)
+            state.places[name] = state.places.get(x, FIRST)
 
 
 def _square(look: Look, name: str) -> tuple[str, Node] | None:
@@ -195,12 +199,11 @@ def dense(look: Look, last: Node) -> Chain | None:
             site = Site(state, product)
             if len(site.sample()) < 1:
                 raise NotOurs("a row that is the batch itself")
+            site.axis(-1)
             own = site.weight(1, ("features", "units"), "kernel", (1, 0))
             added = Site(state, nodes[-1]).weight(place, ("units",), "bias")
             made = made_of(state, nodes, Dense(own, added), product.input(0), "MatMul+Add")
-            return Made(
-                made.layer, made.reads, made.makes, made.batched, None, made.kind, made.nodes
-            )
+            return replace(made, channels_last=None)
 
         if state.constant(x) is None:
             return look.chain(nodes, build)
@@ -218,6 +221,8 @@ def on_grid(look: Look, last: Node) -> Chain | None:
     nodes, x = [first, last], first.input(0)
 
     def build() -> Made:
+        if state.batched.get(x, False) and not state.leads(x):
+            raise NotOurs("the batch is not its first axis")
         made = BUILDERS["", "QuantizeLinear"](Site(state, first)).layer
         if not isinstance(made, Quantize) or made.grid is None:
             raise NotOurs("a grid that is computed")

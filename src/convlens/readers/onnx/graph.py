@@ -84,7 +84,7 @@ class Input:
     shape: tuple[int | str, ...] | None
 
 
-@dataclass
+@dataclass(eq=False)
 class Graph:
     """A whole ONNX graph. `initializers` maps a name to its TensorProto (or sparse one)."""
 
@@ -128,15 +128,15 @@ def read_graph(source: bytes | str | Path | Any, label: str = "") -> Graph:
     if model.functions:
         model = written_out(model, label)
     graph = model.graph
-    _check_text((value.name for value in (*graph.input, *graph.output)), label)
-    _check_text((tensor.name for tensor in graph.initializer), label)
-    _check_text((t.values.name for t in graph.sparse_initializer), label)
+    check_text((value.name for value in (*graph.input, *graph.output)), label)
+    check_text((tensor.name for tensor in graph.initializer), label)
+    check_text((t.values.name for t in graph.sparse_initializer), label)
     for tensor in graph.initializer:
         check_claim(tensor, folder, label)
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     initializers.update((sparse.values.name, sparse) for sparse in graph.sparse_initializer)
     inputs = [_input(value) for value in graph.input if value.name not in initializers]
-    nodes = _sorted(_nodes(graph, label), {i.name for i in inputs} | initializers.keys(), label)
+    nodes = in_order(_nodes(graph, label), {i.name for i in inputs} | initializers.keys(), label)
     opsets = {("" if o.domain in STANDARD else o.domain): o.version for o in model.opset_import}
     makers = {name: node for node in nodes for name in node.outputs if name}
     outputs = [value.name for value in graph.output]
@@ -182,7 +182,7 @@ def _check_outputs(
             )
 
 
-def _check_text(names: Iterable[Any], label: str) -> None:
+def check_text(names: Iterable[Any], label: str) -> None:
     """Raise ModelError where a name is not text: protobuf hands such bytes on as they are."""
     for name in names:
         if not isinstance(name, str):
@@ -200,8 +200,8 @@ def _nodes(graph: Any, label: str) -> list[Node]:
     taken: set[str] = set()
     nodes = []
     for place, proto in enumerate(graph.node):
-        _check_text((proto.name, proto.op_type, proto.domain, *proto.input, *proto.output), label)
-        _check_text((a.name for a in proto.attribute), label)
+        check_text((proto.name, proto.op_type, proto.domain, *proto.input, *proto.output), label)
+        check_text((a.name for a in proto.attribute), label)
         name = printable(proto.name) or f"{printable(proto.op_type)}_{place}"
         while name in taken:
             name = f"{name}_{place}"
@@ -233,7 +233,7 @@ def captured(proto: Any, depth: int = 0) -> tuple[str, ...]:
 # --- order ------------------------------------------------------------------------------------
 
 
-def _sorted(nodes: list[Node], given: set[str], label: str) -> list[Node]:
+def in_order(nodes: list[Node], given: set[str], label: str) -> list[Node]:
     """The nodes in running order, the file's own where it is one. Linear but for ties."""
     makers: dict[str, int] = {}
     for place, node in enumerate(nodes):

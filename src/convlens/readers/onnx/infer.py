@@ -22,7 +22,7 @@ from . import (  # noqa: F401 (they fill the table of rules)
     rules_shape,
     rules_window,
 )
-from .constants import EVALUATORS
+from .constants import EVALUATORS, dtype_of
 from .file import LARGEST_TENSOR, TYPES, loader, tensor_shape
 from .graph import Graph, Node
 from .knowledge import (
@@ -44,8 +44,30 @@ from .knowledge import (
 )
 
 
-def infer(graph: Graph, shapes: Mapping[str, tuple[int | None, ...]] | None = None) -> Infos:
-    """What is known of every tensor, given these shapes of inputs in place of the declared."""
+def infer(
+    graph: Graph,
+    shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+    values: Mapping[str, NDArray[Any]] | None = None,
+) -> Infos:
+    """What is known of every tensor, given these shapes of inputs in place of the declared.
+
+    `values` are numbers of inputs that are known before the run.
+    """
+    infos = entered(graph, shapes, values)
+    for node in graph.nodes:
+        results = of_node(node, infos, graph)
+        for place, name in enumerate(node.outputs):
+            if name:
+                infos[name] = results[place] if place < len(results) else Info()
+    return infos
+
+
+def entered(
+    graph: Graph,
+    shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+    values: Mapping[str, NDArray[Any]] | None = None,
+) -> Infos:
+    """What is known of the tensors that are stored and of those that are fed."""
     infos: Infos = {}
     for name, tensor in graph.initializers.items():
         infos[name] = stored(tensor, graph, name)
@@ -55,11 +77,11 @@ def infer(graph: Graph, shapes: Mapping[str, tuple[int | None, ...]] | None = No
         if given is not None:
             shape = tuple(f"{entry.name}.{n}" if s is None else s for n, s in enumerate(given))
         infos[entry.name] = Info(entry.type, shape)
-    for node in graph.nodes:
-        results = of_node(node, infos, graph)
-        for place, name in enumerate(node.outputs):
-            if name:
-                infos[name] = results[place] if place < len(results) else Info()
+        known = (values or {}).get(entry.name)
+        if known is not None and entry.type in INTEGERS:
+            numbers = tuple(int(n) for n in known.ravel())
+            infos[entry.name] = Info(entry.type, known.shape, numbers)
+            _measured(infos[entry.name], entry.name)
     return infos
 
 
@@ -79,7 +101,36 @@ def of_node(node: Node, infos: Infos, graph: Graph) -> list[Info]:
         except (ValueError, TypeError, IndexError, KeyError, OverflowError, ArithmeticError):
             # A damaged attribute or shape: the engine will say so in its own words.
             pass
-    return [_bounded(info) for info in _folded(context, results, graph.label)]
+    made = [_bounded(info) for info in _folded(context, results, graph.label)]
+    for place, info in enumerate(made):
+        _measured(info, node.outputs[place] if place < len(node.outputs) else "")
+    return made
+
+
+def _measured(info: Info, name: str) -> None:
+    """Whole numbers that follow from sizes are constants once those sizes are known."""
+    if info.constant is not None or info.value is None or info.shape is None:
+        return
+    if info.type not in INTEGERS:
+        return
+    if not all(isinstance(n, int) and abs(n) < 2**63 for n in (*info.shape, *info.value)):
+        return
+    sizes = tuple(int(size) for size in info.shape)
+    if math.prod(sizes) == len(info.value):
+        array = np.array(info.value, np.int64).astype(dtype_of(info.type)).reshape(sizes)
+        info.constant = Constant(info.type, sizes, _Kept(array), name, measured=True)
+
+
+def sized(graph: Graph, infos: Infos) -> frozenset[str]:
+    """The tensors that depend on nothing but sizes of what is fed, and on what is stored."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        reads = [name for name in (*node.inputs, *node.captured) if name]
+        measures = node.op in ("Shape", "Size") and not node.domain
+        known = all(n in found or infos.get(n, UNKNOWN).constant is not None for n in reads)
+        if measures or (reads and known):
+            found.update(node.outputs)
+    return frozenset(found - {""})
 
 
 def _bounded(info: Info) -> Info:
@@ -185,7 +236,8 @@ def _folded(context: Context, results: list[Info], label: str) -> list[Info]:
             out.append(info)
             continue
         load = _Evaluation(evaluator, context, place)
-        constant = Constant(info.type or FLOAT, sizes, load, name)
+        measured = any(c.measured for c in constants if c is not None)
+        constant = Constant(info.type or FLOAT, sizes, load, name, measured)
         if info.value is not None:
             out.append(Info(info.type, shape, info.value, constant))
         else:

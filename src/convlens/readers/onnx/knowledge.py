@@ -28,13 +28,25 @@ BOOL, INT64, FLOAT = 9, 7, 1
 
 
 class Constant:
-    """A tensor whose numbers do not depend on any input, read or worked out when asked for."""
+    """A tensor whose numbers do not depend on any input, read or worked out when asked for.
 
-    __slots__ = ("_kept", "_load", "shape", "source", "type")
+    `measured`: it follows from sizes of what the model is fed, and is no weight. `late`: its
+    numbers are not there while the file is read.
+    """
+
+    __slots__ = ("_kept", "_load", "late", "measured", "shape", "source", "type")
 
     def __init__(
-        self, type_: int, shape: tuple[int, ...], load: Callable[[], NDArray[Any]], source: str
+        self,
+        type_: int,
+        shape: tuple[int, ...],
+        load: Callable[[], NDArray[Any]],
+        source: str,
+        measured: bool = False,
+        late: bool = False,
     ) -> None:
+        self.late = late
+        self.measured = measured
         self.type = type_
         self.shape = shape
         self.source = source

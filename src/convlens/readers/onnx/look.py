@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...layers.base import Layer
+from ...model import FIRST
 from .graph import Node
 from .site import Made, NotOurs, State
 
@@ -37,7 +38,7 @@ class Look:
     def number(self, name: str) -> float | None:
         """The one number of a constant, or None."""
         constant = self.state.constant(name)
-        if constant is None or constant.count != 1 or len(constant.shape) > 1:
+        if constant is None or constant.late or constant.count != 1 or len(constant.shape) > 1:
             return None
         return float(constant.array().ravel()[0])
 
@@ -83,4 +84,5 @@ def made_of(state: State, nodes: list[Node], layer: Layer, x: str, kind: str) ->
         state.layout.get(x),
         kind,
         tuple(nodes),
+        place=state.place(x) or FIRST,
     )

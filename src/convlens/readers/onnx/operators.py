@@ -30,6 +30,7 @@ from ...layers.softmax import LogSoftmax, Softmax
 from ...layers.spatial import axis_names
 from ...layers.unpool import MaxPoolPlaces, MaxUnpool
 from ...layers.weight import Values, Weight
+from ...model import FIRST, NOWHERE
 from .knowledge import Unknown
 from .opaque import opaque
 from .rules_window import transposed_windows, windows
@@ -39,11 +40,19 @@ Builder = Callable[[Site], Made]
 BUILDERS: dict[tuple[str, str], Builder] = {}
 
 
-def builds(*operators: str, domain: str = "") -> Callable[[Builder], Builder]:
-    """Enter a function into the table for these operators."""
+# Operators whose builders ask where the batch lies; all others need it to be the first axis.
+ANYWHERE: set[tuple[str, str]] = set()
+
+
+def builds(
+    *operators: str, domain: str = "", anywhere: bool = False
+) -> Callable[[Builder], Builder]:
+    """Enter a function into the table for these operators; `anywhere`: the batch may lie so."""
 
     def enter(function: Builder) -> Builder:
-        BUILDERS.update(dict.fromkeys([(domain, operator) for operator in operators], function))
+        names = [(domain, operator) for operator in operators]
+        BUILDERS.update(dict.fromkeys(names, function))
+        ANYWHERE.update(names if anywhere else ())
         return function
 
     return enter
@@ -161,7 +170,7 @@ def _global_pool(site: Site) -> Made:
 # --- products ---------------------------------------------------------------------------------
 
 
-@builds("Gemm")
+@builds("Gemm", anywhere=True)
 def _gemm(site: Site) -> Made:
     node = site.node
     turned_a, turned = bool(node.get("transA", 0)), bool(node.get("transB", 0))
@@ -172,6 +181,7 @@ def _gemm(site: Site) -> Made:
     shape = site.fixed(1, "kernel").shape
     if len(shape) != 2 or len(site.sample()) < 1:
         raise NotOurs(f"a kernel of shape {shape}")
+    site.axis(-1)
     axes = ("units", "features") if turned else ("features", "units")
     order = () if turned else (1, 0)
     units = shape[0] if turned else shape[1]
@@ -195,12 +205,16 @@ def _row_bias(site: Site) -> bool:
 def _matrices(site: Site, turned_a: bool, turned: bool, alpha: float, beta: float) -> Made:
     """A product of matrices that is no Dense layer: turned, added to, or of two activations."""
     live = [n for n in range(3) if site.given(n) and site.constant(n) is None]
-    if 0 not in live or any(site.batched(n) for n in live):
+    places = [site.batch_place(n) for n in live]
+    if 0 not in live or any(place not in (None, NOWHERE) for place in places):
         raise NotOurs("it works across the batch axis")
     kernel = site.weight(1, ("rows", "columns"), "kernel") if 1 not in live else None
     offset = site.weight(2, (), "offset") if site.given(2) and 2 not in live else None
     layer = Gemm(kernel, offset, turned_a, turned, alpha, beta)
-    return site.of(layer, *(site.data(n) for n in live), batched=False, channels_last=None)
+    names = [site.data(n) for n in live]
+    place = site.together(live)
+    more = {"batched": place is not None, "place": place or FIRST}
+    return site.of(layer, *names, channels_last=None, **more)
 
 
 def _bias(site: Site, place: int, units: int, beta: float = 1.0) -> Weight:
@@ -219,23 +233,82 @@ def _bias(site: Site, place: int, units: int, beta: float = 1.0) -> Weight:
     raise NotOurs(f"a bias of shape {shape}")
 
 
-@builds("MatMul")
+@builds("MatMul", anywhere=True)
 def _matmul(site: Site) -> Made:
     if site.constant(1) is not None and site.constant(0) is None:
         shape = site.fixed(1, "kernel").shape
         if len(shape) == 2 and len(site.sample()) >= 1:
+            site.axis(-1)
             kernel = site.weight(1, ("features", "units"), "kernel", (1, 0))
             return site.of(Dense(kernel, None), channels_last=None)
+    held = [n for n in (0, 1) if site.constant(n) is not None]
+    if len(held) == 1:
+        return _with_matrix(site, held[0])
     a, b = site.data(0), site.data(1)
     return of_two(site, MatMul(), a, b)
 
 
+def _with_matrix(site: Site, held: int) -> Made:
+    """A tensor times a stored matrix, or the other way round; a stored one for each of its axes."""
+    live, found = 1 - held, site.batch_place(1 - held)
+    name, shape = site.data(live), site.fixed(held, "matrix").shape
+    if len(shape) < 2 or len(site.full(live)) < 2:
+        raise NotOurs(f"a matrix of shape {shape}")
+    behind = None if found is None or found.axis is None else len(site.full(live)) - found.axis
+    if behind is not None and behind < 3:
+        raise NotOurs("it works across the batch axis")
+    matrix = site.beside(held, live)
+    parts = (matrix, None) if held == 0 else (None, matrix)
+    return site.of(
+        MatMul(parts=parts),
+        name,
+        batched=site.batched(live),
+        place=site.widened(live, (held,)),
+        channels_last=None,
+    )
+
+
 def of_two(site: Site, layer: Layer, a: str, b: str) -> Made:
     """A layer that reads two tensors which both have the batch axis, or both have none."""
-    ranks = {len(site.full(0)), len(site.full(1))}
-    if site.batched(0) != site.batched(1) or (site.batched(0) and len(ranks) > 1):
-        raise NotOurs("its inputs are not aligned along the batch axis")
-    return site.of(layer, a, b, channels_last=None)
+    for number in range(2):
+        found = site.batch_place(number)
+        last = len(site.full(number)) - 2
+        if found is not None and found.axis is not None and found.axis >= last:
+            raise NotOurs("it works across the batch axis")
+    place = site.together((0, 1))
+    batched = place is not None
+    return site.of(layer, a, b, batched=batched, place=place or FIRST, channels_last=None)
+
+
+@builds("Einsum", anywhere=True)
+def _einsum(site: Site) -> Made:
+    """A sum over one letter of two tensors: a matrix product, their letters in its order."""
+    said = str(site.node.get("equation", "")).replace(" ", "")
+    left, _, made = said.partition("->")
+    terms = left.split(",")
+    if not made or len(terms) != 2 or not all(t.isalpha() for t in (*terms, made)):
+        raise NotOurs("an equation that is no matrix product")
+    if any(len(set(t)) < len(t) for t in (*terms, made)):
+        raise NotOurs("an equation that repeats a letter")
+    for order in ((0, 1), (1, 0)):
+        turned = _product(terms[order[0]], terms[order[1]], made)
+        if turned is not None and all(site.constant(n) is None for n in order):
+            return of_two(site, MatMul(*turned), *(site.data(n) for n in order))
+    raise NotOurs("an equation that is no matrix product")
+
+
+def _product(a: str, b: str, made: str) -> tuple[bool, bool] | None:
+    """Whether each side of a matrix product is turned; None where the letters make none."""
+    if not len(a) == len(b) == len(made) or len(made) < 2:
+        return None
+    lead, rows, columns = made[:-2], made[-2], made[-1]
+    shared = set(a) - set(made)
+    if len(shared) != 1 or a[:-2] != lead or b[:-2] != lead:
+        return None
+    inner = shared.pop()
+    if set(a[-2:]) != {rows, inner} or set(b[-2:]) != {inner, columns}:
+        return None
+    return a[-1] != inner, b[-2] != inner
 
 
 # --- normalisation ----------------------------------------------------------------------------
@@ -282,7 +355,7 @@ def _group_norm(site: Site) -> Made:
     return site.of(GroupNorm(gamma, beta, groups, False, epsilon))
 
 
-@builds("LpNormalization")
+@builds("LpNormalization", anywhere=True)
 def _lp_norm(site: Site) -> Made:
     p = int(site.node.get("p", 2))
     if p not in (1, 2):
@@ -296,7 +369,7 @@ def _mean_variance(site: Site) -> Made:
     return site.of(MeanVariance(tuple(sorted(site.axis(int(axis)) for axis in axes))))
 
 
-@builds("LayerNormalization", "RMSNormalization")
+@builds("LayerNormalization", "RMSNormalization", anywhere=True)
 def _layer_norm(site: Site) -> Made:
     rank = len(site.full())
     first = int(site.node.get("axis", -1)) % rank
@@ -323,7 +396,7 @@ def _lrn(site: Site) -> Made:
     return site.of(LRN(size, alpha, beta, bias, False))
 
 
-@builds("Softmax", "LogSoftmax")
+@builds("Softmax", "LogSoftmax", anywhere=True)
 def _softmax(site: Site) -> Made:
     old = site.state.graph.opset < 13
     rank = len(site.full())
@@ -338,24 +411,24 @@ def _softmax(site: Site) -> Made:
 # --- nothing happens --------------------------------------------------------------------------
 
 
-@builds("Identity")
+@builds("Identity", anywhere=True)
 def _identity(site: Site) -> Made:
     return site.of(Identity())
 
 
-@builds("Dropout")
+@builds("Dropout", anywhere=True)
 def _dropout(site: Site) -> Made:
     if site.given(2) and any(site.numbers(2, "training mode")):
         raise NotOurs("it drops numbers at random")
     return site.of(Identity("dropout"))
 
 
-@builds("Relu")
+@builds("Relu", anywhere=True)
 def _relu(site: Site) -> Made:
     return site.of(Clip())
 
 
-@builds("Clip")
+@builds("Clip", anywhere=True)
 def _clip(site: Site) -> Made:
     limits: list[float | None] = []
     for place, word in ((1, "min"), (2, "max")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, cast
 
 import numpy as np
@@ -49,11 +50,14 @@ from ...layers.piecewise import (
     Threshold,
 )
 from ...layers.pool import GlobalAveragePool, GlobalMaxPool
-from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from ...layers.reduce import ArgMax, ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from ...layers.scale import Affine, Rescaling
+from ...layers.spread import VectorNorm
 from ...layers.where import OPERATORS, Arithmetic, Compare, Where, Word
+from ...model import FIRST
 from .knowledge import Unknown
 from .operators import builds
+from .places import without
 from .rules_shape import axes_of
 from .site import FLOATING, Made, NotOurs, Site, array_of
 
@@ -96,19 +100,19 @@ SETTINGS: dict[str, Callable[[Site], Layer]] = {
 SELU = (1.67326319217681884765625, 1.05070102214813232421875)
 
 
-@builds(*SIMPLE)
+@builds(*SIMPLE, anywhere=True)
 def _simple(site: Site) -> Made:
     _floating(site)
     return site.of(SIMPLE[site.node.op]())
 
 
-@builds(*SETTINGS)
+@builds(*SETTINGS, anywhere=True)
 def _settings(site: Site) -> Made:
     _floating(site)
     return site.of(SETTINGS[site.node.op](site))
 
 
-@builds("Gelu", domain="com.microsoft")
+@builds("Gelu", domain="com.microsoft", anywhere=True)
 def _gelu(site: Site) -> Made:
     return site.of(Gelu())
 
@@ -118,7 +122,7 @@ def _floating(site: Site, place: int = 0) -> None:
         raise NotOurs("it works on whole numbers")
 
 
-@builds("Selu")
+@builds("Selu", anywhere=True)
 def _selu(site: Site) -> Made:
     numbers = (_number(site, "alpha", SELU[0]), _number(site, "gamma", SELU[1]))
     if numbers != SELU:
@@ -126,14 +130,14 @@ def _selu(site: Site) -> Made:
     return site.of(Selu())
 
 
-@builds("Swish")
+@builds("Swish", anywhere=True)
 def _swish(site: Site) -> Made:
     if _number(site, "alpha", 1.0) != 1.0:
         raise NotOurs("swish with an alpha of its own")
     return site.of(Silu())
 
 
-@builds("Shrink")
+@builds("Shrink", anywhere=True)
 def _shrink(site: Site) -> Made:
     bias, lambd = _number(site, "bias", 0.0), _number(site, "lambd", 0.5)
     if bias == 0.0:
@@ -143,7 +147,7 @@ def _shrink(site: Site) -> Made:
     raise NotOurs(f"a shrink with bias {bias} and threshold {lambd}")
 
 
-@builds("PRelu")
+@builds("PRelu", anywhere=True)
 def _prelu(site: Site) -> Made:
     return site.of(PRelu(site.aligned(1, 0)))
 
@@ -162,7 +166,7 @@ MERGES: dict[str, Callable[[], Layer]] = {
 }
 
 
-@builds(*MERGES)
+@builds(*MERGES, anywhere=True)
 def _merge(site: Site) -> Made:
     live = [n for n in range(len(site.node.inputs)) if site.constant(n) is None]
     if not live:
@@ -199,7 +203,8 @@ def _beside(site: Site, live: list[int]) -> Made:
         raise NotOurs("a constant that is not one number")
     own = live[0]
     parts = tuple(None if n in live else site.beside(n, own) for n in (0, 1))
-    more = {"batched": site.batched(own), "channels_last": site.layout(own)}
+    place = site.widened(own, (n for n in (0, 1) if n not in live))
+    more = {"batched": site.batched(own), "channels_last": site.layout(own), "place": place}
     return site.of(Arithmetic(sign, parts), site.data(own), **more)
 
 
@@ -223,27 +228,18 @@ def _between(site: Site, live: list[int]) -> Made:
 
 def _aligned(site: Site, live: list[int], layer: Layer) -> Made:
     """A layer over these tensors, which must be aligned along the batch axis."""
-    ranks = {len(site.full(n)) for n in live}
-    batched = {site.batched(n) for n in live}
-    if batched == {True, False}:
-        # A tensor without the batch axis is the same for all samples, if it is aligned so.
-        short = min(ranks)
-        if any(site.batched(n) and len(site.full(n)) < max(ranks) for n in live):
-            raise NotOurs("its inputs are not aligned along the batch axis")
-        if short and any(not site.batched(n) and len(site.full(n)) == max(ranks) for n in live):
-            raise NotOurs("its inputs are not aligned along the batch axis")
-    elif batched == {True} and len(ranks) > 1:
-        raise NotOurs("its inputs are not aligned along the batch axis")
+    place = site.together(live)
     layouts = [site.layout(n) for n in live if site.layout(n) is not None]
     names = tuple(site.data(n) for n in live)
     layout = layouts[0] if layouts else None
-    return site.of(layer, *names, batched=True in batched, channels_last=layout)
+    batched = place is not None
+    return site.of(layer, *names, batched=batched, place=place or FIRST, channels_last=layout)
 
 
 WORDS: dict[str, Word] = {operator: cast(Word, word) for word, operator in OPERATORS.items()}
 
 
-@builds(*WORDS, "Where")
+@builds(*WORDS, "Where", anywhere=True)
 def _compare(site: Site) -> Made:
     """A comparison, or a choice between two tensors; operands may be stored."""
     places = list(range(len(site.node.inputs)))
@@ -253,7 +249,9 @@ def _compare(site: Site) -> Made:
     widest = max(live, key=lambda n: (len(site.full(n)), site.batched(n)))
     parts = tuple(None if n in live else site.beside(n, widest) for n in places)
     layer = Where(parts) if site.node.op == "Where" else Compare(WORDS[site.node.op], parts)
-    return _aligned(site, live, layer)
+    made = _aligned(site, live, layer)
+    wider = site.widened(widest, (n for n in places if n not in live))
+    return replace(made, place=wider) if wider != (site.batch_place(widest) or FIRST) else made
 
 
 def _with_constant(site: Site, data: int) -> Made:
@@ -269,6 +267,8 @@ def _with_constant(site: Site, data: int) -> Made:
         layer = _with_number(op, value, data == 0)
         if layer is not None:
             return of(layer)
+    elif site.fixed(other, "constant").late:
+        raise NotOurs("its numbers are computed when the network runs")
     weight = site.aligned(other, data)
     canonical = weight.canonical
     constant = site.fixed(other, "constant")
@@ -317,7 +317,7 @@ def _with_number(op: str, value: float, first: bool) -> Layer | None:
     return None
 
 
-@builds("Pow")
+@builds("Pow", anywhere=True)
 def _power(site: Site) -> Made:
     _floating(site)
     exponent = site.scalar(1)
@@ -335,6 +335,8 @@ REDUCTIONS: dict[str, Callable[[tuple[int, ...], bool], Layer]] = {
     "ReduceSum": ReduceSum,
     "ReduceMax": ReduceMax,
     "ReduceMin": ReduceMin,
+    "ReduceL1": lambda axes, keep: VectorNorm(axes, keep, 1),
+    "ReduceL2": VectorNorm,
 }
 
 
@@ -345,7 +347,7 @@ GLOBAL: dict[str, Callable[[bool, bool], Layer]] = {
 }
 
 
-@builds(*REDUCTIONS)
+@builds(*REDUCTIONS, anywhere=True)
 def _reduce(site: Site) -> Made:
     _floating(site)
     rank = len(site.full())
@@ -359,10 +361,28 @@ def _reduce(site: Site) -> Made:
         axes = list(range(rank))
     keep = bool(site.node.get("keepdims", 1))
     inner = tuple(sorted({site.axis(axis) for axis in axes}))
+    place = site.batch_place() or FIRST
+    place = place if keep else without(place, sorted({axis % rank for axis in axes}))
     layout = site.layout() if keep else None
     channels_last = site.layout()
     if site.node.op in GLOBAL and channels_last is not None and site.batched() and rank > 2:
         spatial = range(rank - 2) if channels_last else range(1, rank - 1)
         if inner == tuple(spatial):
             return site.of(GLOBAL[site.node.op](channels_last, keep), channels_last=layout)
-    return site.of(REDUCTIONS[site.node.op](inner, keep), channels_last=layout)
+    return site.of(REDUCTIONS[site.node.op](inner, keep), channels_last=layout, place=place)
+
+
+@builds("ArgMax", "ArgMin", anywhere=True)
+def _place_of_largest(site: Site) -> Made:
+    _floating(site)
+    number = int(site.node.get("axis", 0)) % max(1, len(site.full()))
+    keep = bool(site.node.get("keepdims", 1))
+    place = site.batch_place() or FIRST
+    layer = ArgMax(
+        (site.axis(number),),
+        keep,
+        smallest=site.node.op == "ArgMin",
+        last=bool(site.node.get("select_last_index", 0)),
+    )
+    place = place if keep else without(place, (number,))
+    return site.of(layer, channels_last=site.layout() if keep else None, place=place)

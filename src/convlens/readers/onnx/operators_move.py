@@ -15,9 +15,12 @@ from ...layers.pad import Pad
 from ...layers.rearrange import Expand, Flatten, Permute, Reshape
 from ...layers.select import Slice, Split, Take
 from ...layers.shuffle import PixelShuffle, PixelUnshuffle
+from ...layers.weight import Weight
+from ...model import FIRST, Place
 from ..maps import turned
-from .knowledge import Info, Unknown
+from .knowledge import Unknown
 from .operators import builds
+from .places import Full, fits, moved, reshaped, rest, without
 from .rules_window import windows
 from .site import Made, NotOurs, Site
 
@@ -28,28 +31,29 @@ FAR = 10**9
 # --- shape ------------------------------------------------------------------------------------
 
 
-@builds("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+@builds("Reshape", "Flatten", "Squeeze", "Unsqueeze", anywhere=True)
 def _reshape(site: Site) -> Made:
     name = site.data()
     made = site.made()
     if made.shape is None:
         raise NotOurs("its target is computed while the network runs")
     before, after = site.full(), made.shape
-    batched = _keeps_batch(site, before, made)
-    target = tuple(size if isinstance(size, int) else None for size in after)
-    target = target[1:] if batched else target
-    single = site.state.batch == 1
-    if site.batched() != batched and not single:
+    place = _place_after(site, before, after)
+    batched = place is not None
+    if site.batched() and not batched:
         raise NotOurs("it joins or splits the batch axis")
+    whole = tuple(size if isinstance(size, int) else None for size in after)
+    target = rest(whole, place, site.state.batch)
+    more = {"batched": batched, "place": place or FIRST}
     if sum(size is None for size in target) > 1 and target == site.sample():
-        return site.of(Identity(), batched=batched)
+        return site.of(Identity(), **more)
     layout = site.layout() if target == site.sample() else None
     if batched and len(target) >= 3 and layout is None:
         layout = _layout_after(site, target)
     layer: Layer = Reshape(target)
     if batched and site.batched() and len(target) == 1 and len(before) > 2:
         layer = Flatten()
-    return site.of(layer, name, batched=batched, channels_last=layout)
+    return site.of(layer, name, channels_last=layout, **more)
 
 
 def _layout_after(site: Site, target: Shape) -> bool | None:
@@ -62,46 +66,44 @@ def _layout_after(site: Site, target: Shape) -> bool | None:
     return None
 
 
-def _keeps_batch(site: Site, before: tuple[int | str, ...], made: Info) -> bool:
-    """Whether the first axis of the result is the batch."""
-    batch, after = site.state.batch, made.shape
-    if not after or batch is None or after[0] != batch:
-        return False
-    if site.batched():
-        # A batch of one stands in front of anything: it is the batch where more than it is left.
-        return isinstance(batch, str) or batch != 1 or len(after) > 1
-    return batch == 1 and len(after) > 2
+def _place_after(site: Site, before: Full, after: Full) -> Place | None:
+    """Where the batch lies in the result; None where it has none, or tears it apart."""
+    batch, place = site.state.batch, site.batch_place()
+    if place is not None and batch is not None:
+        return reshaped(before, place, after, batch)
+    # A batch of one stands in front of anything.
+    return FIRST if batch == 1 and len(after) > 2 and after[0] == 1 else None
 
 
-@builds("Transpose")
+@builds("Transpose", anywhere=True)
 def _transpose(site: Site) -> Made:
     rank = len(site.full())
     order = site.node.get("perm")
     order = list(range(rank))[::-1] if order is None else [int(axis) for axis in order]
     if not site.batched():
         return site.of(Permute(tuple(order)), channels_last=None)
-    if order[0] != 0:
-        if site.state.batch == 1 and site.full()[order[0]] == 1:
-            raise NotOurs("it moves the batch axis")
-        raise NotOurs("it moves the batch axis")
-    inner = tuple(axis - 1 for axis in order[1:])
-    layout = turned(site.layout(), inner)
-    return site.of(Permute(inner), channels_last=layout)
+    found = site.batch_place()
+    assert found is not None
+    place, inner = moved(found, order)
+    layout = turned(site.layout(), inner) if place == FIRST == found else None
+    return site.of(Permute(inner), channels_last=layout, place=place)
 
 
-@builds("Expand")
+@builds("Expand", anywhere=True)
 def _expand(site: Site) -> Made:
     made = site.made().shape
     if made is None:
         raise NotOurs("its target is computed while the network runs")
     target: Shape = tuple(size if isinstance(size, int) else None for size in made)
-    if site.batched():
-        if len(made) != len(site.full()) or made[0] != site.full()[0]:
+    found, place = site.batch_place(), FIRST
+    if found is not None:
+        place = without(found, range(len(site.full()) - len(made), 0))
+        if not fits(made, place, site.state.batch):
             raise NotOurs("it repeats the batch axis")
-        target = target[1:]
+        target = rest(target, place, site.state.batch)
     if target == site.sample():
-        return site.of(Identity())
-    return site.of(Expand(target))
+        return site.of(Identity(), place=place)
+    return site.of(Expand(target), place=place)
 
 
 @builds("DepthToSpace", "SpaceToDepth")
@@ -121,14 +123,16 @@ def _order(site: Site) -> Literal["crd", "dcr"]:
 # --- joining and cutting ----------------------------------------------------------------------
 
 
-@builds("Concat")
+@builds("Concat", anywhere=True)
 def _concat(site: Site) -> Made:
     count = len(site.node.inputs)
-    live = [n for n in range(count) if site.constant(n) is None]
-    if len(live) == 1 and count > 1:
-        return _with_border(site, live[0])
+    live = [n for n in range(count) if not _stored(site, n)]
+    if not live:
+        raise NotOurs("it works on constants")
+    if len(live) < count:
+        return _with_stored(site, live)
     names = tuple(site.data(n) for n in range(count))
-    if len({site.batched(n) for n in range(count)}) > 1:
+    if len({site.batch_place(n) for n in range(count)}) > 1:
         raise NotOurs("its inputs are not aligned along the batch axis")
     axis = site.axis(int(site.node.get("axis", 0)))
     layouts = {site.layout(n) for n in range(count)}
@@ -136,30 +140,83 @@ def _concat(site: Site) -> Made:
     return site.of(Concatenate(axis), *names, channels_last=layout)
 
 
-def _with_border(site: Site, live: int) -> Made:
-    """A tensor between constants of one value is padded with that value."""
-    name, axis = site.data(live), site.axis(int(site.node.get("axis", 0)), live)
-    pads, values = [0, 0], set()
-    for place in range(len(site.node.inputs)):
-        constant = site.constant(place)
-        if constant is None:
+def _stored(site: Site, place: int) -> bool:
+    """Whether an input is a constant, perhaps repeated for each sample."""
+    return site.constant(place) is not None or _repeated(site, place) is not None
+
+
+def _repeated(site: Site, place: int) -> Site | None:
+    """The Expand that repeats a constant once for each sample, when an input is that."""
+    node = site.state.graph.makers.get(site.node.input(place))
+    if node is None or node.op != "Expand" or node.domain:
+        return None
+    maker = Site(site.state, node)
+    return maker if maker.constant(0) is not None else None
+
+
+def _with_stored(site: Site, live: list[int]) -> Made:
+    """Tensors and constants, one after the other; constants of one value are padding."""
+    number, own = int(site.node.get("axis", 0)), live[0]
+    names, axis = tuple(site.data(n) for n in live), site.axis(number, own)
+    if len({site.batch_place(n) for n in live}) > 1:
+        raise NotOurs("its inputs are not aligned along the batch axis")
+    layout, batched = site.layout(own), site.batched(own)
+    layer: Layer | None = _border(site, own, axis) if len(live) == 1 else None
+    if layer is None:
+        parts = tuple(None if n in live else _part(site, n, own) for n in _inputs(site))
+        layer = Concatenate(axis, parts)
+    return site.of(layer, *names, channels_last=layout, batched=batched)
+
+
+def _inputs(site: Site) -> range:
+    return range(len(site.node.inputs))
+
+
+def _part(site: Site, place: int, own: int) -> Weight:
+    """A constant that is joined to what arrives, as a weight of one sample."""
+    repeated = _repeated(site, place) if site.constant(place) is None else None
+    maker, number = (site, place) if repeated is None else (repeated, 0)
+    shape, whole = maker.fixed(number, "part").shape, site.full(place)
+    found, rank = site.batch_place(own), len(site.full(own))
+    wide = (1,) * (rank - len(shape)) + shape
+    if len(wide) != rank or len(whole) != rank:
+        raise NotOurs("it joins a constant of another rank")
+    for n, (size, wanted) in enumerate(zip(wide, whole, strict=True)):
+        if found is not None and n == found.axis:
+            if size != 1 or found.shared:
+                raise NotOurs("it joins a constant of more than one sample")
+        elif size != wanted:
+            raise NotOurs("it joins a constant that is repeated")
+    canonical = rest(wide, found, site.state.batch)
+    sizes = tuple(size for size in canonical if size is not None)
+    return maker.weight(number, (), "part", canonical=sizes)
+
+
+def _border(site: Site, live: int, axis: int) -> Pad | None:
+    """The padding that constants of one value around a tensor are; None where they are not that."""
+    pads, values, found = [0, 0], set(), site.batch_place(live)
+    for place in _inputs(site):
+        if place == live:
             continue
-        if constant.count > 1 << 24 or len(constant.shape) != len(site.full(live)):
-            raise NotOurs("it joins a constant")
-        if site.batched(live) and constant.shape[0] != 1:
-            raise NotOurs("it joins a constant of more than one sample")
+        constant = site.constant(place)
+        if constant is None or constant.late or constant.count > 1 << 24:
+            return None
+        if len(constant.shape) != len(site.full(live)):
+            return None
+        if found is not None and found.axis is not None and constant.shape[found.axis] != 1:
+            return None
         values |= {float(value) for value in np.unique(constant.array())}
-        pads[place > live] += constant.shape[axis + site.batched(live)]
-    if len(values) != 1:
-        raise NotOurs("it joins a constant")
+        if len(values) > 1:
+            return None
+        pads[place > live] += constant.shape[int(site.node.get("axis", 0))]
+    if not values:
+        return None
     pairs = [(0, 0)] * len(site.sample(live))
     pairs[axis] = (pads[0], pads[1])
-    layout, batched = site.layout(live), site.batched(live)
-    layer = Pad(tuple(pairs), "constant", values.pop())
-    return site.of(layer, name, channels_last=layout, batched=batched)
+    return Pad(tuple(pairs), "constant", values.pop())
 
 
-@builds("Split")
+@builds("Split", anywhere=True)
 def _split(site: Site) -> Made:
     number = int(site.node.get("axis", 0))
     axis = site.axis(number)
@@ -173,7 +230,7 @@ def _split(site: Site) -> Made:
     return site.of(Split(axis, tuple(sizes)), makes=site.node.outputs)
 
 
-@builds("Slice")
+@builds("Slice", anywhere=True)
 def _slice(site: Site) -> Made:
     rank = len(site.full())
     if len(site.node.inputs) > 1:
@@ -187,7 +244,7 @@ def _slice(site: Site) -> Made:
     cuts: list[tuple[int | None, int | None, int]] = [(None, None, 1)] * len(site.sample())
     for start, end, number, step in zip(starts, ends, axes, steps, strict=True):
         size = site.full()[number % rank]
-        if site.batched() and number % rank == 0:
+        if site.is_batch(number):
             if start == 0 and step == 1 and end >= (size if isinstance(size, int) else FAR):
                 continue
             raise NotOurs("it cuts the batch axis")
@@ -203,7 +260,7 @@ def _cut(start: int, end: int, step: int, size: int | str) -> tuple[int | None, 
     return (None if start >= far - 1 else start, None if end < -far else end, step)
 
 
-@builds("Gather")
+@builds("Gather", anywhere=True)
 def _gather(site: Site) -> Made:
     table = site.constant(0)
     if table is not None and site.constant(1) is None:
@@ -224,10 +281,12 @@ def _gather(site: Site) -> Made:
         raise NotOurs("its positions are a table")
     axis = site.axis(number)
     layout = site.layout() if shape else None
-    return site.of(Take(axis, places, bool(shape)), name, channels_last=layout)
+    place = site.batch_place() or FIRST
+    place = place if shape else without(place, (number,))
+    return site.of(Take(axis, places, bool(shape)), name, channels_last=layout, place=place)
 
 
-@builds("Pad")
+@builds("Pad", anywhere=True)
 def _pad(site: Site) -> Made:
     rank = len(site.full())
     node = site.node
@@ -242,7 +301,7 @@ def _pad(site: Site) -> Made:
     pairs = [(0, 0)] * len(site.sample())
     for n, number in enumerate(axes):
         before, after = int(pads[n]), int(pads[n + len(axes)])
-        if site.batched() and number % rank == 0:
+        if site.is_batch(number):
             if before or after:
                 raise NotOurs("it pads the batch axis")
             continue

@@ -7,14 +7,17 @@ inner shapes is left out, since the run decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import ModelError
 from .file import DEEPEST, FLOAT, LARGEST_FILE, WIDE, external_part, loader, printable, subgraphs
-from .graph import Graph
+from .graph import Graph, Node
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Attributes that name a number type.
 TYPE_ATTRIBUTES = {
@@ -88,6 +91,31 @@ def prepared(graph: Graph, outputs: Iterable[str]) -> bytes:
     made = dict.fromkeys(name for name in outputs if name in graph.makers)
     for name in made:
         target.output.add().name = name
+    return _serialised(model, graph.label)
+
+
+def part(
+    graph: Graph,
+    nodes: Iterable[Node],
+    stored: Mapping[str, NDArray[Any]],
+    outputs: Iterable[str],
+) -> bytes:
+    """A model of these nodes alone, fed by stored arrays, serialised."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.ModelProto()
+    model.ir_version = max(4, min(graph.model.ir_version, 10))
+    for opset in graph.model.opset_import:
+        model.opset_import.add().CopyFrom(opset)
+    model.graph.name = "g"
+    model.graph.node.extend(node.proto for node in nodes)
+    _quiet(model.graph, 0)
+    _widen_graph(model.graph, graph, 0)
+    for name, array in stored.items():
+        model.graph.initializer.add().CopyFrom(numpy_helper.from_array(array, name))
+    for name in outputs:
+        model.graph.output.add().name = name
     return _serialised(model, graph.label)
 
 

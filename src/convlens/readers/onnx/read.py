@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import model
 from ...errors import ArgumentError, ShapeError
+from ...model import NOWHERE
 from . import (  # noqa: F401 (they fill the table of operators)
     operators_math,
     operators_move,
@@ -19,15 +20,22 @@ from . import (  # noqa: F401 (they fill the table of operators)
     operators_resize,
 )
 from .assemble import Assembly, unexplained
+from .branches import Choices, branch_facts, chosen, conditional, few
 from .chains import Folds
+from .computed import Computed
 from .file import printable
 from .graph import Graph, Node, read_graph
-from .infer import infer
-from .inputs import Sizes, batch_of, given, input_layouts, shape_of
+from .infer import infer, sized
+from .inputs import RATES, Sizes, batch_of, default_of, given, input_layouts, shape_of
+from .knowledge import INTEGERS
 from .look import Chain
 from .opaque import opaque
-from .operators import BUILDERS
+from .operators import ANYWHERE, BUILDERS
+from .places import fits, rest
 from .site import Made, NotOurs, Site, State
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def read_file(path: str | Path, input_shape: Any = None, architecture: Any = None) -> model.Graph:
@@ -57,6 +65,8 @@ class _Reading:
         self.path = path
         self._batch = batch_of(graph.inputs)
         self._bound: dict[Any, model.Graph] = {}
+        self._conditional = conditional(graph)
+        self._chosen: dict[Any, Graph] = {}
 
     def whole(self, input_shape: Any) -> model.Graph:
         """The graph with the inputs' sizes that are given: the first's, or by name."""
@@ -75,9 +85,10 @@ class _Reading:
                 self._batch, found = none, other
         return found
 
-    def bound(self, shapes: Mapping[str, tuple[int, ...]]) -> model.Graph:
-        """The graph for these input shapes, batch axes included."""
-        batch, batched = self._batch
+    def bound(self, feeds: Mapping[str, NDArray[Any]]) -> model.Graph:
+        """The graph for these inputs: their shapes, and whole numbers that decide a branch."""
+        shapes = {name: tuple(array.shape) for name, array in feeds.items()}
+        batched = self._batch[1]
         own = {printable(i.name): i.name for i in self.graph.inputs}
         # The batch keeps its name: only the sizes of one sample are bound.
         given: dict[str, Sizes] = {
@@ -85,26 +96,85 @@ class _Reading:
             for name, shape in shapes.items()
             if name in own
         }
-        key = tuple(sorted(given.items()))
+        values = self._deciding({own[name]: feeds[name] for name in feeds if name in own})
+        told = ((name, tuple(array.ravel().tolist())) for name, array in values.items())
+        key = (*sorted(given.items()), *sorted(told))
         if key not in self._bound:
-            self._bound[key] = self._read(given, batch, batched)
+            self._bound[key] = self._with_count(given, feeds, values)
             while len(self._bound) > 4:
                 self._bound.pop(next(iter(self._bound)))
         return self._bound[key]
 
+    def _with_count(
+        self,
+        given: Mapping[str, Sizes],
+        feeds: Mapping[str, NDArray[Any]],
+        values: Mapping[str, NDArray[Any]],
+    ) -> model.Graph:
+        """The graph for these shapes; with the number of samples, where that explains more."""
+        batch, batched = self._batch
+        found = self._read(given, batch, batched, values)
+        left = sum(unexplained(found).values())
+        counts = {len(feeds[printable(name)]) for name, has in batched.items() if has}
+        if not left or not isinstance(batch, str) or len(counts) != 1:
+            return found
+        other = self._read(given, counts.pop(), batched, values)
+        return other if sum(unexplained(other).values()) < left else found
+
+    def _deciding(self, feeds: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """The inputs whose numbers may decide which branch of an If runs."""
+        if not self._conditional:
+            return {}
+        found = {
+            entry.name: few(feeds[entry.name])
+            for entry in self.graph.inputs
+            if entry.name in feeds and entry.type in INTEGERS and not self._batch[1][entry.name]
+        }
+        return {name: array for name, array in found.items() if array is not None}
+
+    def _defaults(self) -> dict[str, NDArray[Any]]:
+        """The numbers that stand in for such inputs when nothing is given."""
+        found = {}
+        for entry in self.graph.inputs:
+            sizes = tuple(size if isinstance(size, int) else None for size in entry.shape or ())
+            default = default_of(entry, sizes, False)
+            if default is not None and entry.name.lower() in RATES:
+                found[entry.name] = default()
+        return self._deciding(found)
+
     def _read(
-        self, shapes: Mapping[str, Sizes], batch: int | str | None, batched: Mapping[str, bool]
+        self,
+        shapes: Mapping[str, Sizes],
+        batch: int | str | None,
+        batched: Mapping[str, bool],
+        values: Mapping[str, NDArray[Any]] | None = None,
     ) -> model.Graph:
         declared = {
             i.name: shape_of(i, shapes.get(i.name), batch, batched) for i in self.graph.inputs
         }
-        infos = infer(self.graph, {k: v for k, v in declared.items() if v is not None})
-        read = {name for node in self.graph.nodes for name in (*node.inputs, *node.captured)}
-        used = frozenset(read.union(self.graph.outputs))
-        state = State(self.graph, infos, batch, dict(batched), used=used)
-        input_layouts(self.graph, state)
+        known = {k: v for k, v in declared.items() if v is not None}
+        values = self._defaults() if values is None else values
+        graph, choices = self._resolved(known, values)
+        infos = infer(graph, known, values)
+        read = {name for node in graph.nodes for name in (*node.inputs, *node.captured)}
+        used = frozenset(read.union(graph.outputs))
+        only = sized(graph, infos)
+        computed = Computed(graph, infos, only)
+        state = State(graph, infos, batch, dict(batched), used=used, sized=only)
+        input_layouts(graph, state)
         made = _made(state)
-        return Assembly(self.name, self.path, self.bound, state, made).graph()
+        computed.ready = True
+        facts = branch_facts(choices, values)
+        return Assembly(self.name, self.path, self.bound, state, made, facts).graph()
+
+    def _resolved(
+        self, shapes: Mapping[str, Sizes], values: Mapping[str, NDArray[Any]]
+    ) -> tuple[Graph, Choices]:
+        """The graph with the branches that run; one object for the same choices."""
+        if not self._conditional:
+            return self.graph, ()
+        graph, choices = chosen(self.graph, shapes, values)
+        return self._chosen.setdefault(choices, graph), choices
 
 
 # --- nodes to layers --------------------------------------------------------------------------
@@ -151,6 +221,7 @@ def _take(state: State, makers: dict[str, Made], made: Made) -> None:
     for place, name in enumerate(made.makes):
         if name:
             makers[name] = made
+            state.places[name] = made.place_of(place)
             state.batched[name] = made.batched and _has_batch(state, name)
             plain = place == 0 or _is_map(state, name)
             state.layout[name] = made.channels_last if plain else None
@@ -163,7 +234,7 @@ def _is_map(state: State, name: str) -> bool:
 
 def _has_batch(state: State, name: str) -> bool:
     shape = state.info(name).shape
-    return shape is None or len(shape) > 0
+    return shape is None or len(shape) > 0 or state.places[name] == NOWHERE
 
 
 def layer_of(state: State, node: Node) -> Made:
@@ -173,6 +244,10 @@ def layer_of(state: State, node: Node) -> Made:
     if builder is None:
         return opaque(site, "convlens has no layer for this operator")
     try:
+        if (node.domain, node.op) not in ANYWHERE:
+            for number in range(len(node.inputs)):
+                if site.batched(number):
+                    site.need_batch(number)
         made = builder(site)
         # What the node is besides comes first, and is named after it.
         before = [replace(m, name=f"{node.name}_{n}") for n, m in enumerate(made.before, 2)]
@@ -198,16 +273,18 @@ def check(state: State, made: Made) -> None:
             raise NotOurs("the shape of its input is known only when it runs")
         arriving.append(shape)
     results = made.layer.output_shapes(tuple(arriving))
-    for name, result in zip(made.makes, results, strict=False):
+    for number, (name, result) in enumerate(zip(made.makes, results, strict=False)):
         known = state.info(name).shape
         if known is None:
             continue
-        if made.batched and (not known or known[0] != state.batch):
-            raise NotOurs("its result has no batch axis in front")
-        sizes = known[1:] if made.batched else known
+        place = made.place_of(number) if made.batched else None
+        if place is not None and not fits(known, place, state.batch):
+            raise NotOurs("its result has no batch axis")
+        whole = tuple(size if isinstance(size, int) else None for size in known)
+        sizes = rest(whole, place, state.batch)
         same = len(sizes) == len(result) and all(
-            ours is None or not isinstance(size, int) or ours == size
+            ours is None or size is None or ours == size
             for ours, size in zip(result, sizes, strict=False)
         )
         if not same:
-            raise NotOurs(f"it makes {tuple(sizes)}, a layer of ours would make {result}")
+            raise NotOurs(f"it makes {sizes}, a layer of ours would make {result}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from .knowledge import (
     BOOL,
@@ -50,15 +50,30 @@ def broadcast(*shapes: Shape) -> Shape:
 
 def product(sizes: Sequence[Number]) -> Dim:
     """The product of sizes, with the names of those that are not known."""
-    number = math.prod(int(size) for size in sizes if not isinstance(size, str))
-    names = sorted(size for size in sizes if isinstance(size, str))
+    parts = apart(sizes)
+    number = math.prod(int(size) for size in parts if not isinstance(size, str))
+    names = sorted(size for size in parts if isinstance(size, str))
     if not names or number == 0:
         return number
     return short("*".join([str(number)] * (number != 1) + names))
 
 
+def apart(sizes: Sequence[Number]) -> list[Number]:
+    """Sizes with products like `2*batch` taken apart."""
+    parts: list[Number] = []
+    for size in sizes:
+        names = size.split("*") if isinstance(size, str) else []
+        plain = all(n.isdigit() or n.replace(".", "_").isidentifier() for n in names)
+        if plain and len(names) > 1:
+            parts += [int(n) if n.isdigit() else n for n in names]
+        else:
+            parts.append(size)
+    return parts
+
+
 def quotient(whole: Sequence[Dim], part: Sequence[Dim]) -> Dim:
     """What is left of a product when these sizes are taken out."""
+    whole, part = cast("list[Dim]", apart(whole)), cast("list[Dim]", apart(part))
     names = [size for size in whole if isinstance(size, str)]
     for size in part:
         if isinstance(size, str):

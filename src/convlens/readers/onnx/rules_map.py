@@ -81,6 +81,7 @@ def _one_hot(c: Context) -> list[Info]:
 
 
 @rule("LSTM", "GRU", "RNN")
+@rule("DynamicQuantizeLSTM", domain="com.microsoft")
 def _recurrent(c: Context) -> list[Info]:
     x, hidden = c.shape(0), int(c.node.get("hidden_size", 0))
     ways = 2 if c.node.get("direction", "forward") == "bidirectional" else 1

@@ -104,3 +104,32 @@ def _matmul(c: Context) -> list[Info]:
 )
 def _same(c: Context) -> list[Info]:
     return [Info(c.info(0).type, c.shape(0))]
+
+
+@rule("Attention", domain="com.microsoft")
+def _attention(c: Context) -> list[Info]:
+    x, sizes = c.shape(0), c.node.get("qkv_hidden_sizes")
+    width = sizes[2] if sizes else c.shape(1)[-1]
+    if not isinstance(width, int) or (not sizes and width % 3):
+        raise Unknown
+    return [Info(c.info(0).type, (*x[:-1], width if sizes else width // 3))]
+
+
+@rule("MultiHeadAttention", domain="com.microsoft")
+def _multi_head(c: Context) -> list[Info]:
+    query, value = c.shape(0), c.shape(2) if c.given(2) else ()
+    if len(query) != 3 or len(value) != 3:
+        raise Unknown
+    return [Info(c.info(0).type, (*query[:-1], value[-1]))]
+
+
+@rule("Attention")
+def _standard_attention(c: Context) -> list[Info]:
+    query, value = c.shape(0), c.shape(2)
+    if len(query) == 4 == len(value):
+        return [Info(c.info(0).type, (*query[:-1], value[-1]))]
+    heads, own = c.node.get("q_num_heads"), c.node.get("kv_num_heads")
+    width = value[-1]
+    if len(query) != 3 or not heads or not own or not isinstance(width, int) or width % own:
+        raise Unknown
+    return [Info(c.info(0).type, (*query[:-1], width // own * heads))]

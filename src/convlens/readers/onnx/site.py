@@ -1,14 +1,14 @@
 """One node of an ONNX graph as the layers want to see it: samples, weights, constants.
 
-Layers leave the batch axis out. A tensor is `batched` when its first axis is the batch; every
-helper here gives shapes and axes as they are without it.
+Layers leave the batch axis out. A tensor is `batched` when the batch lies in it, first or at
+another `Place`; every helper here gives shapes and axes as they are without it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from ...layers.base import Layer, Shape
 from ...layers.weight import Values, Weight
+from ...model import FIRST, Place
 from .file import printable
 from .graph import Graph, Node
 from .knowledge import UNKNOWN, Constant, Context, Info, Infos
+from .places import aligned, rest
 
 FLOATING = frozenset({0, 1, 10, 11, 16})
 
@@ -34,7 +36,8 @@ class Made:
     `reads` and `makes` are names in the graph. `before` are layers that the same node is, too, and
     that come first. `channels_last` is the layout of the maps it
     makes, None for what is no map. `nodes` are all nodes that it stands for, `kind` its name when
-    it is not the operator's.
+    it is not the operator's. `place` is where the batch lies in what it makes, `places` the same
+    for each output where they differ.
     """
 
     layer: Layer
@@ -46,6 +49,12 @@ class Made:
     nodes: tuple[Node, ...] = ()
     name: str = ""
     before: tuple[Made, ...] = ()
+    place: Place = FIRST
+    places: tuple[Place, ...] = ()
+
+    def place_of(self, output: int) -> Place:
+        """Where the batch lies in an output."""
+        return self.places[output] if output < len(self.places) else self.place
 
 
 @dataclass
@@ -56,8 +65,10 @@ class State:
     infos: Infos
     batch: int | str | None = None
     batched: dict[str, bool] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
     layout: dict[str, bool | None] = field(default_factory=dict)
     used: frozenset[str] = frozenset()
+    sized: frozenset[str] = frozenset()
     weights: dict[Any, Weight] = field(default_factory=dict)
     values: dict[str, Values] = field(default_factory=dict)
 
@@ -73,7 +84,15 @@ class State:
         if shape is None:
             return None
         sizes = tuple(size if isinstance(size, int) else None for size in shape)
-        return sizes[1:] if self.batched.get(name, False) else sizes
+        return rest(sizes, self.place(name), self.batch)
+
+    def place(self, name: str) -> Place | None:
+        """Where the batch lies in a tensor; None for one that has none."""
+        return self.places.get(name, FIRST) if self.batched.get(name, False) else None
+
+    def leads(self, name: str) -> bool:
+        """Whether a tensor has the batch, alone, as its first axis."""
+        return self.place(name) == FIRST
 
     def values_of(self, constant: Constant) -> Values:
         """The values of a constant, one object for all who use it."""
@@ -130,15 +149,39 @@ class Site:
             raise NotOurs("the shape of its input is known only when it runs")
         if self.constant(place) is not None or name in self.state.graph.initializers:
             raise NotOurs("it works on a constant")
+        if name in self.state.sized:
+            raise NotOurs("it works on sizes")
         return name
 
     def batched(self, place: int = 0) -> bool:
         return self.state.batched.get(self.node.input(place), False)
 
+    def batch_place(self, place: int = 0) -> Place | None:
+        """Where the batch lies in an input; None for one that has none."""
+        return self.state.place(self.node.input(place))
+
+    def is_batch(self, number: int, place: int = 0) -> bool:
+        """Whether an axis of an input is the batch's own."""
+        found = self.batch_place(place)
+        return found is not None and found.axis == number % max(1, len(self.full(place)))
+
     def need_batch(self, place: int = 0) -> None:
         """NotOurs unless the input's first axis is the batch."""
         if not self.batched(place):
             raise NotOurs("its input has no batch axis")
+        if not self.state.leads(self.node.input(place)):
+            raise NotOurs("the batch is not the first axis of its input")
+
+    def together(self, live: Sequence[int]) -> Place | None:
+        """Where the batch lies in what is made of inputs that broadcast; None where none has it.
+
+        NotOurs where they are not aligned along it.
+        """
+        found = [(len(self.full(n)), self.batch_place(n)) for n in live]
+        try:
+            return aligned(found, self.state.batch == 1)
+        except ValueError:
+            raise NotOurs("its inputs are not aligned along the batch axis") from None
 
     def full(self, place: int = 0) -> tuple[int | str, ...]:
         """The whole shape of an input, with names for unknown sizes."""
@@ -168,11 +211,12 @@ class Site:
         if not -rank <= number < rank:
             raise NotOurs(f"axis {number} is not one of its {rank}")
         number %= rank
-        if not self.batched(place):
+        found = self.batch_place(place)
+        if found is None or found.axis is None:
             return number
-        if number == 0:
+        if number == found.axis:
             raise NotOurs("it works across the batch axis")
-        return number - 1
+        return number - (number > found.axis and not found.shared)
 
     # -- weights --------------------------------------------------------------------------------
 
@@ -187,6 +231,7 @@ class Site:
     ) -> Weight:
         """The constant at an input as a weight, one object for every node that uses it so."""
         constant = self.fixed(place, what)
+        trainable = trainable and not constant.measured
         key = (constant.source, axes, order, canonical, trainable)
         if key not in self.state.weights:
             self.state.weights[key] = Weight(
@@ -223,17 +268,13 @@ class Site:
         NotOurs when it does not act within one sample.
         """
         constant = self.fixed(place, "other operand")
-        rank, own = len(self.full(data)), len(constant.shape)
-        canonical = constant.shape
-        if own > rank:
+        if len(constant.shape) > len(self.full(data)):
             raise NotOurs("a constant of higher rank than its input")
-        if self.batched(data) and own == rank:
-            if constant.shape[0] != 1:
-                raise NotOurs("a constant that differs along the batch axis")
-            canonical = constant.shape[1:]
-        if len(canonical) > 0 and any(
-            isinstance(size, int) and other not in (1, size)
-            for size, other in zip(self.full(data)[rank - len(canonical) :], canonical, strict=True)
+        canonical = self._of_sample(constant.shape, data)
+        sample = self.sample(data)
+        if len(canonical) > len(sample) or any(
+            size is not None and other not in (1, size)
+            for size, other in zip(sample[len(sample) - len(canonical) :], canonical, strict=True)
         ):
             raise NotOurs("a constant that makes its input larger")
         return self.weight(place, (), "constant", canonical=canonical or (1,))
@@ -244,24 +285,38 @@ class Site:
         NotOurs when it differs along the batch axis.
         """
         constant = self.fixed(place, "other operand")
-        rank, canonical = len(self.full(data)), constant.shape
-        if self.batched(data) and len(canonical) > rank:
-            raise NotOurs("a constant of higher rank than its input")
-        if self.batched(data) and len(canonical) == rank:
-            if canonical[0] != 1:
-                raise NotOurs("a constant that differs along the batch axis")
-            canonical = canonical[1:]
+        canonical = self._of_sample(constant.shape, data)
         one: tuple[int, ...] = (1,) if constant.shape else ()
         return self.weight(place, (), "constant", canonical=canonical or one)
+
+    def _of_sample(self, shape: tuple[int, ...], data: int) -> tuple[int, ...]:
+        """The shape of a constant beside one sample of an input. NotOurs where samples differ."""
+        found = self.batch_place(data)
+        if found is None or found.axis is None:
+            return shape
+        number = len(shape) - len(self.full(data)) + found.axis
+        if number < 0:
+            return shape
+        if shape[number] != 1:
+            raise NotOurs("a constant that differs along the batch axis")
+        return shape if found.shared else (*shape[:number], *shape[number + 1 :])
 
     def scalar(self, place: int) -> float | None:
         """The one number of a constant input, or None."""
         constant = self.constant(place)
-        if constant is None or constant.count != 1:
+        if constant is None or constant.late or constant.count != 1:
             return None
         if len(constant.shape) > max(1, len(self.full(0 if place else 1))):
             return None
         return float(constant.array().ravel()[0])
+
+    def widened(self, data: int, others: Iterable[int]) -> Place:
+        """Where the batch of an input lies once constants beside it have added axes in front."""
+        found, rank = self.batch_place(data) or FIRST, len(self.full(data))
+        ranks = [len(self.full(n)) for n in others if self.given(n)]
+        if found.axis is None:
+            return found
+        return replace(found, axis=found.axis + max(0, max(ranks, default=rank) - rank))
 
     # -- the result -----------------------------------------------------------------------------
 
@@ -270,7 +325,9 @@ class Site:
         more.setdefault("batched", self.batched())
         more.setdefault("channels_last", self.layout())
         makes = more.pop("makes", self.node.outputs[:1])
-        return Made(layer, reads or (self.data(),), makes, nodes=(self.node,), **more)
+        reads = reads or (self.data(),)
+        more.setdefault("place", self.state.place(reads[0]) or FIRST)
+        return Made(layer, reads, makes, nodes=(self.node,), **more)
 
 
 def chunks(names: Iterator[str]) -> str:
