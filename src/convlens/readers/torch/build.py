@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from ...errors import ConvlensError
 from ...layers.activate import Identity
 from ...layers.base import Layer, Shape
 from ...layers.opaque import Opaque
+from ...layers.over_time import OverTime
 from ...model import Call, Graph, Input, TensorId
 from . import operators_element, operators_move
 from .nodes import Node, Program
@@ -50,6 +52,7 @@ class _Builder:
         self.recorded: dict[TensorId, Shape] = {}
         self.used = Counter(name for node in program.nodes for name in node.references())
         self.used.update(program.outputs)
+        self.beside: list[str] = []  # calls whose samples share an axis with others in PyTorch
         self._names: Counter[str] = Counter()
         self._first: dict[str, str] = {}
         self._alone = Counter(_place(node) for node in program.nodes if not _silent(node))
@@ -75,9 +78,21 @@ class _Builder:
             tuple(self.calls),
             outputs,
             recorded=self.recorded,
-            facts=facts + self._converted(),
+            facts=facts + self._beside() + self._converted(),
             kind="Module",
             path=path,
+        )
+
+    def _beside(self) -> tuple[str, ...]:
+        """Which rows show one sample of what PyTorch holds on a shared axis."""
+        if not self.beside:
+            return ()
+        names = ", ".join(f"`{name}`" for name in self.beside[:3])
+        more = f" and {len(self.beside) - 3:,} more" if self.beside[3:] else ""
+        rows = "1 row works" if len(self.beside) == 1 else f"{len(self.beside):,} rows work"
+        return (
+            f"{rows} on tensors in which PyTorch has samples elsewhere than on a first axis of "
+            f"their own, often beside heads or windows; here they show one sample: {names}{more}",
         )
 
     def _converted(self) -> tuple[str, ...]:
@@ -140,7 +155,10 @@ class _Builder:
         function = OPERATORS.get(word) or OPERATORS.get(word.rstrip("_"))
         if function is None:
             raise NotOurs("no layer of ours means this operator")
-        return self._checked(node, function(Site(self.state, node)))
+        made = function(Site(self.state, node))
+        for _ in range(node.over):
+            made = replace(made, layer=OverTime(made.layer))
+        return self._checked(node, made)
 
     def _group(self, node: Node) -> Made:
         """What a stretch without an axis of samples means as a whole."""
@@ -193,6 +211,8 @@ class _Builder:
             self.state.batched[value] = batched
             shape = self.program.shapes.get(value, ())
             self.recorded[tensor] = shape[1:] if batched else shape
+        if any(value in self.program.places for value in node.outputs):
+            self.beside.append(name)
         rank = len(self.recorded[ids[0]]) if ids and ids[0] in self.recorded else 0
         self.calls.append(
             Call(

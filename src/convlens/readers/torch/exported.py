@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import ModelError
 from ...layers.weight import Values
 from .nodes import Evaluator, Fed, Full, Node, Owner, Program, Ref, Stored, computed
 from .sizes import OTHER_BATCH, Sizes
@@ -76,7 +77,16 @@ def _changes_a_view(graph: Any) -> bool:
 
 
 def as_array(tensor: Any) -> NDArray[Any]:
-    """A tensor's numbers as NumPy has them; bfloat16 and float16 as float32."""
+    """A tensor's numbers as NumPy has them; bfloat16 and float16 as float32.
+
+    Raises ModelError for a tensor that has none.
+    """
+    if tensor.is_meta:
+        raise ModelError(
+            "the module is on the meta device: its weights have shapes and no numbers",
+            needed="numbers, wherever something is run",
+            hint='module.to_empty(device="cpu"), then load_state_dict with its weights',
+        )
     plain = tensor.detach().cpu()
     if plain.is_floating_point():
         plain = plain.float()

@@ -31,7 +31,7 @@ def read_live(source: Any, input_shape: Any = None, example: Any = None) -> Grap
     name = type(source).__name__
     program = program_of(_export(source, input_shape, example), name)
     if not mixes(program):
-        return build(program)
+        return build(fused(program))
     try:
         twin = program_of(_export(source, input_shape, example, OTHER_BATCH), name).shapes
     except ModelError:

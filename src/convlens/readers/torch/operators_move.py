@@ -42,12 +42,16 @@ def _permute(site: Site) -> Made:
     order = [number % (len(site.sample(x)) + 1) for number in site.get("dims")]
     if order[0] != 0:
         raise NotOurs("it moves the batch axis")
+    if order == sorted(order):
+        return Made(Identity(), (x,))
     return Made(Permute(tuple(number - 1 for number in order[1:])), (x,))
 
 
-@operator("transpose", "transpose_copy", "swapaxes", "t", "mT", "numpy_T")
+@operator("transpose", "transpose_copy", "swapaxes", "t", "mT", "numpy_T", "movedim")
 def _transpose(site: Site) -> Made:
     x = site.data("self")
+    if site.given("dims"):  # more axes than two, where samples share one with others
+        return _permute(site)
     order = list(range(len(site.sample(x))))
     one, two = site.axis(site.get("dim0", -2), x), site.axis(site.get("dim1", -1), x)
     order[one], order[two] = order[two], order[one]
@@ -68,8 +72,16 @@ def _channel_shuffle(site: Site) -> Made:
 @operator("cat", "concat")
 def _concatenate(site: Site) -> Made:
     parts = [part for part in site.get("tensors") if isinstance(part, Ref)]
-    names = [site.checked(part.name) for part in parts]
-    return Made(Concatenate(site.axis(site.get("dim", 0), names[0])), tuple(names))
+    held = [part.name in site.state.program.stored for part in parts]
+    names = [site.checked(p.name) for p, stored in zip(parts, held, strict=True) if not stored]
+    if not names:
+        raise NotOurs("it works on stored numbers")
+    axis, rank = site.axis(site.get("dim", 0), names[0]), len(site.sample(names[0]))
+    stored = tuple(
+        site.stored_sample(part, rank) if is_held else None
+        for part, is_held in zip(parts, held, strict=True)
+    )
+    return Made(Concatenate(axis, stored if any(held) else ()), tuple(names))
 
 
 @operator("stack")
@@ -180,6 +192,17 @@ def _rearranged(site: Site) -> Made:
     else:
         order = order * times[axes[0]]
     return Made(Take(axis, tuple(order)), (x,))
+
+
+@operator("keys", "values")
+def _repeated_heads(site: Site) -> Made:
+    """Keys or values that several heads share: a step of attention (`attention.py`)."""
+    x, times = site.data("self"), site.get("times")
+    axis = len(site.sample(x)) - 3
+    heads = site.sample(x)[axis]
+    if axis < 0 or heads is None:
+        raise NotOurs("its heads are not an axis of a sample")
+    return Made(Take(axis, tuple(n for n in range(heads) for _ in range(times))), (x,))
 
 
 @operator("expand", "expand_as", "broadcast_to")

@@ -11,9 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from . import placed_rules
+from .attention import apart
 from .nodes import Full, Node, Owner, Program, Ref
+from .placed import unfolded
+from .several import axis_by_axis
 
 OPERATOR = "group"
+RULES = placed_rules  # it enters its rules into the one table when it is imported
 # More than any network has; each costs a walk through the program.
 MOST_GROUPS = 1_000
 
@@ -27,7 +32,14 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
     twin = twin or program.twin
     if twin is not None and set(twin) == set(program.shapes):
         program, twin = _samples_first(program, twin)
+    else:
+        twin = None
+    program, twin = apart(*axis_by_axis(program, twin))
     mixed = _mixed(program, twin)
+    groups = _groups(program, mixed)
+    if mixed and len(groups) <= MOST_GROUPS:
+        program, twin = unfolded(program, groups, twin)
+        mixed = _mixed(program, twin)
     if not mixed:
         return program
     nodes = list(program.nodes)
