@@ -15,6 +15,7 @@ from . import placed_rules
 from .attention import apart
 from .nodes import Full, Node, Owner, Program, Ref
 from .placed import unfolded
+from .recurrent import layer_by_layer
 from .several import axis_by_axis
 
 OPERATOR = "group"
@@ -34,7 +35,7 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
         program, twin = _samples_first(program, twin)
     else:
         twin = None
-    program, twin = apart(*axis_by_axis(program, twin))
+    program, twin = apart(*axis_by_axis(*layer_by_layer(program, twin)))
     mixed = _mixed(program, twin)
     groups = _groups(program, mixed)
     if mixed and len(groups) <= MOST_GROUPS:
