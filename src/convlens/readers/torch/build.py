@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from ...errors import ConvlensError
 from ...layers.activate import Identity
@@ -15,7 +14,7 @@ from ...layers.opaque import Opaque
 from ...layers.over_time import OverTime
 from ...model import Call, Graph, Input, TensorId
 from . import operators_element, operators_move
-from .nodes import Node, Program
+from .nodes import Node, Program, Ref
 from .operators import OPERATORS
 from .patterns import whole_group
 from .region import OPERATOR
@@ -142,11 +141,16 @@ class _Builder:
             why = str(error).splitlines()[0] if isinstance(error, (NotOurs, ConvlensError)) else ""
             self._opaque(node, why)
             return
-        if _silent(node) and isinstance(made.layer, Identity):
+        if isinstance(made.layer, Identity) and (_silent(node) or self._only_moves_samples(node)):
             self.tensors[node.outputs[0]] = self.tensors[made.reads[0]]
             self.state.batched[node.outputs[0]] = self.state.batched[made.reads[0]]
             return
         self._add(node, made.layer, made.reads, made.outputs, True)
+
+    def _only_moves_samples(self, node: Node) -> bool:
+        """Whether one sample stays as it is, and only their axis goes elsewhere in PyTorch."""
+        names = (*node.references(), *node.outputs)
+        return any(name in self.program.places for name in names) and not node.owner.builtin
 
     def _made(self, node: Node) -> Made:
         word = node.operator.partition(".")[0]
@@ -166,9 +170,11 @@ class _Builder:
             return self._checked(node, whole_group(Site(self.state, node)))
         except (NotOurs, KeyError, TypeError, ValueError, IndexError):
             words = [part.operator.partition(".")[0].strip("_") for part in node.parts]
-            raise NotOurs(
-                f"It holds samples and other things on one axis; {', '.join(words)} run as a whole."
-            ) from None
+            kinds = [self.program.dtypes.get(n, "") for part in node.parts for n in part.outputs]
+            why = "It holds samples and other things on one axis"
+            if any(kind.startswith("complex") for kind in kinds):
+                why = "It works on complex numbers"
+            raise NotOurs(f"{why}; {', '.join(words)} run as a whole.") from None
 
     def _checked(self, node: Node, made: Made) -> Made:
         """The layer, when its shapes are the recorded ones."""
@@ -184,9 +190,14 @@ class _Builder:
     def _opaque(self, node: Node, why: str) -> None:
         """A call that is named, not explained: recorded shapes, batched where its inputs are."""
         reads = tuple(dict.fromkeys(name for name in node.references() if name in self.tensors))
+        refs = [ref for part in node.parts or (node,) for ref in _stored_refs(part, self.program)]
+        leaves = dict.fromkeys(
+            leaf for ref in refs for leaf in self.program.stored[ref.name].made_of or (ref.name,)
+        )
         held = tuple(
-            Site(self.state, Node(node.name, node.operator, {"w": ref}, ())).weight("w", ())
-            for ref in _stored_refs(node, self.program)
+            Site(self.state, Node(node.name, node.operator, {"w": Ref(leaf)}, ())).weight("w", ())
+            for leaf in leaves
+            if leaf in self.program.stored
         )
         full = [self.program.shapes.get(name, ()) for name in node.outputs]
         batched = all(shape[:1] == (self.batch,) for shape in full) and any(
@@ -255,9 +266,7 @@ def _origin(node: Node) -> tuple[str, ...]:
     return tuple(f"aten.{part.operator}" for part in node.parts or (node,))
 
 
-def _stored_refs(node: Node, program: Program) -> list[Any]:
-    from .nodes import Ref
-
+def _stored_refs(node: Node, program: Program) -> list[Ref]:
     return [Ref(name) for name in node.references() if name in program.stored]
 
 

@@ -35,9 +35,25 @@ def program_of(exported: Any, name: str) -> Program:
     )
 
 
+# Functions that PyTorch itself defines by others which layers of ours mean.
+DEFINED = ("einsum", "cosine_similarity", "pairwise_distance")
+
+
 def untangled(exported: Any) -> Any:
-    """The program without changes of tensors that others see through a view."""
-    return exported.run_decompositions({}) if _changes_a_view(exported.graph) else exported
+    """The program without changes of tensors that others see through a view.
+
+    Some functions are put in PyTorch's own terms, too: an einsum as permutes and a product.
+    """
+    torch = sys.modules["torch"]
+    wanted = {
+        node.target
+        for node in exported.graph.nodes
+        if node.op == "call_function" and _word(node.target).partition(".")[0] in DEFINED
+    }
+    if not wanted and not _changes_a_view(exported.graph):
+        return exported
+    terms = torch.export.default_decompositions() if wanted else {}
+    return exported.run_decompositions({one: terms[one] for one in wanted if one in terms})
 
 
 Runner = Callable[..., tuple[NDArray[np.float32], ...]]

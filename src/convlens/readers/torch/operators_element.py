@@ -86,8 +86,14 @@ def _clip(site: Site) -> Made:
 
 @operator("clamp_min", "clamp_max")
 def _one_limit(site: Site) -> Made:
-    if site.node.operator.startswith("clamp_min"):
-        return Made(activate.Clip(number(site.get("min")), None), (site.data("self"),))
+    word = "min" if site.node.operator.startswith("clamp_min") else "max"
+    x = site.data("self")
+    if site.is_weight(word):
+        weight = _laid(site, word, x)
+        larger = operand.StoredMaximum if word == "min" else operand.StoredMinimum
+        return Made(larger(weight), (x,))
+    if word == "min":
+        return Made(activate.Clip(number(site.get("min")), None), (x,))
     return Made(activate.Clip(None, number(site.get("max"))), (site.data("self"),))
 
 

@@ -1,8 +1,10 @@
 """Stretches of a program that hold samples and something else on one axis, run as a whole.
 
 Attention over windows reshapes (batch, ...) to (batch*windows, ...), works on that, and reshapes
-back. Between the two no tensor has an axis of samples, so that no step of it can be shown or run
-for another number of samples. The nodes from the first to the last such tensor become one.
+back. Where `placed` can follow the samples, each step is shown for one of them. Otherwise no step
+can be shown or run for another number of samples: the nodes from the first to the last such tensor
+become one. So do those between which complex numbers go (Fourier transforms), which no tensor of
+ours holds.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ MOST_GROUPS = 1_000
 
 
 def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
-    """The program with one node for each such stretch.
+    """The program with samples in front, and one node for each stretch where they cannot be.
 
     `twin` has the shapes of the same program for another number of samples: an axis that is the
     batch has that size there. Without it an axis of the batch's size is taken for the batch.
@@ -41,6 +43,7 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
     if mixed and len(groups) <= MOST_GROUPS:
         program, twin = unfolded(program, groups, twin)
         mixed = _mixed(program, twin)
+    mixed |= {name for name, kind in program.dtypes.items() if kind.startswith("complex")}
     if not mixed:
         return program
     nodes = list(program.nodes)
