@@ -176,6 +176,8 @@ WORDS: dict[str, where.Word] = {
     "le": "<=",
     "ge": ">=",
     "logical_and": "and",
+    "__and__": "and",
+    "__or__": "or",
     "bitwise_and": "and",
     "logical_or": "or",
     "bitwise_or": "or",
@@ -187,8 +189,12 @@ WORDS: dict[str, where.Word] = {
 @operator(*WORDS)
 def _compared(site: Site) -> Made:
     """1 where a comparison holds, else 0."""
-    word = site.node.operator.partition(".")[0].rstrip("_")
-    if word.startswith("bitwise") and site.state.program.dtypes[site.node.outputs[0]] != "bool":
+    word = site.node.operator.partition(".")[0]
+    word = word if word in WORDS else word.rstrip("_")
+    if (
+        word.startswith(("bitwise", "__"))
+        and site.state.program.dtypes[site.node.outputs[0]] != "bool"
+    ):
         raise NotOurs("it works on the bits of whole numbers")
     reads, parts = _parts(site, ("self", "other") if site.given("other") else ("self",))
     return Made(where.Compare(WORDS[word], parts), reads)

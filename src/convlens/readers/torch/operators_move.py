@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...axis import Window
 from ...layers.activate import Identity
 from ...layers.base import Shape
 from ...layers.embed import Embedding
+from ...layers.fold import Fold
 from ...layers.join import Concatenate
 from ...layers.pad import Pad
 from ...layers.rearrange import Expand, Flatten, Permute, Reshape
 from ...layers.resize import Cubic, Linear, Nearest, Scale
+from ...layers.sample import AffineGrid, GridSample, Mode, Outside
 from ...layers.select import Slice, Split, Take
 from ...layers.shuffle import PixelShuffle, PixelUnshuffle
 from ...layers.stack import Stack, Unstack
@@ -297,3 +300,34 @@ def _pixel_shuffle(site: Site) -> Made:
 @operator("pixel_unshuffle")
 def _pixel_unshuffle(site: Site) -> Made:
     return Made(PixelUnshuffle(site.get("downscale_factor")), (site.data("self"),))
+
+
+@operator("grid_sampler", "grid_sampler_2d")
+def _read_at_places(site: Site) -> Made:
+    x = site.data("input")
+    if len(site.sample(x)) != 3:
+        raise NotOurs("its maps are no pictures")
+    modes: tuple[Mode, ...] = ("linear", "nearest", "cubic")
+    borders: tuple[Outside, ...] = ("zeros", "border", "reflection")
+    mode = modes[site.get("interpolation_mode", 0)]
+    outside = borders[site.get("padding_mode", 0)]
+    grid = site.stored_sample(site.get("grid"), 3) if site.is_weight("grid") else None
+    reads = (x,) if grid is not None else (x, site.data("grid"))
+    return Made(GridSample(grid, mode, outside, bool(site.get("align_corners", False))), reads)
+
+
+@operator("affine_grid_generator")
+def _grid_of_places(site: Site) -> Made:
+    sizes = tuple(site.get("size"))[2:]
+    layer = AffineGrid(sizes, bool(site.get("align_corners", False)))
+    return Made(layer, (site.data("theta"),))
+
+
+@operator("col2im")
+def _fold(site: Site) -> Made:
+    sizes = tuple(site.get("output_size"))
+    kernel, dilation, padding, stride = (
+        site.numbers(word, 2) for word in ("kernel_size", "dilation", "padding", "stride")
+    )
+    windows = map(Window, kernel, stride, dilation, [(p, p) for p in padding])
+    return Made(Fold(sizes, tuple(windows)), (site.data("self"),))

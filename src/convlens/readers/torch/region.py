@@ -19,6 +19,7 @@ from .nodes import Full, Node, Owner, Program, Ref
 from .placed import unfolded
 from .recurrent import layer_by_layer
 from .several import axis_by_axis
+from .windows import by_steps
 
 OPERATOR = "group"
 RULES = placed_rules  # it enters its rules into the one table when it is imported
@@ -37,7 +38,8 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
         program, twin = _samples_first(program, twin)
     else:
         twin = None
-    program, twin = apart(*axis_by_axis(*layer_by_layer(program, twin)))
+    for step in (layer_by_layer, by_steps, axis_by_axis, apart):
+        program, twin = step(program, twin)
     mixed = _mixed(program, twin)
     groups = _groups(program, mixed)
     if mixed and len(groups) <= MOST_GROUPS:
