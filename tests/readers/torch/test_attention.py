@@ -123,6 +123,8 @@ def test_one_number_of_attention_by_hand() -> None:
     fact = run.explain("scaled_dot_product_attention", at=(1, 0)).facts
     assert fact.value == pytest.approx(10 * (1 - share) + 20 * share, rel=1e-6)
     assert fact.reading.count == 2
+    said = str(run.explain("scaled_dot_product_attention", at=(1, 0)))
+    assert "It is a sum: 2 products of a number with one of another input." in said
     (weights,) = run.explain("weights", at=(0, 1)).facts.reading.row[1:]
     assert weights == pytest.approx(share, rel=1e-6)
 

@@ -119,6 +119,23 @@ def test_samples_that_are_mixed_are_never_shown_as_one() -> None:
     assert "group" in [call.kind for call in model.graph.calls if call.layer.rule == "opaque"]
 
 
+def test_a_product_of_samples_with_each_other_is_said_to_mix_them() -> None:
+    """Vectors, where (batch, steps) was meant to be (batch, steps, 1)."""
+
+    def forward(m: Any, x: Any) -> Any:
+        return torch.softmax(x @ x.transpose(0, 1), -1) @ x
+
+    model = convlens.load(Functions(forward), input_shape=(5,))
+    (call,) = model.graph.calls
+    assert call.layer.why == (
+        "It mixes samples, so that each depends on the others that run with it; "
+        "transpose, matmul, softmax, matmul run as a whole."
+    )
+    x = np.random.default_rng(0).random((2, 5), dtype=np.float32)
+    wanted = torch.softmax(torch.from_numpy(x @ x.T), -1).numpy() @ x
+    np.testing.assert_allclose(model.run(x).output, wanted, atol=1e-6)
+
+
 def test_layers_on_windows_run_at_each_of_them() -> None:
     class Patches(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:

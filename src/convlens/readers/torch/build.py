@@ -17,7 +17,7 @@ from . import operators_element, operators_move
 from .nodes import Node, Program, Ref
 from .operators import OPERATORS
 from .patterns import whole_group
-from .region import OPERATOR
+from .region import MIXING, OPERATOR
 from .site import Made, NotOurs, Site, State
 
 # Both modules enter their operators into the one table when they are imported.
@@ -150,7 +150,7 @@ class _Builder:
     def _only_moves_samples(self, node: Node) -> bool:
         """Whether one sample stays as it is, and only their axis goes elsewhere in PyTorch."""
         names = (*node.references(), *node.outputs)
-        return any(name in self.program.places for name in names) and not node.owner.builtin
+        return any(name in self.program.places for name in names) and not self._whole(node)
 
     def _made(self, node: Node) -> Made:
         word = node.operator.partition(".")[0]
@@ -172,6 +172,8 @@ class _Builder:
             words = [part.operator.partition(".")[0].strip("_") for part in node.parts]
             kinds = [self.program.dtypes.get(n, "") for part in node.parts for n in part.outputs]
             why = "It holds samples and other things on one axis"
+            if node.operator == MIXING:
+                why = "It mixes samples, so that each depends on the others that run with it"
             if any(kind.startswith("complex") for kind in kinds):
                 why = "It works on complex numbers"
             raise NotOurs(f"{why}; {', '.join(words)} run as a whole.") from None

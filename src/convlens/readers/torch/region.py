@@ -22,6 +22,7 @@ from .several import axis_by_axis
 from .windows import by_steps
 
 OPERATOR = "group"
+MIXING = "group.samples"  # what one sample gives depends on the others
 RULES = placed_rules  # it enters its rules into the one table when it is imported
 # More than any network has; each costs a walk through the program.
 MOST_GROUPS = 1_000
@@ -54,7 +55,7 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
         return program
     for group in groups:
         inside = _closed(nodes, group)
-        made = _one(program, inside, mixed)
+        made = _one(program, twin, inside, mixed)
         if made is not None:
             names = {node.name for node in inside}
             nodes = _ordered([node for node in nodes if node.name not in names] + [made])
@@ -114,7 +115,8 @@ def _mixed(program: Program, twin: Mapping[str, Full] | None) -> set[str]:
         sizes.append((twin, next((twin[fed.name][0] for fed in program.inputs if fed.shape), None)))
 
     def batched(name: str) -> bool:
-        return all(shapes.get(name, ())[:1] == (batch,) for shapes, batch in sizes)
+        first = all(shapes.get(name, ())[:1] == (batch,) for shapes, batch in sizes)
+        return first and len({shapes[name][1:] for shapes, _ in sizes}) == 1
 
     samples = {fed.name for fed in program.inputs if batched(fed.name)}
     mixed: set[str] = set()
@@ -170,7 +172,17 @@ def _closed(nodes: list[Node], group: list[Node]) -> list[Node]:
     ]
 
 
-def _one(program: Program, inside: list[Node], mixed: set[str]) -> Node | None:
+def _samples_meet(program: Program, twin: Mapping[str, Full] | None, names: set[str]) -> bool:
+    """Whether a tensor has samples on two of its axes: each was put together with each."""
+    if twin is None:
+        return False
+    pairs = (zip(program.shapes.get(n, ()), twin.get(n, ()), strict=False) for n in names)
+    return any(sum(one != other for one, other in pair) > 1 for pair in pairs)
+
+
+def _one(
+    program: Program, twin: Mapping[str, Full] | None, inside: list[Node], mixed: set[str]
+) -> Node | None:
     """One node for the group; None where a mixed value leaves it."""
     made = {name for node in inside for name in node.outputs}
     names = {node.name for node in inside}
@@ -187,7 +199,7 @@ def _one(program: Program, inside: list[Node], mixed: set[str]) -> Node | None:
     inputs = [name for name in used if name not in made]
     return Node(
         f"{inside[0].name}...",
-        OPERATOR,
+        MIXING if _samples_meet(program, twin, made) else OPERATOR,
         {"inputs": [Ref(name) for name in inputs]},
         outputs,
         Owner(_common_path(inside)),
