@@ -100,11 +100,20 @@ STEPS: dict[str, tuple[Layer, tuple[Array, ...]]] = {
     "ToFloat": (layers.ToFloat(), (whole(3, 4),)),
     "ToWhole": (layers.ToWhole(-128, 127), (normal(RNG, 3, 4, scale=9),)),
     "RoundEven": (layers.RoundEven(), (np.array([-2.5, -0.5, 0.5, 1.5, 2.49], np.float32),)),
+    "GridSample": (layers.GridSample(), (normal(RNG, 2, 4, 4), normal(RNG, 3, 3, 2))),
+    "GridSample, stored": (
+        layers.GridSample(weight(normal(RNG, 3, 3, 2)), "cubic", "reflection", True),
+        (normal(RNG, 2, 4, 5),),
+    ),
+    "AffineGrid": (layers.AffineGrid((3, 4)), (normal(RNG, 2, 3),)),
+    "AffineGrid, corners": (layers.AffineGrid((3, 4), True), (normal(RNG, 2, 3),)),
+    "Fold": (layers.Fold((4, 4), (Window(2), Window(2))), (normal(RNG, 8, 9),)),
+    "Fold, padded": (
+        layers.Fold((5, 6), (Window(3, 2, 1, (1, 1)), Window(2, 1, 2, (0, 0)))),
+        (normal(RNG, 12, 12),),
+    ),
 }
 FILE_ONLY: dict[str, tuple[Layer, tuple[Array, ...]]] = {
-    "GridSample": (layers.GridSample(), (normal(RNG, 2, 4, 4), normal(RNG, 3, 3, 2))),
-    "AffineGrid": (layers.AffineGrid((3, 4)), (normal(RNG, 2, 3),)),
-    "Fold": (layers.Fold((4, 4), (Window(2), Window(2))), (normal(RNG, 8, 9),)),
     "MaxUnpool": (layers.MaxUnpool((4, 4)), (normal(RNG, 1, 2, 2), whole(1, 2, 2) % 16)),
     "Resample": (layers.Resample((Scale(factor=0.6),), False), (normal(RNG, 2, 9),)),
 }

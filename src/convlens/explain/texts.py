@@ -362,6 +362,7 @@ TEXTS: dict[str, str] = {
     "number.sum": "It is a sum: {products:n product} of a number and a weight{bias}.",
     "number.sum_plain": "It is a sum of {products:n number}.",
     "number.mean": "It is the mean of {products:n number}: each divided by {divisor:n}, then added.",
+    "number.products": "It is a sum: {products:n product} of a number with one of another input.",
     "number.shares": "It is a sum of {products:n number}, each times a fixed share.",
     "number.norm": "It is a sum of three: the number scaled, the stored mean scaled, and the shift.",
     "number.bias": ", and one bias",

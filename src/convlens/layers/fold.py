@@ -24,6 +24,7 @@ from .base import (
     gather,
     one,
 )
+from .lowering import integers
 from .reading import Reading, Rule, Sum
 
 
@@ -92,7 +93,18 @@ class Fold(Layer):
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
     ) -> tuple[Value, ...]:
-        raise EngineError("columns become maps in the file's own graph only")
+        if not emit.batched:
+            raise EngineError("columns become maps for batches only")
+        pads = [w.pads(n) for w, n in zip(self.windows, self.sizes, strict=True)]
+        sizes = [list(self.sizes), [window.kernel for window in self.windows]]
+        name = emit.node(
+            "Col2Im",
+            [emit.user(inputs[0]), *(integers(emit, part) for part in sizes)],
+            strides=[window.stride for window in self.windows],
+            dilations=[window.dilation for window in self.windows],
+            pads=[*(pair[0] for pair in pads), *(pair[1] for pair in pads)],
+        )
+        return (Value(name, binding.output_shapes[0]),)
 
 
 def _product(users: list[list[tuple[int, int]]]) -> list[tuple[tuple[int, int], ...]]:

@@ -59,9 +59,10 @@ class Recurrent(Layer):
 
     Input     (steps, features); then its states at the start, (units,) each, or none for zeros
     Output    (units,), or (steps, units) with `sequences`; then its states with `states`
-    Weights   kernel (features, gates * units), recurrent (units, gates * units), bias
+    Weights   canonical: kernel (features, gates * units), recurrent (units, gates * units), bias
               (gates * units,), (2, gates * units) for a GRU with `reset_after`, or none;
-              gates in Keras' order
+              `recurrent_bias` (gates * units,) where the state's product has one of its own.
+              Gates in Keras' order, or as `order` says: for each of ONNX's, which it is here
     Errors    ShapeError for other shapes
     ONNX      LSTM, GRU or RNN, after a Transpose to (steps, batch, features)
     """
@@ -76,22 +77,25 @@ class Recurrent(Layer):
     states: bool = False
     backwards: bool = False
     reset_after: bool = True
+    recurrent_bias: Weight | None = None
+    order: tuple[int, ...] = ()
 
     rule: ClassVar[Rule] = "opaque"
     picture: ClassVar[Picture] = "none"
 
     @property
     def units(self) -> int:
-        return self.recurrent.shape[0]
+        return self.recurrent.canonical[0]
 
     def weights(self) -> tuple[Weight, ...]:
-        return (self.kernel, self.recurrent, *(() if self.bias is None else (self.bias,)))
+        biases = (self.bias, self.recurrent_bias)
+        return (self.kernel, self.recurrent, *(bias for bias in biases if bias is not None))
 
     def quantities(self) -> dict[str, Any]:
         return {"units": self.units, "return_sequences": self.sequences}
 
     def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        features, states = self.kernel.shape[0], STATES[self.cell]
+        features, states = self.kernel.canonical[0], STATES[self.cell]
         given = shapes[0] if shapes else ()
         fits = len(given) == 2 and given[1] in (None, features)
         if not fits or shapes[1:] not in ((), ((self.units,),) * states):
@@ -132,10 +136,10 @@ class Recurrent(Layer):
         steps_first = emit.node("Transpose", [names[0]], perm=[1, 0, 2])
         if self.backwards:
             steps_first = reverse(emit, steps_first, 0)
-        order = _GATES[self.cell]
+        order = self.order or _GATES[self.cell]
         arrays = [
-            emit.constant(gates(self.kernel.array(), order).T[None]),
-            emit.constant(gates(self.recurrent.array(), order).T[None]),
+            emit.constant(gates(self.kernel.view(), order).T[None]),
+            emit.constant(gates(self.recurrent.view(), order).T[None]),
             emit.constant(self._biases(order)),
         ]
         starts = [emit.node("Unsqueeze", [name, integers(emit, [0])]) for name in names[1:]]
@@ -178,6 +182,8 @@ class Recurrent(Layer):
         if self.bias is not None:
             held = self.bias.array()
             both[: 1 if held.ndim == 1 else 2] = gates(held, order)
+        if self.recurrent_bias is not None:
+            both[1] = gates(self.recurrent_bias.array(), order)
         return both.reshape(1, -1)
 
 

@@ -26,6 +26,7 @@ from .base import (
     gather,
     one,
 )
+from .lowering import integers, reshape, transpose
 from .reading import SMALLEST, UNIT, Block, Formula, FormulaStep, Reading, Rule, Sum
 from .weight import Weight
 
@@ -87,7 +88,7 @@ class AffineGrid(Layer):
     Rule      sum of rank + 1 numbers of theta, coefficients the cell's coordinates and 1
     Source    ONNX, operator AffineGrid; Jaderberg et al., arXiv:1506.02025, eq. 1
     Errors    ShapeError when theta is no such matrix
-    ONNX      AffineGrid
+    ONNX      AffineGrid; MatMul with the cells, Transpose, Reshape
     """
 
     sizes: tuple[int, ...]
@@ -132,7 +133,13 @@ class AffineGrid(Layer):
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
     ) -> tuple[Value, ...]:
-        raise EngineError("a grid of places is made in the file's own graph only")
+        rank = len(self.sizes)
+        axes = [[self._place(o, n) for o in range(n)] for n in self.sizes]
+        cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, rank)[:, ::-1]
+        ones = np.concatenate([cells, np.ones((len(cells), 1))], axis=1).astype(np.float32)
+        places = emit.node("MatMul", [emit.user(inputs[0]), emit.constant(ones.T.copy())])
+        made = binding.output_shapes[0]
+        return (Value(reshape(emit, transpose(emit, places, (1, 0)), made), made),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +272,25 @@ class GridSample(Layer):
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
     ) -> tuple[Value, ...]:
-        raise EngineError("a map is read at named places in the file's own graph only")
+        made = binding.output_shapes[0]
+        if not emit.batched or len(made) != 3:
+            raise EngineError("a map is read at named places for batches of pictures only")
+        x = emit.user(inputs[0])
+        if self.grid is None:
+            grid = emit.user(inputs[1])
+        else:
+            count = emit.node("Shape", [x], start=0, end=1)
+            sizes = emit.node("Concat", [count, integers(emit, list(self.grid.canonical))], axis=0)
+            grid = emit.node("Expand", [emit.weight(self.grid), sizes])
+        words = {"linear": "bilinear", "cubic": "bicubic", "nearest": "nearest"}
+        name = emit.node(
+            "GridSample",
+            [x, grid],
+            mode=words[self.mode],
+            padding_mode=self.outside,
+            align_corners=int(self.align_corners),
+        )
+        return (Value(name, made),)
 
 
 def reflected(p: float, low: float, high: float) -> tuple[float, float]:

@@ -104,12 +104,15 @@ def _shares(x: FloatArray) -> tuple[float, FloatArray, float, FloatArray]:
 class Softmax(_Row):
     """exp(x - max) / sum of exp(x - max) over one axis.
 
+    `empty` gives a row of which every number is -infinity zeros (PyTorch's attention), not NaN.
     Input     any shape; `axis` counts without the batch axis
     Output    the same shape
     Rule      formula: max, exp, sum, share
     Errors    ShapeError when there is no such axis
-    ONNX      Softmax
+    ONNX      Softmax; with `empty` Where behind it
     """
+
+    empty: bool = False
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         return (Note("softmax.row", {"count": shapes[0][self.axis]}),)
@@ -118,6 +121,10 @@ class Softmax(_Row):
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
     ) -> Reading:
         block, own = self._row(binding, at, inputs[0])
+        if self.empty and (block.x == -np.inf).all():
+            only = (FormulaStep("value", "nothing of the row counts", 0.0),)
+            nothing = np.zeros(len(block))
+            return Formula((block,), only, 0.0, 0.0, (nothing,), tuple(nothing.tolist()))
         top, powers, total, row = _shares(block.x)
         y, x = float(row[own]), float(block.x[own])
         steps = (
@@ -126,12 +133,18 @@ class Softmax(_Row):
             FormulaStep("total", "sum of exp(x - max) over the row", total),
             FormulaStep("value", "exp / total", y),
         )
-        bound = (len(row) + 8 + abs(x - top)) * UNIT * y + 2.0**-126
+        far = abs(x - top) if x > -math.inf else 0.0  # exp of -infinity is 0 on either side
+        bound = (len(row) + 8 + far) * UNIT * y + 2.0**-126
         slope = y * ((np.arange(len(row)) == own) - row)
         return Formula((block,), steps, y, bound, (slope,), tuple(row.tolist()))
 
     def emit(self, emit: Emitter, x: str, axis: int) -> str:
-        return emit.node("Softmax", [x], axis=axis)
+        shares = emit.node("Softmax", [x], axis=axis)
+        if not self.empty:
+            return shares
+        top = emit.node("ReduceMax", [x, integers(emit, [axis])], keepdims=1)
+        nothing = emit.node("Equal", [top, scalar(emit, -math.inf)])
+        return emit.node("Where", [nothing, scalar(emit, 0.0), shares])
 
 
 @dataclass(frozen=True, eq=False)

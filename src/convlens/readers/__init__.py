@@ -85,7 +85,20 @@ def read(
         "this is not a model that convlens knows",
         given=f"an object of class {kind}",
         needed="a path, a keras.Model, a torch.nn.Module, an onnx.ModelProto or a built-in's name",
+        hint=_instead(source),
     )
+
+
+def _instead(source: Any) -> str:
+    """What to give in place of something that comes close to a model."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return ""
+    if isinstance(source, type) and issubclass(source, torch.nn.Module):
+        return f"make one first: {source.__name__}(...) is a module, {source.__name__} its class"
+    if isinstance(source, dict) and any(isinstance(v, torch.Tensor) for v in source.values()):
+        return "these are weights: module.load_state_dict(weights), then convlens.load(module, ...)"
+    return ""
 
 
 def _read_file(source: str | os.PathLike[str], input_shape: Any, architecture: Any) -> Graph:

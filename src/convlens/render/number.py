@@ -112,6 +112,8 @@ def _kind_of_sum(reading: Sum, bias: bool) -> str:
     more = say("number.bias") if bias else ""
     if any(block.array for block in reading.blocks):
         return say("number.sum", products=reading.count, bias=more)
+    if any(block.partner is not None for block in reading.blocks):
+        return say("number.products", products=reading.count)
     plain = all(bool((block.w == 1).all()) for block in reading.blocks)
     return say("number.sum_plain" if plain else "number.shares", products=reading.count)
 

@@ -1,4 +1,4 @@
-"""Stretches of a PyTorch program without an axis of samples: run as a whole, named, undone."""
+"""Stretches of a PyTorch program without an axis of samples: seen one sample at a time, or named."""
 
 from __future__ import annotations
 
@@ -63,25 +63,96 @@ class Routed(nn.Module):  # type: ignore[misc, name-defined]
         return self.norm(y.view(count, 6, rows, columns))
 
 
+class Sorted(Windows):
+    """The same with an operator inside that no layer means."""
+
+    def forward(self, x: Any) -> Any:
+        x = self.first(x)
+        y = x.reshape(-1, 8, 3, 2, 3, 2).permute(0, 2, 4, 3, 5, 1).reshape(-1, 4, 8)
+        y = torch.sort(self.mix(y), dim=-1).values
+        y = y.reshape(-1, 3, 3, 2, 2, 8).permute(0, 5, 1, 3, 2, 4).reshape(x.shape)
+        return self.last(torch.relu(x + y))
+
+
 @pytest.mark.parametrize(
-    ("module", "shape", "opaque", "inside"),
+    ("module", "shape", "row", "sizes", "remark"),
     [
-        (Windows, (3, 6, 6), ("group",), "reshape, linear, softmax, reshape"),
-        (Attention, (5, 8), ("group", "scaled_dot_product_attention"), "permute, unbind"),
+        (Windows, (3, 6, 6), "mix", [None, 9, 4, 8], "3 rows work on tensors in which PyTorch"),
+        (Attention, (5, 8), "permute", [None, 3, 2, 5, 4], "1 row works on tensors in which"),
     ],
     ids=["windows", "attention"],
 )
-def test_a_stretch_without_an_axis_of_samples_runs_as_a_whole_and_is_named(
-    module: Any, shape: tuple[int, ...], opaque: tuple[str, ...], inside: str
+def test_a_stretch_without_an_axis_of_samples_is_seen_one_sample_at_a_time(
+    module: Any, shape: tuple[int, ...], row: str, sizes: list[int | None], remark: str
 ) -> None:
     torch.manual_seed(0)
     made = module()
-    model = check(made, shape, opaque=opaque)
+    model = check(made, shape)
+    facts = model.describe().to_dict()
+    rows = {entry["name"]: entry["output_shape"] for entry in facts["layers"]}
+    assert rows[row] == sizes
+    assert facts["totals"]["params"] == own_count(made)
+    (said,) = (fact for fact in model.graph.facts if "one sample" in fact)
+    assert said.startswith(remark)
+
+
+def test_a_stretch_with_an_operator_that_no_layer_means_runs_as_a_whole_and_is_named() -> None:
+    torch.manual_seed(0)
+    made = Sorted()
+    model = check(made, (3, 6, 6), opaque=("group",))
     (call,) = (call for call in model.graph.calls if call.kind == "group")
     assert call.layer.why == (
-        f"It holds samples and other things on one axis; {inside} run as a whole."
+        "It holds samples and other things on one axis; "
+        "reshape, linear, sort, reshape run as a whole."
     )
     assert model.describe().to_dict()["totals"]["params"] == own_count(made)
+
+
+def test_samples_that_are_mixed_are_never_shown_as_one() -> None:
+    """A sum over samples and windows together depends on the other samples."""
+
+    def forward(m: Any, x: Any) -> Any:
+        y = x.reshape(-1, 4)
+        return x + y.mean(0)
+
+    model = convlens.load(Functions(forward), input_shape=(3, 4))
+    assert "group" in [call.kind for call in model.graph.calls if call.layer.rule == "opaque"]
+
+
+def test_a_product_of_samples_with_each_other_is_said_to_mix_them() -> None:
+    """Vectors, where (batch, steps) was meant to be (batch, steps, 1)."""
+
+    def forward(m: Any, x: Any) -> Any:
+        return torch.softmax(x @ x.transpose(0, 1), -1) @ x
+
+    model = convlens.load(Functions(forward), input_shape=(5,))
+    (call,) = model.graph.calls
+    assert call.layer.why == (
+        "It mixes samples, so that each depends on the others that run with it; "
+        "transpose, matmul, softmax, matmul run as a whole."
+    )
+    x = np.random.default_rng(0).random((2, 5), dtype=np.float32)
+    wanted = torch.softmax(torch.from_numpy(x @ x.T), -1).numpy() @ x
+    np.testing.assert_allclose(model.run(x).output, wanted, atol=1e-6)
+
+
+def test_layers_on_windows_run_at_each_of_them() -> None:
+    class Patches(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+
+        def forward(self, x: Any) -> Any:
+            y = x.reshape(-1, 3, 2, 4, 2, 4)
+            y = y.permute(0, 2, 4, 1, 3, 5).reshape(-1, 3, 4, 4)
+            y = functional.max_pool2d(torch.relu(self.norm(self.conv(y))), 2)
+            return y.reshape(len(x), 4, 4, 2, 2).mean(1)
+
+    torch.manual_seed(0)
+    model = check(Patches(), (3, 8, 8))
+    rows = {row["name"]: row for row in model.describe().to_dict()["layers"]}
+    assert rows["conv"]["output_shape"] == [None, 4, 4, 4, 4]
+    assert rows["conv"]["macs_textbook"] == 4 * 4 * 4 * 4 * 3 * 9
 
 
 def test_a_convolution_with_a_kernel_for_each_sample_is_explained() -> None:
@@ -103,7 +174,7 @@ def test_a_live_program_with_an_open_number_of_samples_runs(module: Any) -> None
     model = convlens.load(torch.export.export(made, (torch.zeros(2, *shape),), dynamic_shapes=free))
     assert [spec.shape for spec in model.graph.inputs] == [shape]
     opaque = [call.kind for call in model.graph.calls if call.layer.rule == "opaque"]
-    assert opaque == (["group"] if module is Windows else [])
+    assert opaque == []
     x = np.random.default_rng(0).random((3, *shape), dtype=np.float32)
     with torch.no_grad():
         wanted = made(torch.from_numpy(x)).numpy()
@@ -117,4 +188,5 @@ def test_an_axis_that_happens_to_have_the_batchs_size_is_not_taken_for_it() -> N
         heads = x.reshape(x.shape[0], 3, 2, 4).permute(2, 0, 1, 3)
         return (torch.softmax(heads, -1) * 2).permute(1, 2, 0, 3).reshape(x.shape) + x
 
-    check(Functions(forward), (3, 8), opaque=("group",))
+    model = check(Functions(forward), (3, 8))
+    assert model.describe().to_dict()["layers"][1]["output_shape"] == [None, 2, 3, 4]

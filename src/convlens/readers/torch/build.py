@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from ...errors import ConvlensError
 from ...layers.activate import Identity
 from ...layers.base import Layer, Shape
 from ...layers.opaque import Opaque
+from ...layers.over_time import OverTime
 from ...model import Call, Graph, Input, TensorId
 from . import operators_element, operators_move
-from .nodes import Node, Program
+from .nodes import Node, Program, Ref
 from .operators import OPERATORS
 from .patterns import whole_group
-from .region import OPERATOR
+from .region import MIXING, OPERATOR
 from .site import Made, NotOurs, Site, State
 
 # Both modules enter their operators into the one table when they are imported.
@@ -50,6 +51,7 @@ class _Builder:
         self.recorded: dict[TensorId, Shape] = {}
         self.used = Counter(name for node in program.nodes for name in node.references())
         self.used.update(program.outputs)
+        self.beside: list[str] = []  # calls whose samples share an axis with others in PyTorch
         self._names: Counter[str] = Counter()
         self._first: dict[str, str] = {}
         self._alone = Counter(_place(node) for node in program.nodes if not _silent(node))
@@ -75,9 +77,21 @@ class _Builder:
             tuple(self.calls),
             outputs,
             recorded=self.recorded,
-            facts=facts + self._converted(),
+            facts=facts + self._beside() + self._converted(),
             kind="Module",
             path=path,
+        )
+
+    def _beside(self) -> tuple[str, ...]:
+        """Which rows show one sample of what PyTorch holds on a shared axis."""
+        if not self.beside:
+            return ()
+        names = ", ".join(f"`{name}`" for name in self.beside[:3])
+        more = f" and {len(self.beside) - 3:,} more" if self.beside[3:] else ""
+        rows = "1 row works" if len(self.beside) == 1 else f"{len(self.beside):,} rows work"
+        return (
+            f"{rows} on tensors in which PyTorch has samples elsewhere than on a first axis of "
+            f"their own, often beside heads or windows; here they show one sample: {names}{more}",
         )
 
     def _converted(self) -> tuple[str, ...]:
@@ -127,11 +141,16 @@ class _Builder:
             why = str(error).splitlines()[0] if isinstance(error, (NotOurs, ConvlensError)) else ""
             self._opaque(node, why)
             return
-        if _silent(node) and isinstance(made.layer, Identity):
+        if isinstance(made.layer, Identity) and (_silent(node) or self._only_moves_samples(node)):
             self.tensors[node.outputs[0]] = self.tensors[made.reads[0]]
             self.state.batched[node.outputs[0]] = self.state.batched[made.reads[0]]
             return
         self._add(node, made.layer, made.reads, made.outputs, True)
+
+    def _only_moves_samples(self, node: Node) -> bool:
+        """Whether one sample stays as it is, and only their axis goes elsewhere in PyTorch."""
+        names = (*node.references(), *node.outputs)
+        return any(name in self.program.places for name in names) and not self._whole(node)
 
     def _made(self, node: Node) -> Made:
         word = node.operator.partition(".")[0]
@@ -140,7 +159,10 @@ class _Builder:
         function = OPERATORS.get(word) or OPERATORS.get(word.rstrip("_"))
         if function is None:
             raise NotOurs("no layer of ours means this operator")
-        return self._checked(node, function(Site(self.state, node)))
+        made = function(Site(self.state, node))
+        for _ in range(node.over):
+            made = replace(made, layer=OverTime(made.layer))
+        return self._checked(node, made)
 
     def _group(self, node: Node) -> Made:
         """What a stretch without an axis of samples means as a whole."""
@@ -148,9 +170,13 @@ class _Builder:
             return self._checked(node, whole_group(Site(self.state, node)))
         except (NotOurs, KeyError, TypeError, ValueError, IndexError):
             words = [part.operator.partition(".")[0].strip("_") for part in node.parts]
-            raise NotOurs(
-                f"It holds samples and other things on one axis; {', '.join(words)} run as a whole."
-            ) from None
+            kinds = [self.program.dtypes.get(n, "") for part in node.parts for n in part.outputs]
+            why = "It holds samples and other things on one axis"
+            if node.operator == MIXING:
+                why = "It mixes samples, so that each depends on the others that run with it"
+            if any(kind.startswith("complex") for kind in kinds):
+                why = "It works on complex numbers"
+            raise NotOurs(f"{why}; {', '.join(words)} run as a whole.") from None
 
     def _checked(self, node: Node, made: Made) -> Made:
         """The layer, when its shapes are the recorded ones."""
@@ -166,9 +192,14 @@ class _Builder:
     def _opaque(self, node: Node, why: str) -> None:
         """A call that is named, not explained: recorded shapes, batched where its inputs are."""
         reads = tuple(dict.fromkeys(name for name in node.references() if name in self.tensors))
+        refs = [ref for part in node.parts or (node,) for ref in _stored_refs(part, self.program)]
+        leaves = dict.fromkeys(
+            leaf for ref in refs for leaf in self.program.stored[ref.name].made_of or (ref.name,)
+        )
         held = tuple(
-            Site(self.state, Node(node.name, node.operator, {"w": ref}, ())).weight("w", ())
-            for ref in _stored_refs(node, self.program)
+            Site(self.state, Node(node.name, node.operator, {"w": Ref(leaf)}, ())).weight("w", ())
+            for leaf in leaves
+            if leaf in self.program.stored
         )
         full = [self.program.shapes.get(name, ()) for name in node.outputs]
         batched = all(shape[:1] == (self.batch,) for shape in full) and any(
@@ -193,6 +224,8 @@ class _Builder:
             self.state.batched[value] = batched
             shape = self.program.shapes.get(value, ())
             self.recorded[tensor] = shape[1:] if batched else shape
+        if any(value in self.program.places for value in node.outputs):
+            self.beside.append(name)
         rank = len(self.recorded[ids[0]]) if ids and ids[0] in self.recorded else 0
         self.calls.append(
             Call(
@@ -235,9 +268,7 @@ def _origin(node: Node) -> tuple[str, ...]:
     return tuple(f"aten.{part.operator}" for part in node.parts or (node,))
 
 
-def _stored_refs(node: Node, program: Program) -> list[Any]:
-    from .nodes import Ref
-
+def _stored_refs(node: Node, program: Program) -> list[Ref]:
     return [Ref(name) for name in node.references() if name in program.stored]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import ModelError
 from ...layers.weight import Values
 from .nodes import Evaluator, Fed, Full, Node, Owner, Program, Ref, Stored, computed
 from .sizes import OTHER_BATCH, Sizes
@@ -34,9 +35,25 @@ def program_of(exported: Any, name: str) -> Program:
     )
 
 
+# Functions that PyTorch itself defines by others which layers of ours mean.
+DEFINED = ("einsum", "cosine_similarity", "pairwise_distance")
+
+
 def untangled(exported: Any) -> Any:
-    """The program without changes of tensors that others see through a view."""
-    return exported.run_decompositions({}) if _changes_a_view(exported.graph) else exported
+    """The program without changes of tensors that others see through a view.
+
+    Some functions are put in PyTorch's own terms, too: an einsum as permutes and a product.
+    """
+    torch = sys.modules["torch"]
+    wanted = {
+        node.target
+        for node in exported.graph.nodes
+        if node.op == "call_function" and _word(node.target).partition(".")[0] in DEFINED
+    }
+    if not wanted and not _changes_a_view(exported.graph):
+        return exported
+    terms = torch.export.default_decompositions() if wanted else {}
+    return exported.run_decompositions({one: terms[one] for one in wanted if one in terms})
 
 
 Runner = Callable[..., tuple[NDArray[np.float32], ...]]
@@ -76,7 +93,16 @@ def _changes_a_view(graph: Any) -> bool:
 
 
 def as_array(tensor: Any) -> NDArray[Any]:
-    """A tensor's numbers as NumPy has them; bfloat16 and float16 as float32."""
+    """A tensor's numbers as NumPy has them; bfloat16 and float16 as float32.
+
+    Raises ModelError for a tensor that has none.
+    """
+    if tensor.is_meta:
+        raise ModelError(
+            "the module is on the meta device: its weights have shapes and no numbers",
+            needed="numbers, wherever something is run",
+            hint='module.to_empty(device="cpu"), then load_state_dict with its weights',
+        )
     plain = tensor.detach().cpu()
     if plain.is_floating_point():
         plain = plain.float()

@@ -15,6 +15,7 @@ from ...errors import ArgumentError, ModelError
 from ...model import Graph, check_input_names, given_shapes
 from .build import build
 from .exported import program_of
+from .refused import refused
 from .region import fused, mixes
 from .sizes import BATCH, OTHER_BATCH
 
@@ -31,7 +32,7 @@ def read_live(source: Any, input_shape: Any = None, example: Any = None) -> Grap
     name = type(source).__name__
     program = program_of(_export(source, input_shape, example), name)
     if not mixes(program):
-        return build(program)
+        return build(fused(program))
     try:
         twin = program_of(_export(source, input_shape, example, OTHER_BATCH), name).shapes
     except ModelError:
@@ -51,22 +52,16 @@ def _export(module: Any, input_shape: Any, example: Any, batch: int = BATCH) -> 
             '          model = convlens.load("model.onnx")',
         )
     arguments = _example(torch, module, input_shape, example, batch)
+    _check_count(module, arguments)
     training = module.training
     module.eval()
     try:
         with torch.no_grad(), _quiet():
             return torch.export.export(module, arguments)
-    except Exception as error:
-        first = str(error).strip().splitlines()
-        raise ModelError(
-            "PyTorch could not export the module",
-            where=type(module).__name__,
-            given=first[0][:200] if first else type(error).__name__,
-            needed="a module that runs on this input",
-            hint="check that module(example) runs, and give convlens that example "
-            "(example=tensor) where it takes whole numbers; torch.export cannot follow a choice "
-            "that depends on the numbers",
-        ) from None
+    except Exception as error:  # torch.export and the user's code raise anything
+        with _quiet():
+            message = refused(module, arguments, error)
+        raise message from None
     finally:
         module.train(training)
 
@@ -94,7 +89,8 @@ def _example(
             check_input_names(example, _inputs(module), type(module).__name__)
             example = [example[name] for name in _inputs(module) if name in example]
         given = example if isinstance(example, (list, tuple)) else (example,)
-        tensors = [torch.as_tensor(value) for value in given]
+        device = _device(module)
+        tensors = [torch.as_tensor(value, device=device) for value in given]
         return tuple(
             torch.cat([tensor[:1]] * batch) if tensor.ndim else tensor for tensor in tensors
         )
@@ -108,7 +104,35 @@ def _example(
     shapes = _shapes(module, input_shape)
     kinds = {parameter.dtype for parameter in module.parameters()}
     dtype = next((kind for kind in kinds if kind.is_floating_point), torch.float32)
-    return tuple(torch.zeros(batch, *shape, dtype=dtype) for shape in shapes)
+    device = _device(module)
+    return tuple(torch.zeros(batch, *shape, dtype=dtype, device=device) for shape in shapes)
+
+
+def _device(module: Any) -> Any:
+    """Where the module's weights are."""
+    return next((part.device for part in [*module.parameters(), *module.buffers()]), None)
+
+
+def _check_count(module: Any, arguments: tuple[Any, ...]) -> None:
+    """Raise ArgumentError for more or fewer inputs than `forward` takes."""
+    signature = inspect.signature(module.forward)
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        every = list(signature.parameters.values())
+        needed = [
+            one.name for one in every if one.default is one.empty and one.kind != one.VAR_KEYWORD
+        ]
+        count = f"{len(arguments)} input" + ("s" if len(arguments) != 1 else "")
+        names = ", ".join(one.name for one in every) or "nothing"
+        shapes = ", ".join(f'"{name}": (...)' for name in needed)
+        raise ArgumentError(
+            "the module takes other inputs",
+            where=type(module).__name__,
+            given=count,
+            needed=f"forward takes {names}",
+            hint=f"input_shape={{{shapes}}}" if needed else "",
+        ) from None
 
 
 def _inputs(module: Any) -> list[str]:

@@ -48,6 +48,7 @@ class Node:
 
     `evaluate` lets the live framework compute it, where there is one: from its tensors by name to
     those of `outputs`. `parts` are the nodes that it stands for, where it stands for several.
+    `over` is how many axes behind the batch it runs over, each position by itself.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Node:
     owner: Owner = Owner()
     evaluate: Evaluator | None = None
     parts: tuple[Node, ...] = ()
+    over: int = 0
 
     def references(self) -> Iterator[str]:
         """Names of the values it reads, in order."""
@@ -131,7 +133,8 @@ class Fed:
 class Program:
     """A whole program. `shapes` has the full shape of every value.
 
-    `twin` has them for another number of samples, where the program leaves that open.
+    `twin` has them for another number of samples, where the program leaves that open. `places` says
+    where PyTorch has the samples in values that are seen here with samples in front.
     """
 
     name: str
@@ -142,3 +145,4 @@ class Program:
     shapes: Mapping[str, Full] = field(default_factory=dict)
     dtypes: Mapping[str, str] = field(default_factory=dict)
     twin: Mapping[str, Full] | None = None
+    places: Mapping[str, Any] = field(default_factory=dict)

@@ -113,10 +113,36 @@ def _turned(site: Site, place: str) -> Weight:
 @operator("matmul", "bmm", "mm")
 def _matmul(site: Site) -> Made:
     other = "other" if site.given("other") else "mat2"
-    if site.is_weight(other):
+    held = site.state.program.stored.get(getattr(site.get(other), "name", ""))
+    if held is not None and len(held.shape) == 2:
         return Made(Dense(_turned(site, other), None), (site.data("self"),))
-    reads = (site.data("self"), site.data(other))
-    return Made(MatMul(), reads)
+    return _product(site, "self", other)
+
+
+def _product(site: Site, one: str, other: str, transpose_b: bool = False) -> Made:
+    """A matrix product of which one side may be stored."""
+    words = (one, other)
+    rank = len(site.made_sample())
+    reads = tuple(site.data(word) for word in words if not site.is_weight(word))
+    first, second = (
+        site.stored_sample(site.get(word), rank) if site.is_weight(word) else None for word in words
+    )
+    return Made(MatMul(transpose_b=transpose_b, parts=(first, second)), reads)
+
+
+@operator("scores")
+def _scores(site: Site) -> Made:
+    """Every query with every key: the first step of attention (`attention.py`)."""
+    return _product(site, "self", "other", transpose_b=True)
+
+
+@operator("scaled_dot_product_attention")
+def _attended(site: Site) -> Made:
+    """Values added up by their shares: the last step of an attention that was taken apart."""
+    if site.given("query"):
+        dropped = bool(site.get("dropout_p", 0.0))
+        raise NotOurs("it drops numbers, as in training" if dropped else "its steps are not known")
+    return _product(site, "self", "other")
 
 
 def _windows(site: Site, x: str, dilated: bool) -> tuple[Window, ...]:

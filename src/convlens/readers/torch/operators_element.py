@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Literal
 
-from ...layers import activate, arithmetic, functions, merge, operand, piecewise, scale, softmax
+import numpy as np
+
+from ...layers import (
+    activate,
+    arithmetic,
+    functions,
+    merge,
+    operand,
+    piecewise,
+    scale,
+    softmax,
+    where,
+)
 from ...layers.base import Layer
-from ...layers.weight import Weight
+from ...layers.weight import Weight, given
 from .nodes import Ref
 from .operators import operator
 from .site import Made, NotOurs, Site, number
@@ -74,8 +86,14 @@ def _clip(site: Site) -> Made:
 
 @operator("clamp_min", "clamp_max")
 def _one_limit(site: Site) -> Made:
-    if site.node.operator.startswith("clamp_min"):
-        return Made(activate.Clip(number(site.get("min")), None), (site.data("self"),))
+    word = "min" if site.node.operator.startswith("clamp_min") else "max"
+    x = site.data("self")
+    if site.is_weight(word):
+        weight = _laid(site, word, x)
+        larger = operand.StoredMaximum if word == "min" else operand.StoredMinimum
+        return Made(larger(weight), (x,))
+    if word == "min":
+        return Made(activate.Clip(number(site.get("min")), None), (x,))
     return Made(activate.Clip(None, number(site.get("max"))), (site.data("self"),))
 
 
@@ -144,10 +162,67 @@ def _prelu(site: Site) -> Made:
     return Made(piecewise.PRelu(alpha), (x,))
 
 
-@operator("softmax", "_softmax")
+@operator("softmax", "_softmax", "_safe_softmax", "weights")
 def _softmax(site: Site) -> Made:
     x = site.data("self")
-    return Made(softmax.Softmax(site.axis(site.get("dim"), x)), (x,))
+    empty = site.get("empty", site.node.operator.startswith("_safe"))
+    return Made(softmax.Softmax(site.axis(site.get("dim"), x), empty), (x,))
+
+
+WORDS: dict[str, where.Word] = {
+    "eq": "==",
+    "lt": "<",
+    "gt": ">",
+    "le": "<=",
+    "ge": ">=",
+    "logical_and": "and",
+    "__and__": "and",
+    "__or__": "or",
+    "bitwise_and": "and",
+    "logical_or": "or",
+    "bitwise_or": "or",
+    "logical_not": "not",
+    "bitwise_not": "not",
+}
+
+
+@operator(*WORDS)
+def _compared(site: Site) -> Made:
+    """1 where a comparison holds, else 0."""
+    word = site.node.operator.partition(".")[0]
+    word = word if word in WORDS else word.rstrip("_")
+    if (
+        word.startswith(("bitwise", "__"))
+        and site.state.program.dtypes[site.node.outputs[0]] != "bool"
+    ):
+        raise NotOurs("it works on the bits of whole numbers")
+    reads, parts = _parts(site, ("self", "other") if site.given("other") else ("self",))
+    return Made(where.Compare(WORDS[word], parts), reads)
+
+
+@operator("where", "masked", "masked_fill")
+def _where(site: Site) -> Made:
+    """One of two by a condition; `masked` is a step of attention (`attention.py`)."""
+    words = ("condition", "self", "other")
+    if site.node.operator.startswith("masked_fill"):
+        words = ("mask", "value", "self")
+    reads, parts = _parts(site, words)
+    return Made(where.Where(parts), reads)
+
+
+def _parts(site: Site, words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Weight | None, ...]]:
+    """(what arrives at these arguments, for each argument the weight that it is, or None)."""
+    reads: list[str] = []
+    parts: list[Weight | None] = []
+    rank = len(site.made_sample())
+    for word in words:
+        value = site.get(word)
+        if isinstance(value, Ref) and value.name not in site.state.program.stored:
+            reads.append(site.checked(value.name))
+            parts.append(None)
+        else:
+            parts.append(_constant(site, word, rank))
+    return tuple(reads), tuple(parts)
 
 
 @operator("log_softmax", "_log_softmax")
@@ -174,8 +249,10 @@ def _power(site: Site) -> Made:
 
 MERGES: dict[str, Callable[[], Layer]] = {
     "add": merge.Add,
+    "biased": merge.Add,
     "sub": merge.Subtract,
     "mul": merge.Multiply,
+    "scaled": merge.Multiply,
     "div": merge.Divide,
     "true_divide": merge.Divide,
     "maximum": merge.Maximum,
@@ -184,7 +261,13 @@ MERGES: dict[str, Callable[[], Layer]] = {
 
 
 # Other names of theirs; `max` and `min` come here with two tensors only.
-SAME = {"true_divide": "div", "max": "maximum", "min": "minimum"}
+SAME = {
+    "true_divide": "div",
+    "max": "maximum",
+    "min": "minimum",
+    "scaled": "mul",  # steps of attention
+    "biased": "add",
+}
 
 
 @operator(*MERGES)
@@ -247,6 +330,12 @@ def _with_number(word: str, value: float, turned: bool) -> Layer:
 def _with_stored(site: Site, word: str, place: str, x: str, turned: bool) -> Layer:
     """x and a parameter, broadcast."""
     weight = _laid(site, place, x)
+    sample = site.sample(x)
+    tail = sample[len(sample) - len(weight.canonical) :]
+    signs: dict[str, Literal["+", "-", "*", "/"]] = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+    if word in signs and any(a == 1 < b for a, b in zip(tail, weight.canonical, strict=True)):
+        parts = (weight, None) if turned else (None, weight)
+        return where.Arithmetic(signs[word], parts)
     if word == "mul":
         return scale.Affine(scale=weight)
     if word == "add":
@@ -264,12 +353,13 @@ def _with_stored(site: Site, word: str, place: str, x: str, turned: bool) -> Lay
 
 def _laid(site: Site, place: str, x: str) -> Weight:
     """The parameter at an argument in the shape in which it meets a sample of `x`."""
-    sample = site.sample(x)
-    stored: Any = site.state.program.stored[site.node.arguments[place].name]
-    canonical = tuple(stored.shape)
-    while len(canonical) > len(sample):
-        if canonical[0] != 1:
-            raise NotOurs("its parameter differs from sample to sample")
-        canonical = canonical[1:]
-    weight: Weight = site.weight(place, (), canonical=canonical)
-    return weight
+    return site.stored_sample(site.get(place), max(len(site.sample(x)), len(site.made_sample())))
+
+
+def _constant(site: Site, word: str, rank: int) -> Weight:
+    """A stored tensor, or a number, as it meets a sample of that many axes."""
+    value = site.get(word)
+    if isinstance(value, Ref):
+        return site.stored_sample(value, rank)
+    array = np.array(number(value), np.float32)
+    return Weight(word, (), (), given(array), trainable=False, buffer=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...axis import Window
 from ...layers.activate import Identity
 from ...layers.base import Shape
 from ...layers.embed import Embedding
+from ...layers.fold import Fold
 from ...layers.join import Concatenate
 from ...layers.pad import Pad
 from ...layers.rearrange import Expand, Flatten, Permute, Reshape
 from ...layers.resize import Cubic, Linear, Nearest, Scale
+from ...layers.sample import AffineGrid, GridSample, Mode, Outside
 from ...layers.select import Slice, Split, Take
 from ...layers.shuffle import PixelShuffle, PixelUnshuffle
 from ...layers.stack import Stack, Unstack
@@ -42,12 +45,16 @@ def _permute(site: Site) -> Made:
     order = [number % (len(site.sample(x)) + 1) for number in site.get("dims")]
     if order[0] != 0:
         raise NotOurs("it moves the batch axis")
+    if order == sorted(order):
+        return Made(Identity(), (x,))
     return Made(Permute(tuple(number - 1 for number in order[1:])), (x,))
 
 
-@operator("transpose", "transpose_copy", "swapaxes", "t", "mT", "numpy_T")
+@operator("transpose", "transpose_copy", "swapaxes", "t", "mT", "numpy_T", "movedim")
 def _transpose(site: Site) -> Made:
     x = site.data("self")
+    if site.given("dims"):  # more axes than two, where samples share one with others
+        return _permute(site)
     order = list(range(len(site.sample(x))))
     one, two = site.axis(site.get("dim0", -2), x), site.axis(site.get("dim1", -1), x)
     order[one], order[two] = order[two], order[one]
@@ -68,8 +75,16 @@ def _channel_shuffle(site: Site) -> Made:
 @operator("cat", "concat")
 def _concatenate(site: Site) -> Made:
     parts = [part for part in site.get("tensors") if isinstance(part, Ref)]
-    names = [site.checked(part.name) for part in parts]
-    return Made(Concatenate(site.axis(site.get("dim", 0), names[0])), tuple(names))
+    held = [part.name in site.state.program.stored for part in parts]
+    names = [site.checked(p.name) for p, stored in zip(parts, held, strict=True) if not stored]
+    if not names:
+        raise NotOurs("it works on stored numbers")
+    axis, rank = site.axis(site.get("dim", 0), names[0]), len(site.sample(names[0]))
+    stored = tuple(
+        site.stored_sample(part, rank) if is_held else None
+        for part, is_held in zip(parts, held, strict=True)
+    )
+    return Made(Concatenate(axis, stored if any(held) else ()), tuple(names))
 
 
 @operator("stack")
@@ -182,6 +197,17 @@ def _rearranged(site: Site) -> Made:
     return Made(Take(axis, tuple(order)), (x,))
 
 
+@operator("keys", "values")
+def _repeated_heads(site: Site) -> Made:
+    """Keys or values that several heads share: a step of attention (`attention.py`)."""
+    x, times = site.data("self"), site.get("times")
+    axis = len(site.sample(x)) - 3
+    heads = site.sample(x)[axis]
+    if axis < 0 or heads is None:
+        raise NotOurs("its heads are not an axis of a sample")
+    return Made(Take(axis, tuple(n for n in range(heads) for _ in range(times))), (x,))
+
+
 @operator("expand", "expand_as", "broadcast_to")
 def _expand(site: Site) -> Made:
     return Made(Expand(site.made_sample()), (site.data("self"),))
@@ -274,3 +300,34 @@ def _pixel_shuffle(site: Site) -> Made:
 @operator("pixel_unshuffle")
 def _pixel_unshuffle(site: Site) -> Made:
     return Made(PixelUnshuffle(site.get("downscale_factor")), (site.data("self"),))
+
+
+@operator("grid_sampler", "grid_sampler_2d")
+def _read_at_places(site: Site) -> Made:
+    x = site.data("input")
+    if len(site.sample(x)) != 3:
+        raise NotOurs("its maps are no pictures")
+    modes: tuple[Mode, ...] = ("linear", "nearest", "cubic")
+    borders: tuple[Outside, ...] = ("zeros", "border", "reflection")
+    mode = modes[site.get("interpolation_mode", 0)]
+    outside = borders[site.get("padding_mode", 0)]
+    grid = site.stored_sample(site.get("grid"), 3) if site.is_weight("grid") else None
+    reads = (x,) if grid is not None else (x, site.data("grid"))
+    return Made(GridSample(grid, mode, outside, bool(site.get("align_corners", False))), reads)
+
+
+@operator("affine_grid_generator")
+def _grid_of_places(site: Site) -> Made:
+    sizes = tuple(site.get("size"))[2:]
+    layer = AffineGrid(sizes, bool(site.get("align_corners", False)))
+    return Made(layer, (site.data("theta"),))
+
+
+@operator("col2im")
+def _fold(site: Site) -> Made:
+    sizes = tuple(site.get("output_size"))
+    kernel, dilation, padding, stride = (
+        site.numbers(word, 2) for word in ("kernel_size", "dilation", "padding", "stride")
+    )
+    windows = map(Window, kernel, stride, dilation, [(p, p) for p in padding])
+    return Made(Fold(sizes, tuple(windows)), (site.data("self"),))

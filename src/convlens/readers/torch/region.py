@@ -1,8 +1,10 @@
 """Stretches of a program that hold samples and something else on one axis, run as a whole.
 
 Attention over windows reshapes (batch, ...) to (batch*windows, ...), works on that, and reshapes
-back. Between the two no tensor has an axis of samples, so that no step of it can be shown or run
-for another number of samples. The nodes from the first to the last such tensor become one.
+back. Where `placed` can follow the samples, each step is shown for one of them. Otherwise no step
+can be shown or run for another number of samples: the nodes from the first to the last such tensor
+become one. So do those between which complex numbers go (Fourier transforms), which no tensor of
+ours holds.
 """
 
 from __future__ import annotations
@@ -11,15 +13,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from . import placed_rules
+from .attention import apart
 from .nodes import Full, Node, Owner, Program, Ref
+from .placed import unfolded
+from .recurrent import layer_by_layer
+from .several import axis_by_axis
+from .windows import by_steps
 
 OPERATOR = "group"
+MIXING = "group.samples"  # what one sample gives depends on the others
+RULES = placed_rules  # it enters its rules into the one table when it is imported
 # More than any network has; each costs a walk through the program.
 MOST_GROUPS = 1_000
 
 
 def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
-    """The program with one node for each such stretch.
+    """The program with samples in front, and one node for each stretch where they cannot be.
 
     `twin` has the shapes of the same program for another number of samples: an axis that is the
     batch has that size there. Without it an axis of the batch's size is taken for the batch.
@@ -27,7 +37,16 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
     twin = twin or program.twin
     if twin is not None and set(twin) == set(program.shapes):
         program, twin = _samples_first(program, twin)
+    else:
+        twin = None
+    for step in (layer_by_layer, by_steps, axis_by_axis, apart):
+        program, twin = step(program, twin)
     mixed = _mixed(program, twin)
+    groups = _groups(program, mixed)
+    if mixed and len(groups) <= MOST_GROUPS:
+        program, twin = unfolded(program, groups, twin)
+        mixed = _mixed(program, twin)
+    mixed |= {name for name, kind in program.dtypes.items() if kind.startswith("complex")}
     if not mixed:
         return program
     nodes = list(program.nodes)
@@ -36,7 +55,7 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
         return program
     for group in groups:
         inside = _closed(nodes, group)
-        made = _one(program, inside, mixed)
+        made = _one(program, twin, inside, mixed)
         if made is not None:
             names = {node.name for node in inside}
             nodes = _ordered([node for node in nodes if node.name not in names] + [made])
@@ -96,7 +115,8 @@ def _mixed(program: Program, twin: Mapping[str, Full] | None) -> set[str]:
         sizes.append((twin, next((twin[fed.name][0] for fed in program.inputs if fed.shape), None)))
 
     def batched(name: str) -> bool:
-        return all(shapes.get(name, ())[:1] == (batch,) for shapes, batch in sizes)
+        first = all(shapes.get(name, ())[:1] == (batch,) for shapes, batch in sizes)
+        return first and len({shapes[name][1:] for shapes, _ in sizes}) == 1
 
     samples = {fed.name for fed in program.inputs if batched(fed.name)}
     mixed: set[str] = set()
@@ -152,7 +172,17 @@ def _closed(nodes: list[Node], group: list[Node]) -> list[Node]:
     ]
 
 
-def _one(program: Program, inside: list[Node], mixed: set[str]) -> Node | None:
+def _samples_meet(program: Program, twin: Mapping[str, Full] | None, names: set[str]) -> bool:
+    """Whether a tensor has samples on two of its axes: each was put together with each."""
+    if twin is None:
+        return False
+    pairs = (zip(program.shapes.get(n, ()), twin.get(n, ()), strict=False) for n in names)
+    return any(sum(one != other for one, other in pair) > 1 for pair in pairs)
+
+
+def _one(
+    program: Program, twin: Mapping[str, Full] | None, inside: list[Node], mixed: set[str]
+) -> Node | None:
     """One node for the group; None where a mixed value leaves it."""
     made = {name for node in inside for name in node.outputs}
     names = {node.name for node in inside}
@@ -169,7 +199,7 @@ def _one(program: Program, inside: list[Node], mixed: set[str]) -> Node | None:
     inputs = [name for name in used if name not in made]
     return Node(
         f"{inside[0].name}...",
-        OPERATOR,
+        MIXING if _samples_meet(program, twin, made) else OPERATOR,
         {"inputs": [Ref(name) for name in inputs]},
         outputs,
         Owner(_common_path(inside)),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ...layers.base import Layer, Shape
-from ...layers.weight import Weight
+from ...layers.weight import Weight, given
 from .nodes import Node, Program, Ref, Stored
 
 
@@ -80,8 +81,8 @@ class Site:
         return name
 
     def sample(self, name: str) -> Shape:
-        """A value's shape without the batch axis."""
-        return self.state.sample(name)
+        """A value's shape without the batch axis, and without those that the node runs over."""
+        return self.state.sample(name)[self.node.over :]
 
     def axis(self, number: int, value: str) -> int:
         """An axis of a value, counted without the batch. NotOurs when it is the batch axis."""
@@ -153,6 +154,50 @@ class Site:
             )
         return self.state.weights[key]
 
+    def stored_sample(self, value: Ref, rank: int) -> Weight:
+        """A stored tensor in the shape in which it meets a sample of that many axes.
+
+        NotOurs where it has other numbers for other samples.
+        """
+        stored = self.state.program.stored[value.name]
+        canonical = tuple(stored.shape)
+        if len(canonical) == rank + 1 and canonical[0] == self.state.batch:
+            return self._for_all(value, stored)
+        while len(canonical) > rank:
+            if canonical[0] != 1:
+                raise NotOurs("its parameter differs from sample to sample")
+            canonical = canonical[1:]
+        return Site(self.state, replace(self.node, arguments={"w": value})).weight(
+            "w", (), canonical=canonical
+        )
+
+    def _for_all(self, value: Ref, stored: Stored) -> Weight:
+        """What is stored once for each sample of the recorded batch, the same for all of them."""
+        key = (value.name, "all")
+        if key in self.state.weights:
+            return self.state.weights[key]
+        array = stored.values.array()
+        if not np.array_equal(array[0], array[-1]) or (array != array[:1]).any():
+            raise NotOurs("its parameter differs from sample to sample")
+        known = self.state.program.stored
+        one = known[stored.made_of[0]] if len(stored.made_of) == 1 else None
+        if one is not None and math.prod(one.shape) == math.prod(stored.shape[1:]):
+            same = np.array_equal(one.values.array().ravel(), array[0].ravel())
+            if same:  # a class token, expanded
+                key_of = Ref(stored.made_of[0])
+                site = Site(self.state, replace(self.node, arguments={"w": key_of}))
+                return site.weight("w", (), canonical=stored.shape[1:])
+        self.state.weights[key] = Weight(
+            stored.name.rpartition(".")[2],
+            stored.shape[1:],
+            _axes(stored)[1:],
+            given(array[0]),
+            trainable=stored.trainable,
+            buffer=stored.buffer,
+            sources=tuple(map(self._source, stored.made_of)),
+        )
+        return self.state.weights[key]
+
     def maybe(self, name: str, axes: tuple[str, ...], **more: Any) -> Weight | None:
         """The weight at an argument, None where the argument is None."""
         return self.weight(name, axes, **more) if self.given(name) else None
@@ -162,7 +207,7 @@ class Site:
         shape = self.state.program.shapes[self.node.outputs[place]]
         if not shape or shape[0] != self.state.batch:
             raise NotOurs("its output has no batch axis")
-        return shape[1:]
+        return shape[1 + self.node.over :]
 
 
 def _axes(stored: Stored) -> tuple[str, ...]:
