@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 import convlens
 from convlens import server
@@ -258,3 +260,22 @@ def test_a_port_that_is_taken_is_a_message() -> None:
         "  needed: a free port\n"
         "  hint:   leave --port out to take any"
     )
+
+
+def test_the_picture_of_the_command_line_is_preprocessed_from_its_file(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    path = tmp_path / "photo.png"
+    Image.fromarray(colours).save(path)
+    model = convlens.load("digits")
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    session = Session(model.run(path, resize=True), folder)
+    assert session.built.page.picture.startswith("data:image/png;base64,")
+    session.again("crop:rgb:1::")
+    wanted = model.run(path, resize=True, crop=True)
+    np.testing.assert_array_equal(session.run["input_layer"], wanted["input_layer"])
+    session.numbers(np.zeros(784, np.float32).tobytes())
+    assert path.exists()
+    cut = Session(wanted, folder).built.page.preprocess
+    assert cut is not None
+    assert cut.prep == "crop:rgb:1::"

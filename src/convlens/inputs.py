@@ -71,7 +71,16 @@ def prepare(
     # What was given says more of the run than what was filled in beside it.
     order = ("file", "array", "noise", "sample", "none")
     source = min((*sources, "none"), key=order.index)
-    return feeds, InputFact(source, seed if "noise" in sources else None, tuple(remarks))
+    seeded = seed if "noise" in sources else None
+    picture = _lone_picture(graph, given)
+    return feeds, InputFact(source, seeded, tuple(remarks), picture, resize and crop)
+
+
+def _lone_picture(graph: Graph, given: Mapping[str, Any]) -> Path | None:
+    """The file of the picture that is the model's only input, or None."""
+    (value,) = given.values() if len(given) == len(graph.inputs) == 1 else (None,)
+    pictured = isinstance(value, str | Path) and Path(value).suffix.lower() != ".npy"
+    return Path(value).absolute() if pictured and value is not None else None
 
 
 def parts(graph: Graph, x: Any, batch_size: int) -> Iterator[Any]:
@@ -400,6 +409,20 @@ def _decode(
             given=_first_line(error),
             needed=f"{PICTURES}, or a .npy array",
         ) from None
+
+
+def small_png(path: Path, size: tuple[int, int], channels: int, room: int) -> bytes | None:
+    """The picture as PNG, grey for one channel, at most `room` times as wide and high as `size`.
+
+    None where it has the size (height, width) already. Raises InputError for what cannot be read.
+    """
+    picture, _ = _decode(path, str(path), channels)
+    if picture.size == size[::-1]:
+        return None
+    picture.thumbnail((room * size[1], room * size[0]))
+    made = io.BytesIO()
+    picture.save(made, "PNG", optimize=True)
+    return made.getvalue()
 
 
 def _in_bytes(picture: Image, kind: str | None, where: str) -> tuple[Image, list[str]]:

@@ -7,6 +7,7 @@ goes to a temporary folder that is gone when the server ends.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import secrets
 import socket
@@ -53,7 +54,10 @@ class Session:
         # from it again.
         self.picture: Path | None = None
         self.pixels: NDArray[np.float32] | None = None
-        self.prep = Preprocessing()
+        self.prep = Preprocessing(fit="crop" if run.origin.cut else "stretch")
+        if run.origin.picture is not None:
+            with contextlib.suppress(OSError):
+                self.picture = self._keep(run.origin.picture.name, run.origin.picture.read_bytes())
         self.built = self._build()
         # Written before anybody asks, so that the first picture does not wait for it.
         self._written: tuple[Built, str] = (self.built, document(self.built.page, {}))

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ..layers.reading import FormulaStep, Reading
@@ -28,11 +29,17 @@ def plain(number: float | None) -> float | str | None:
 
 @dataclass(frozen=True)
 class InputFact:
-    """Where the input came from: `file`, `sample`, `noise`, `array`; the seed of noise."""
+    """Where the input came from: `file`, `sample`, `noise`, `array`; the seed of noise.
+
+    `picture` is the file of a picture that was the only input, and `cut` says that its middle was
+    taken: another preprocessing starts from it.
+    """
 
     source: str
     seed: int | None = None
     remarks: tuple[str, ...] = ()
+    picture: Path | None = None
+    cut: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         result: dict[str, Any] = {"source": self.source, "seed": self.seed}

@@ -98,6 +98,7 @@ class Surroundings:
     pictures: tuple[Picture, ...] = ()
     classes: tuple[str, ...] = ()
     preprocess: Preprocess | None = None
+    picture: str = ""
 
 
 @dataclass
@@ -549,6 +550,7 @@ def build(
         summary.macs,
         summary.macs_textbook,
     )
+    recomputable = _recomputable(layers, builder.graph)
     first = run.model.graph.inputs[0].name if run.model.graph.inputs else ""
     total = sum(builder.sizes.values())
     page = Page(
@@ -567,9 +569,9 @@ def build(
         graph=drawing,
         totals=totals,
         pictures=around.pictures,
-        picture="",
+        picture=around.picture if recomputable else "",
         preprocess=around.preprocess,
-        recomputable=_recomputable(layers, builder.graph),
+        recomputable=recomputable,
         start=start_of(builder, layers),
         budget=Budget(total, total, ""),
         recent=recent,

@@ -297,7 +297,10 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Everything but the arrays. `mode` says whether a server stands behind the page."""
+    """Everything but the arrays. `mode` says whether a server stands behind the page.
+
+    `picture` is the data address of the picture that the run was given, for other preprocessing.
+    """
 
     schema: int
     mode: Literal["served", "exported"]

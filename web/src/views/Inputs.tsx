@@ -31,7 +31,12 @@ function ask(path: string, body: BodyInit, more: Record<string, string> = {}): v
 }
 
 /** The picture that was given last: another preprocessing starts from it again. */
-let given: Blob | null = null;
+let given = own();
+
+/** The picture that the page's own run was given, where it has it. */
+function own(): Blob | null {
+  return page.peek().picture ? blobOf(page.peek().picture) : null;
+}
 
 /** What is done to a picture: `fit:order:top:mean:std`, from the address or as the page was made. */
 const prep = computed(() => place.value.prep || (page.value.preprocess?.prep ?? ""));
@@ -95,8 +100,8 @@ async function again(): Promise<void> {
     else said.value = say("large");
     return;
   }
-  const own = now.preprocess && !given ? await loaded(now.input) : null;
-  if (own) run(change(prep.value)(change(now.preprocess!.prep, true)(own)));
+  const fed = now.preprocess && !given ? await loaded(now.input) : null;
+  if (fed) run(change(prep.value)(change(now.preprocess!.prep, true)(fed)));
   else if (given && now.preprocess) run(change(prep.value)(await pixelsOf(given)));
 }
 
@@ -243,7 +248,7 @@ export function Inputs() {
           <p>
             <Quiet on={() => run(new Float32Array(count))}>all zeros</Quiet>
             <Quiet on={() => run(Float32Array.from({ length: count }, Math.random))}>random</Quiet>
-            {overrides.value.size ? <Quiet on={() => { given = null; done = now.preprocess?.prep ?? ""; go({ prep: "" }, "replace"); overrides.value = new Map(); }}>back</Quiet> : null}
+            {overrides.value.size ? <Quiet on={() => { given = own(); done = now.preprocess?.prep ?? ""; go({ prep: "" }, "replace"); overrides.value = new Map(); }}>back</Quiet> : null}
           </p>
           <label class="file">a picture{now.mode === "served" ? ", an array (.npy) or a model" : ""}: drop, paste or{" "}
             <input type="file" onChange={(event) => { const file = event.currentTarget.files?.[0]; if (file) void take(file); }} /></label>
