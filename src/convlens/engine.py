@@ -39,7 +39,8 @@ class TensorSizes(dict[TensorId, Sizes]):
             raise EngineError(
                 "these are weights alone: there is no network to run",
                 where=self._graph.name,
-                needed=" ".join(self._graph.facts),
+                needed="the network that they belong to",
+                hint=" ".join(self._graph.facts),
             )
         raise EngineError(
             "the size of this layer's output is not known",

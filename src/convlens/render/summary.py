@@ -187,9 +187,10 @@ def _own_totals(fact: SummaryFact) -> list[str]:
     macs = f"MACs {fact.macs_textbook:,}{partial}"
     if fact.macs != fact.macs_textbook:
         macs += f", {fact.macs:,} without padding"
-    lines.append(macs)
+    lines.append(macs if fact.macs_textbook or not partial else "MACs not known")
     whole = "" if "memory" not in fact.partial else " where the sizes are known"
-    lines.append(f"outputs of all layers {memory_text(fact.memory)} for one sample{whole}")
+    if fact.memory or not whole:
+        lines.append(f"outputs of all layers {memory_text(fact.memory)} for one sample{whole}")
     lines += [line for remark in fact.remarks for line in wrapped(f"note: {remark}")]
     lines += [
         "",
