@@ -166,6 +166,8 @@ export interface Layer {
   readonly knobs: Knobs | null;
   readonly code: readonly [string, string] | null;
   readonly derivations: readonly Derivation[];
+  readonly title: string;
+  readonly answer: string;
   readonly notes: readonly string[];
   readonly left_out: string | null;
 }
@@ -229,4 +231,4 @@ export interface Page {
 
 export type Recipe = WindowRecipe | RowRecipe | ScatterRecipe | MergeRecipe | FormulaRecipe | NoRecipe;
 
-export const shared = ["activation", "code", "derivations", "field", "input_shapes", "knobs", "notes", "weights"] as const;
+export const shared = ["activation", "answer", "code", "derivations", "field", "input_shapes", "knobs", "notes", "title", "weights"] as const;

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Literal, Protocol
 
@@ -29,6 +29,7 @@ from ..layers.spatial import axis_names
 from ..layers.weight import held
 from ..model import Graph, Step, TensorId
 from .code import code_of
+from .first_words import first_words
 from .recipe import NOTHING, Found, find
 from .schema import (
     Budget,
@@ -158,14 +159,6 @@ class _Builder:
             return name
         shape = self.run.execution.sizes[tensor]
         last = self.graph.channels_last.get(tensor) if len(shape) > 1 else None
-        spatial = axis_names(len(shape) - 1)
-        axes: tuple[str, ...]
-        if last is None:
-            axes = (
-                ("numbers",) if len(shape) == 1 else tuple(f"axis {n}" for n in range(len(shape)))
-            )
-        else:
-            axes = (*spatial, "map") if last else ("map", *spatial)
         blob = None
         if self.out_of_reach(tensor) is not None:
             clipped_from = None
@@ -173,9 +166,19 @@ class _Builder:
             blob = self.tensors[same_as].blob
         elif clipped_from is None:
             blob = self.blob(lambda: self.value(tensor), 4 * math.prod(shape))
-        channel = None if last is None else (len(shape) - 1 if last else 0)
+        axes, channel = _axes(len(shape), last)
         self.tensors[name] = Tensor(name, shape, axes, channel, blob, None, clipped_from)
         return name
+
+    def seen_by(self, recipe: Any, read: str, made: str) -> None:
+        """A tensor whose layout nobody said has that of the window which reads it."""
+        before, after = self.tensors[read], self.tensors[made]
+        if not isinstance(recipe, WindowRecipe) or before.channel is not None:
+            return
+        if after.channel is None or len(before.shape) != len(recipe.axes) + 1:
+            return
+        axes, channel = _axes(len(before.shape), after.channel > 0)
+        self.tensors[read] = replace(before, axes=axes, channel=channel)
 
     def stored(self, name: str, make: Callable[[], Array], found: Found) -> str:
         """Add a weight array as a tensor of the page."""
@@ -183,6 +186,15 @@ class _Builder:
         blob = self.blob(make, 4 * array.size)
         self.tensors[name] = Tensor(name, array.shape, (), None, blob)
         return name
+
+
+def _axes(rank: int, last: bool | None) -> tuple[tuple[str, ...], int | None]:
+    """Names of axes, and which one is that of the maps: the last, the first, or (None) unknown."""
+    if last is None:
+        names = ("numbers",) if rank == 1 else tuple(f"axis {n}" for n in range(rank))
+        return names, None
+    spatial = axis_names(rank - 1)
+    return ((*spatial, "map"), rank - 1) if last else (("map", *spatial), 0)
 
 
 def _recipe(builder: _Builder, step: Step) -> Found:
@@ -295,6 +307,8 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         output = builder.tensor(made, same_as=inputs[0] if flat else None)
     for other in step.outputs[1:]:
         builder.tensor(other)
+    if len(inputs) == 1:
+        builder.seen_by(found.recipe, inputs[0], output)
     own = held(step.layer.weights()) if row.shared_with is None else ()
     params = row.params if whole else sum(weight.count for weight in own)
     working = row.params_working if whole else count_working(own)
@@ -303,6 +317,11 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
     cause = builder.out_of_reach(made)
     shown = f"{working} = {params:,}" if working else "0"
     fields = next(iter(row.field.values())) if row.field else None
+    notes = tuple(note_text(note) for note in step.layer.notes(tuple(shapes)))
+    tensors = builder.tensors
+    said = first_words(
+        step.layer, found.recipe, [tensors[name] for name in inputs], tensors[output], notes
+    )
     name = call.name if last else f"{call.name}:{step.stage}"
     return Layer(
         number=number,
@@ -343,7 +362,9 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
             acts if isinstance(acts, FormulaRecipe) else None,
         ),
         derivations=_derivations(step, row, shapes, shown if own else ""),
-        notes=tuple(note_text(note) for note in step.layer.notes(tuple(shapes))),
+        title=said.title,
+        answer=said.answer,
+        notes=notes,
         left_out=None
         if cause is None
         else f"`{cause}` cannot be run without its framework: "

@@ -22,6 +22,7 @@ from ..layers.base import Binding, Index, Layer, Link, Sizes
 from ..layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
 from ..layers.piecewise import PRelu
 from ..layers.reading import Choice, Formula, Reading, Sum
+from ..layers.weight import Weight
 from .schema import (
     Equation,
     FormulaRecipe,
@@ -553,11 +554,9 @@ def _batch_norm(layer: Layer, binding: Binding, names: Callable[[str], str]) -> 
     shape = binding.input_shapes[0]
     axis = int(quantities.get("axis", -1)) % len(shape)
     epsilon = float(quantities["epsilon"])
-    roles = {name: None for name in ("gamma", "beta", "mean", "variance")} | {
-        role: weight
-        for weight in layer.weights()
-        for role in ("gamma", "beta", "mean", "variance")
-        if role in weight.name
+    # By what the layer does with them: a file may call them anything.
+    roles: dict[str, Weight | None] = {
+        role: getattr(layer, role, None) for role in ("gamma", "beta", "mean", "variance")
     }
     for at in _places(binding.output_shapes[0]):
         reading = layer.explain(binding, at, _blank(binding))

@@ -239,6 +239,8 @@ class Layer:
     knobs: Knobs | None
     code: tuple[str, str] | None
     derivations: tuple[Derivation, ...]
+    title: str
+    answer: str
     notes: tuple[str, ...]
     left_out: str | None
 
@@ -335,7 +337,18 @@ def plain(value: Any) -> Any:
 
 
 # What layers of one kind have in common: sent once, in a list, however often it occurs.
-SHARED = ("activation", "code", "derivations", "field", "input_shapes", "knobs", "notes", "weights")
+SHARED = (
+    "activation",
+    "answer",
+    "code",
+    "derivations",
+    "field",
+    "input_shapes",
+    "knobs",
+    "notes",
+    "title",
+    "weights",
+)
 
 
 def facts(page: Page) -> dict[str, Any]:

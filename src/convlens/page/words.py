@@ -29,36 +29,22 @@ GLOSSARY: dict[str, str] = {
 }
 
 SENTENCES: dict[str, str] = {
-    "title.sum": "{filters} maps, not {maps} × {filters} = {product}",
-    "title.one": "{filters} filters make {filters} maps",
-    "title.groups": "{filters} maps: each filter reads {own}",
-    "answer.sum": (
-        "A filter is not a {kernel} square: it is a {kernel}×{own} block. It covers {reach} at once "
-        "and gives one number. {filters} filters, so {filters} maps."
-    ),
-    "answer.one": (
-        "The picture is one map, so a filter is a {kernel} square. {filters} filters, so {filters} maps."
-    ),
-    "answer.depthwise": (
-        "Each filter is a {kernel} square and reads one map. Nothing is added over maps."
-    ),
     "walk.1": "The window",
     "walk.1.sum": (
-        "The {ordinal} layer looks at {maps} maps through a {kernel} window. It sits at the same "
+        "The {ordinal} layer looks at {maps} maps through a window of {kernel}. It sits at the same "
         "place, {position}, in all {own} of them; in the picture it sees {seen}."
     ),
     "walk.1.one": (
-        "The {ordinal} layer looks at its input through a {kernel} window, here at {position}; in the "
+        "The {ordinal} layer looks at its input through a window of {kernel}, here at {position}; in the "
         "picture it sees {seen}."
     ),
     "walk.2": "The filter",
     "walk.2.sum": (
-        "Filter {filter} is one block of {kernel}×{own} = {products} weights: a {kernel} slice for "
-        "each map, every slice different. Each weight is multiplied with the cell under it."
+        "Filter {filter} is one block of {kernel}×{own} = {products} weights: a slice of {kernel} "
+        "for each map, every slice different. Each weight is multiplied with the cell under it."
     ),
     "walk.2.one": (
-        "Filter {filter} is a {kernel} square of weights: {products} of them, each times the cell "
-        "under it."
+        "Filter {filter} is {kernel} weights: {products} of them, each times the cell under it."
     ),
     "walk.3": "The sum",
     "walk.3.sum": (
@@ -103,7 +89,7 @@ SENTENCES: dict[str, str] = {
     ),
     "inputs": "{maps} input maps of {height} by {width}, the window marked in each",
     "outputs": "all {maps} output maps; arrow keys move the cell",
-    "patch": "the picture, with the {rows} by {columns} patch that this number sees",
+    "patch": "the picture, with the patch of {sides} that this number sees",
     "live.sum": "{layer} [{at}] = {value}, from {terms} products",
     "live.other": "{layer} [{at}] = {value}, from {terms} numbers",
     "prep": (
@@ -115,7 +101,7 @@ SENTENCES: dict[str, str] = {
     "max": "A pool has no weights: it takes the largest number of its window, map by map.",
     "mean": "A pool has no weights: it takes the mean of its window, map by map.",
     "opaque": (
-        "Not explained: what this layer computes is unknown to convlens. Its shape and its numbers "
+        "Not explained: the page shows what goes in and what comes out. Its shape and its numbers "
         "are the engine's."
     ),
     "elsewhere": (

@@ -95,9 +95,11 @@ export function feeds(layer: Layer, at: readonly number[]): number[][] {
 /** Drawn rows and columns of ranges, as a mark's rectangle; null when the tensor is not drawn so. */
 export function rectangle(id: string, ranges: Ranges) {
   const info = tensor(id);
-  const spatial = ranges.filter((_, axis) => axis !== info.channel).slice(-2);
-  if (!spatial.length) return null;
+  const all = ranges.filter((_, axis) => axis !== info.channel);
+  if (!all.length) return null;
+  const sides = all.map(([low, high]) => high - low + 1).join("×");
+  const spatial = all.slice(-2);
   const [top, bottom] = spatial.length === 2 ? spatial[0] : ([0, 0] as const);
   const [left, right] = spatial[spatial.length - 1];
-  return { row: top, column: left, rows: bottom - top + 1, columns: right - left + 1 };
+  return { row: top, column: left, rows: bottom - top + 1, columns: right - left + 1, sides };
 }

@@ -16,8 +16,9 @@ export function Walk() {
   const at = pinned.value;
   const { recipe } = now;
   if (recipe.form !== "window" || recipe.combine !== "sum" || !recipe.weight) {
-    return now.notes.length > 1 ? (
-      <section class="walk" aria-label="About this layer"><div class="walk-text"><h2>About this layer</h2><p>{now.notes[1]}</p></div></section>
+    const note = now.notes.find((text) => text !== now.answer);
+    return note ? (
+      <section class="walk" aria-label="About this layer"><div class="walk-text"><h2>About this layer</h2><p>{note}</p></div></section>
     ) : null;
   }
   if (!made || !at) return <section class="walk" />;
@@ -36,8 +37,8 @@ export function Walk() {
     value: minus(fixed(made.value, places)),
     top: minus(fixed(sorted[0]?.sum ?? 0, places)),
     topMap: sorted[0]?.channel ?? 0,
-    seen: box ? `a patch of ${box.rows}×${box.columns}` : "all of it",
-    position: `row ${row}, column ${column}`,
+    seen: box ? `a patch of ${box.sides}` : "all of it",
+    position: recipe.axes.length > 1 ? `row ${row}, column ${column}` : `step ${column}`,
     verdict: name ? `${name} ${made.value === made.pre ? `keeps ${total}` : `turns ${total} into ${minus(fixed(made.value, places))}`}.` : "",
   };
   const step = place.value.step;
