@@ -283,10 +283,4 @@ def test_the_page_of_an_onnx_file_knows_its_norms_offsets_and_maps() -> None:
     ]  # fmt: skip
     line = next(tensor for tensor in page.tensors if tensor.id == page.layers[1].inputs[0])
     assert (line.shape, line.channel, line.axes) == ((1, 32), 0, ("map", "steps"))
-    assert [layer.title for layer in page.layers] == [
-        "32 numbers, laid out as 1 map of 32",
-        "4 filters make 4 maps",
-        "4 maps of 28, each map scaled and shifted",
-        "4 maps of 28, each number by itself",
-        "4 maps of 28, each number by itself",
-    ]
+    assert page.layers[3].title == "Each number is scaled and shifted"

@@ -76,3 +76,7 @@ export function short(x: number, digits = 4): string {
 export function minus(text: string): string {
   return text.replace("-", "−");
 }
+
+export function plural(n: number, one: string): string {
+  return `${count(n)} ${one}${n === 1 ? "" : "s"}`;
+}

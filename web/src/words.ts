@@ -2,7 +2,7 @@
 
 import { page } from "./data/store";
 import { count } from "./decimal";
-import type { Layer, WindowRecipe } from "./schema";
+import type { WindowRecipe } from "./schema";
 
 export type Slots = Readonly<Record<string, string | number>>;
 
@@ -29,16 +29,10 @@ export function kernelText(recipe: WindowRecipe): string {
 export function counts(recipe: WindowRecipe) {
   const own = recipe.channels_in / recipe.groups;
   const taps = recipe.axes.reduce((product, axis) => product * axis.kernel, 1);
-  const kernel = kernelText(recipe);
   const slots = {
-    own, kernel, flat: recipe.axes.length === 1 ? `line of ${kernel}` : `${kernel} ${recipe.axes.length === 2 ? "square" : "cube"}`, maps: recipe.channels_in, filters: recipe.channels_out,
+    own, kernel: kernelText(recipe), maps: recipe.channels_in, filters: recipe.channels_out,
     product: own * recipe.channels_out, products: taps * own, per: recipe.channels_out / recipe.groups,
     weights: taps * own * recipe.channels_out,
   };
   return { slots, kind: own === 1 ? "one" : "sum" };
-}
-
-/** What one output of a layer is made by: a filter, or the weights of a number. */
-export function unit(layer: Layer): string {
-  return layer.recipe.form === "row" ? "number" : "filter";
 }

@@ -29,7 +29,7 @@ from ..layers.spatial import axis_names
 from ..layers.weight import held
 from ..model import Graph, Step, TensorId
 from .code import code_of
-from .headline import headline
+from .first_words import first_words
 from .recipe import NOTHING, Found, find
 from .schema import (
     Budget,
@@ -173,14 +173,6 @@ class _Builder:
             return name
         shape = self.run.execution.sizes[tensor]
         last = self.layouts.get(tensor) if len(shape) > 1 else None
-        spatial = axis_names(len(shape) - 1)
-        axes: tuple[str, ...]
-        if last is None:
-            axes = (
-                ("numbers",) if len(shape) == 1 else tuple(f"axis {n}" for n in range(len(shape)))
-            )
-        else:
-            axes = (*spatial, "map") if last else ("map", *spatial)
         blob = None
         if self.out_of_reach(tensor) is not None:
             clipped_from = None
@@ -188,7 +180,7 @@ class _Builder:
             blob = self.tensors[same_as].blob
         elif clipped_from is None:
             blob = self.blob(lambda: self.value(tensor), 4 * math.prod(shape))
-        channel = None if last is None else (len(shape) - 1 if last else 0)
+        axes, channel = _axes(len(shape), last)
         self.tensors[name] = Tensor(name, shape, axes, channel, blob, None, clipped_from)
         return name
 
@@ -198,6 +190,15 @@ class _Builder:
         blob = self.blob(make, 4 * array.size)
         self.tensors[name] = Tensor(name, array.shape, (), None, blob)
         return name
+
+
+def _axes(rank: int, last: bool | None) -> tuple[tuple[str, ...], int | None]:
+    """Names of axes, and which one is that of the maps: the last, the first, or (None) unknown."""
+    if last is None:
+        names = ("numbers",) if rank == 1 else tuple(f"axis {n}" for n in range(rank))
+        return names, None
+    spatial = axis_names(rank - 1)
+    return ((*spatial, "map"), rank - 1) if last else (("map", *spatial), 0)
 
 
 def _recipe(builder: _Builder, step: Step) -> Found:
@@ -327,6 +328,9 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
     cause = builder.out_of_reach(made)
     shown = f"{working} = {params:,}" if working else "0"
     fields = next(iter(row.field.values())) if row.field else None
+    notes = step.layer.notes(tuple(shapes))
+    tensors = builder.tensors
+    said = first_words(found.recipe, [tensors[name] for name in inputs], tensors[output], notes)
     name = call.name if last else f"{call.name}:{step.stage}"
     work = (
         _Work(row.macs, row.macs_textbook, row.macs_working)
@@ -334,10 +338,6 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         else _Work(cost.exact, cost.textbook, cost_working(cost))
         if cost
         else _Work(None, None, "")
-    )
-    notes = tuple(note_text(note) for note in step.layer.notes(tuple(shapes)))
-    title, answer = headline(
-        found.recipe, [builder.tensors[name] for name in inputs], builder.tensors[output], notes
     )
     return Layer(
         number=number,
@@ -378,9 +378,9 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
             acts if isinstance(acts, FormulaRecipe) else None,
         ),
         derivations=_derivations(step, work, shapes, shown if own else ""),
-        title=title,
-        answer=answer,
-        notes=notes,
+        title=said.title,
+        answer=said.answer,
+        notes=tuple(note_text(note) for note in notes),
         left_out=None
         if cause is None
         else f"`{cause}` cannot be run without its framework: "

@@ -29,32 +29,6 @@ GLOSSARY: dict[str, str] = {
 }
 
 SENTENCES: dict[str, str] = {
-    "title.filters.sum": "{filters} maps, not {maps} × {filters} = {product}",
-    "title.filters.one": "{filters} filters make {filters} maps",
-    "title.groups": "{filters} maps: each filter reads {own_maps}",
-    "title.none": "{from} become {to}",
-    "title.max": "{from}: the largest number of each window of {kernel}",
-    "title.mean": "{from}: the mean of each window of {kernel}",
-    "title.row": "{to}, each a sum over {from}",
-    "title.reshape": "{from}, laid out as {to}",
-    "title.axes": "{to}, each number copied from {from}",
-    "title.merge": "{inputs} inputs, number by number: {to}",
-    "title.add": "{inputs} inputs added, number by number: {to}",
-    "title.concat": "{from}, side by side",
-    "title.formula": "{to}, each number by itself",
-    "title.softmax": "{to}, as shares of 1",
-    "title.batch_norm": "{to}, each map scaled and shifted",
-    "title.group_norm": "{to}, each compared with its group of maps",
-    "title.layer_norm": "{to}, each compared with its row",
-    "title.rms_norm": "{to}, each compared with its row",
-    "answer.sum": (
-        "A filter is not a {flat}: it is a block of {kernel}×{own}. It covers {reach} at once "
-        "and gives one number. {filters} filters, so {filters} maps."
-    ),
-    "answer.one": (
-        "The picture is one map, so a filter is a {flat}. {filters} filters, so {filters} maps."
-    ),
-    "answer.depthwise": ("Each filter is a {flat} and reads one map. Nothing is added over maps."),
     "walk.1": "The window",
     "walk.1.sum": (
         "The {ordinal} layer looks at {own} maps through a window of {kernel}. It sits at the same "
@@ -70,7 +44,7 @@ SENTENCES: dict[str, str] = {
         "each map, every slice different. Each weight is multiplied with the cell under it."
     ),
     "walk.2.one": (
-        "Filter {filter} is a {flat} of weights: {products} of them, each times the cell under it."
+        "Filter {filter} is {kernel} weights: {products} of them, each times the cell under it."
     ),
     "walk.3": "The sum",
     "walk.3.sum": (
@@ -115,7 +89,7 @@ SENTENCES: dict[str, str] = {
     ),
     "inputs": "{maps} input maps of {height} by {width}, the window marked in each",
     "outputs": "all {maps} output maps; arrow keys move the cell",
-    "patch": "the picture, with the {rows} by {columns} patch that this number sees",
+    "patch": "the picture, with the patch of {sides} that this number sees",
     "live.sum": "{layer} [{at}] = {value}, from {terms} products",
     "live.other": "{layer} [{at}] = {value}; numbers read: {terms}",
     "trail.title": "Back to the picture",
@@ -136,7 +110,8 @@ SENTENCES: dict[str, str] = {
     "max": "A pool has no weights: it takes the largest number of its window, map by map.",
     "mean": "A pool has no weights: it takes the mean of its window, map by map.",
     "opaque": (
-        "Not explained: no sum is shown for its numbers. They and its shape are the engine's."
+        "Not explained: the page shows what goes in and what comes out. Its shape and its numbers "
+        "are the engine's."
     ),
     "elsewhere": (
         "The page shows this layer's maps, shapes and counts. Its numbers are worked out by the command:"

@@ -99,14 +99,16 @@ export function feeds(layer: Layer, at: readonly number[]): number[][] {
 /** Drawn rows and columns of ranges, as a mark's rectangle; null when the tensor is not drawn so. */
 export function rectangle(id: string, ranges: Ranges) {
   const info = tensor(id);
-  const spatial = ranges.filter((_, axis) => axis !== info.channel).slice(-2);
-  if (!spatial.length) return null;
+  const all = ranges.filter((_, axis) => axis !== info.channel);
+  if (!all.length) return null;
+  const sides = all.map(([low, high]) => high - low + 1).join("×");
   if (info.shape.length === 1) {
     // A long row is drawn in lines: from the first to the last, whole where there are several.
     const [[, row, column], [, last, end]] = ranges[0].map((n) => atCell(info, [n]));
-    return row === last ? { row, column, rows: 1, columns: end - column + 1 } : { row, column: 0, rows: last - row + 1, columns: mapView(info).width };
+    return row === last ? { row, column, rows: 1, columns: end - column + 1, sides } : { row, column: 0, rows: last - row + 1, columns: mapView(info).width, sides };
   }
+  const spatial = all.slice(-2);
   const [top, bottom] = spatial.length === 2 ? spatial[0] : ([0, 0] as const);
   const [left, right] = spatial[spatial.length - 1];
-  return { row: top, column: left, rows: bottom - top + 1, columns: right - left + 1 };
+  return { row: top, column: left, rows: bottom - top + 1, columns: right - left + 1, sides };
 }

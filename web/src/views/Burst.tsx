@@ -33,7 +33,7 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
     if (!box || !canvas.current || !partial || !image) return;
     const frame = box.getBoundingClientRect();
     const outputs = box.querySelector(".maps.outputs")?.getBoundingClientRect();
-    const columns = Number(box.querySelector<HTMLElement>(".maps.outputs")?.dataset.columns) || 8;
+    const columns = Number(box.querySelector(".maps.outputs")?.getAttribute("data-columns")) || 8;
     const { filters, channels } = partial;
     const free = frame.width < 900 ? 0 : 300;
     const gap = 1;

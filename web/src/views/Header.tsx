@@ -5,7 +5,7 @@ import { shapeText } from "../data/tensor";
 import { isDark, switchTheme } from "../draw/colour";
 import { address, go, pinned, place } from "../state";
 import { inputsOpen } from "./Inputs";
-import { Dim } from "./parts";
+import { brief, Dim } from "./parts";
 
 export function Header() {
   const now = page.value;
@@ -40,9 +40,9 @@ export function Strip() {
       <span class="chip ghost">picture <small>{shapeText(tensor(now.input).shape)}</small></span>
       {around[0]?.n > 0 ? <Dim>…</Dim> : null}
       {around.map(({ layer, n }) => (
-        <a key={layer.name} class="chip" href={address({ ...place.value, layer: n, at: null, depth: "layer" })} aria-current={n === here ? "true" : undefined}
+        <a key={layer.name} class="chip" title={layer.name} href={address({ ...place.value, layer: n, at: null, depth: "layer" })} aria-current={n === here ? "true" : undefined}
           onClick={(event) => { event.preventDefault(); go({ layer: n, depth: "layer" }); }}>
-          <bdi>{layer.name}</bdi> <small>{shapeText(tensor(layer.output).shape)}</small>
+          <bdi>{brief(layer.name)}</bdi> <small>{shapeText(tensor(layer.output).shape)}</small>
         </a>
       ))}
       {around.length && around[around.length - 1].n < now.layers.length - 1 ? <Dim>…</Dim> : null}

@@ -2,7 +2,7 @@
 
 import { count } from "../decimal";
 import { layer, place } from "../state";
-import { ordinal, unit } from "../words";
+import { ordinal } from "../words";
 import { Details } from "./Details";
 import { SumPanel, WeightUse } from "./SumPanel";
 import { ApartSwitch } from "./Burst";
@@ -10,7 +10,7 @@ import { Live, Stage } from "./Stage";
 import { Trail } from "./Trail";
 import { Walk } from "./Walk";
 import { Word } from "./Word";
-import { Dim } from "./parts";
+import { brief, Dim, maker } from "./parts";
 
 function Title() {
   const now = layer.value;
@@ -29,10 +29,12 @@ export function CountLine() {
   const [first, ...others] = now.weights;
   if (!first) return <p class="count-line">no weights: nothing here is learnt</p>;
   const rest = others.map((weight) => ` + ${count(weight.count)}`).join("");
+  const all = now.weights.reduce((sum, weight) => sum + weight.count, 0);
   return (
     <p class="count-line">
-      <Word of="weight">weights</Word> <b>({first.shape.join(",")})</b> = {count(first.count)}{rest}{others.length ? <> = <b>{count(now.params)}</b></> : null}
-      {others.length === 1 && now.rule === "sum" ? <Dim> with one <Word of="bias">bias</Word> per {unit(now)}</Dim> : null}
+      <Word of="weight">weights</Word> <b>({first.shape.join(",")})</b> = {count(first.count)}{rest}{others.length ? <> = <b>{count(all)}</b></> : null}
+      {others.length === 1 && now.rule === "sum" ? <Dim> with one <Word of="bias">bias</Word> per {maker(now)}</Dim> : null}
+      {now.shared_with ? <Dim>, those of <bdi>{brief(now.shared_with)}</bdi> and counted there</Dim> : null}
     </p>
   );
 }

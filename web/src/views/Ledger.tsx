@@ -3,7 +3,7 @@
 import type { NumberFacts } from "../data/number";
 import { tensor } from "../data/store";
 import { fixed, minus, short, type Printed } from "../decimal";
-import { unit } from "../words";
+import { maker } from "./parts";
 import { Word } from "./Word";
 
 export function activationWord(name: string): string {
@@ -30,7 +30,7 @@ export function Ledger({ facts, print }: { facts: NumberFacts; print: Printed })
   return (
     <dl class="ledger" aria-label="the sum">
       {facts.weight[0] < 0 ? null : <div class="b-bias">
-        <dt><Word of="bias">bias</Word> of {unit(layer)} {filter}</dt>
+        <dt><Word of="bias">bias</Word> of {maker(layer)} {filter}</dt>
         <dd class="num" data-bias={facts.bias ?? undefined}>{facts.bias === null ? "none" : minus(print.lines[print.lines.length - 1])}</dd>
       </div>}
       {print.rounding ? (

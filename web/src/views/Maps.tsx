@@ -51,13 +51,16 @@ export interface Grid {
   readonly height: number;
 }
 
+/** How low a tile may be, in its widths: a line of numbers is drawn as a band. */
+export const thinnest = 1 / 12;
+
 /** Where the tiles lie. */
 export function gridOf(info: Tensor, props: Pick<MapsProps, "tile" | "columns" | "gap" | "only" | "most">): Grid {
   const view = mapView(info);
   const maps = props.only === undefined ? Math.min(view.channels, props.most ?? 4096) : 1;
   const columns = Math.min(props.columns, maps);
   const gap = props.gap ?? 3;
-  const tall = Math.max(2, Math.min(props.tile * 3, (props.tile * view.height) / view.width));
+  const tall = Math.max(2, props.tile * thinnest, Math.min(props.tile * 3, (props.tile * view.height) / view.width));
   const rows = Math.ceil(maps / columns);
   return {
     maps, columns, gap, tall, tile: props.tile,

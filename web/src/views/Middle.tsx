@@ -21,6 +21,7 @@ export function Middle({ narrow, missing }: { narrow: boolean; missing: boolean 
   if (now.recipe.form === "row" || (now.recipe.form === "window" && now.recipe.combine === "sum")) {
     return <SumMiddle facts={made} narrow={narrow} />;
   }
-  if (now.recipe.form === "window") return <PoolMiddle facts={made} />;
+  // A resize that takes the nearest cell is a copy, no pool.
+  if (now.recipe.form === "window" && now.knobs?.form !== "resize") return <PoolMiddle facts={made} />;
   return <StepsMiddle />;
 }

@@ -12,7 +12,7 @@ import type { Layer } from "../schema";
 import { address, go, place } from "../state";
 import { ratioOf } from "./Stage";
 import { Maps } from "./Maps";
-import { Drawing, placeOf } from "./parts";
+import { brief, Drawing, placeOf } from "./parts";
 import { curve } from "./Strands";
 import { Word } from "./Word";
 import { useRef, useSignal, useWork } from "../track";
@@ -90,15 +90,16 @@ function Thumbs({ layer }: { layer: Layer }) {
   const info = tensor(layer.output);
   const view = mapView(info);
   const flat = view.height * view.width === 1 || info.channel === null;
-  const shown = flat ? 1 : Math.min(view.channels, 8);
+  const line = !flat && view.height === 1;
+  const shown = flat ? 1 : Math.min(view.channels, line ? 3 : 8);
   const ratio = ratioOf(info);
-  const tile = flat ? 180 : Math.min(40, 44 / ratio);
+  const tile = flat || line ? 180 : Math.min(40, 44 / ratio);
   if (flat && view.height > 1) return <span class="thumbs" />;
   return (
     <span class="thumbs" aria-hidden="true">
       {flat
         ? <Maps id={layer.output} tile={tile} columns={1} most={1} gap={2} label="" small />
-        : <Maps id={layer.output} tile={tile} columns={shown} most={shown} gap={2} label="" small />}
+        : <Maps id={layer.output} tile={tile} columns={line ? 1 : shown} most={shown} gap={2} label="" small />}
       {view.channels > shown && !flat ? <small class="dim">+{count(view.channels - shown)}</small> : null}
     </span>
   );
@@ -139,9 +140,9 @@ function LayerRow({ entry, lanes, top }: { entry: Entry; lanes: number; top: num
     <div class="net-row" role="row" style={{ top: `${top}px`, height: `${tall}px`, background: tint }}>
       <span role="cell">{ordered ? <Lanes n={entry.layer} layer={layer} lanes={lanes} /> : null}</span>
       <span role="cell" class="net-name">
-        <a href={address({ ...place.value, layer: entry.layer, depth: "layer", at: null })}
+        <a title={layer.name} href={address({ ...place.value, layer: entry.layer, depth: "layer", at: null })}
           onClick={(event) => { event.preventDefault(); go({ layer: entry.layer, depth: "layer" }); }}>
-          <bdi>{layer.name}</bdi>
+          <bdi>{brief(layer.name, 44)}</bdi>
         </a>
         <small class="dim">{layer.number} · {layer.kind}{layer.shared_with ? ` · shares the weights of ${layer.shared_with}` : ""}</small>
       </span>
@@ -201,7 +202,7 @@ export function Network() {
           <option value="memory">memory</option>
           <option value="mean">mean activation</option>
         </select></label>
-        <span class="dim" role="status">{list.length === now.layers.length ? "" : `${count(list.length)} rows`}</span>
+        <span class="dim" role="status">{search.value ? `${count(list.length)} of ${count(now.layers.length)}` : ""}</span>
       </div>
       <div class="net-scroll">
       <div role="table" aria-label="Layers" aria-rowcount={list.length} style={{ "--lanes": `${lanes * laneStep + 12}px` }}>

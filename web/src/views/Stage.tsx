@@ -3,12 +3,12 @@
 import { feeds, rectangle } from "../data/reach";
 import { page, ready, tensor, unflattened, values } from "../data/store";
 import { atCell, cellAt, mapView, shapeText, size } from "../data/tensor";
-import { count, fixed } from "../decimal";
+import { count, fixed, plural } from "../decimal";
 import type { Layer, Tensor } from "../schema";
 import { behind, cell, facts, go, hovered, hoveredInput, layer, pinned, place, rested } from "../state";
 import { say } from "../words";
 import { Burst, spread } from "./Burst";
-import { Maps, Scale, type Mark } from "./Maps";
+import { Maps, Scale, thinnest, type Mark } from "./Maps";
 import { Middle } from "./Middle";
 import { Dim, Num, Who } from "./parts";
 import { Strands } from "./Strands";
@@ -30,13 +30,11 @@ export function fit(n: number, ratio: number, width: number, height: number, gap
 
 export function ratioOf(info: Tensor): number {
   const view = mapView(info);
-  return Math.min(3, view.height / view.width);
+  return Math.max(thinnest, Math.min(3, view.height / view.width));
 }
 
 /** How many maps a picture shows; the rest is said in words. */
 export const mostMaps = 256;
-
-const mapsText = (n: number) => `${count(n)} map${n === 1 ? "" : "s"}`;
 
 function pinCell(now: Layer, channel: number, row: number, column: number): void {
   const at = cellAt(tensor(now.output), channel, row, column);
@@ -56,7 +54,8 @@ function moveCell(now: Layer, rows: number, columns: number, maps: number): void
 function windowMarks(id: string, ranges: ReadonlyMap<string, Parameters<typeof rectangle>[1]>, kind: Mark["kind"], channels: readonly number[] | null): Mark[] {
   const range = ranges.get(id);
   const box = range && rectangle(id, range);
-  return box ? [{ ...box, channels, kind }] : [];
+  // What nobody can explain reads all of everything, as far as is known: that marks nothing.
+  return box && layer.value.rule !== "opaque" ? [{ ...box, channels, kind }] : [];
 }
 
 function channels([low, high]: readonly [number, number]): number[] {
@@ -88,7 +87,7 @@ export function PictureColumn({ width }: { width: number }) {
       <Maps id={id} tile={tile} columns={1} only={0} label={say(box ? "patch" : "?picture", { ...box })}
         marks={windowMarks(id, ranges, "field", null)} class="picture" />
       <p class="under">
-        {box ? <>sees <b>{box.rows}×{box.columns}</b> of it</> : null}
+        {box ? <>sees <b>{box.sides}</b> of it</> : null}
       </p>
     </figure>
   );
@@ -107,7 +106,7 @@ export function InputColumn({ width, height, source = 0 }: { width: number; heig
   return (
     <figure class="column input-column">
       <figcaption>
-        <b>{isPicture ? "picture" : info.channel === null ? "numbers" : mapsText(view.channels)}</b>{" "}
+        <b>{isPicture ? "picture" : info.channel === null ? "numbers" : plural(view.channels, "map")}</b>{" "}
         <Dim>{shapeText(info.shape)}</Dim>
       </figcaption>
       <Maps id={id} tile={tile} columns={columns} most={mostMaps} class="inputs"
@@ -192,7 +191,7 @@ export function OutputColumn({ width, height }: { width: number; height: number 
   return (
     <figure class="column output-column">
       <figcaption>
-        <b>{info.channel === null ? `${count(size(info.shape))} numbers` : mapsText(view.channels)}</b>{" "}
+        <b>{info.channel === null ? plural(size(info.shape), "number") : plural(view.channels, "map")}</b>{" "}
         <Dim>{shapeText(info.shape)}</Dim>
       </figcaption>
       {flat ? null : (

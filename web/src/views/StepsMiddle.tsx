@@ -9,7 +9,7 @@ import { cell, facts, layer } from "../state";
 import { say } from "../words";
 import { activationWord, apart } from "./Ledger";
 import { useSignal, useWork } from "../track";
-import { Dim, Num, Who } from "./parts";
+import { brief, Dim, Num, Who } from "./parts";
 
 const opWords: Record<string, string> = {
   add: "+", subtract: "−", multiply: "×", average: "mean of", maximum: "largest of", minimum: "smallest of", concat: "copied from",
@@ -33,7 +33,7 @@ function Merge({ made, op }: { made: NumberFacts; op: string }) {
     <ol class="steps-list">
       {[...made.product].map((_, n) => (
         <li key={n}>
-          <Who>{n === 0 || !adds ? "" : opWords[op]} <bdi>{sourceName(made, n)}</bdi> <Dim>{place(made, n)}</Dim></Who>
+          <Who>{n === 0 || !adds ? "" : opWords[op]} <bdi>{brief(sourceName(made, n), 24)}</bdi> <Dim>{place(made, n)}</Dim></Who>
           <Num>{fixed(made.x[n], places)}</Num>
         </li>
       ))}
@@ -98,11 +98,11 @@ export function StepsMiddle() {
   const places = placesFor([made.value, ...made.x], 6);
   return (
     <div class="middle steps-middle">
-      <p class="caption"><b>{recipe.form === "formula" ? activationWord(recipe.name) : recipe.form === "merge" ? `${opWords[recipe.op]} ${count(now.inputs.length)} inputs` : "a copy"}</b></p>
+      <p class="caption"><b>{recipe.form === "formula" ? activationWord(recipe.name) : recipe.form === "merge" ? `${opWords[recipe.op]} ${recipe.op === "concat" ? "one of " : ""}${count(now.inputs.length)} inputs` : "a copy"}</b></p>
       {recipe.form === "merge" ? <Merge made={made} op={recipe.op} /> : null}
-      {recipe.form === "scatter" ? (
+      {recipe.form === "scatter" || recipe.form === "window" ? (
         <p class="copy">
-          {made.x.length === 0 ? <>padding: the number <b class="num">{recipe.fill}</b></> : (
+          {recipe.form === "scatter" && made.x.length === 0 ? <>padding: the number <b class="num">{recipe.fill}</b></> : (
             <>
               <span class="num">input {place(made, 0)}</span>
               <span class="arrow" aria-hidden="true">→</span>

@@ -5,16 +5,15 @@ import { useSignal } from "../track";
 import type { Group, NumberFacts } from "../data/number";
 import { ready, tensor, unflattened, values } from "../data/store";
 import { partialsOf } from "../data/partial";
-import { atCell, size } from "../data/tensor";
+import { atCell, size, unflat } from "../data/tensor";
 import { atlas, drawGrid, drawTile } from "../draw/atlas";
 import { styleColour } from "../draw/colour";
 import { count, minus, placesFor, printed } from "../decimal";
 import type { WindowRecipe } from "../schema";
 import { hoveredWeight } from "../state";
 import { ExactSum } from "../sum";
-import { unit } from "../words";
 import { Ledger } from "./Ledger";
-import { Dim, Drawing, Num, Who, pointIn } from "./parts";
+import { Dim, Drawing, maker, Num, Who, pointIn } from "./parts";
 import { Word } from "./Word";
 
 /** Window and slice of one map as full grids; NaN where the window lies on padding. */
@@ -38,7 +37,9 @@ export function grids(facts: NumberFacts, group: Group): { x: Float64Array; w: F
     const base = facts.weight[group.start] - (facts.weight[group.start] % taps);
     for (let tap = 0; tap < taps; tap++) w[tap] = whole[base + tap];
   }
-  return { x, w, columns: kernel[kernel.length - 1] };
+  // A long row of weights is drawn in lines, as a page of text is.
+  const last = kernel[kernel.length - 1];
+  return { x, w, columns: last > 33 ? Math.ceil(Math.sqrt(taps)) : last };
 }
 
 export interface Scales {
@@ -96,7 +97,9 @@ function Slices({ facts, groups, scales, width }: { facts: NumberFacts; groups: 
     const { rows, side: cell, top } = layout(grid.columns, grid.x.length, n);
     const column = Math.floor((x - left.w) / cell);
     const row = Math.floor((y - top) / cell);
-    hoveredWeight.value = column >= 0 && column < grid.columns && row >= 0 && row < rows ? [group.channel, row, column] : null;
+    const kernel = facts.layer.recipe.axes.map((axis) => axis.kernel);
+    hoveredWeight.value = column >= 0 && column < grid.columns && row >= 0 && row < rows
+      ? [group.channel, ...unflat(kernel, row * grid.columns + column)] : null;
   };
   return (
     <Drawing width={width} height={groups.length * rowHeight} on={[facts, groups.length]} draw={draw}
@@ -159,14 +162,17 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
   const { recipe } = facts.layer;
   const summed = recipe.form === "window" && recipe.weight !== null && facts.groups.length > 1;
   const width = summed ? left.partial + side + 2 : 100;
+  // Where each map gives one number, it meets a weight, not a slice of them.
+  const single = facts.groups.length === facts.x.length;
+  const part = single ? "weight" : "slice";
   return (
     <div class="middle sum-middle">
       <div class="terms-box" style={{ "--g": `${width}px` }}>
         <p class="caption">
-          <b>{facts.bias === null && facts.weight[0] < 0 ? "" : `${unit(facts.layer)} ${filter}`}</b> <Dim>one {facts.groups.length > 1 ? `slice for each ${what}` : "slice"}</Dim>
+          <b>{facts.bias === null && facts.weight[0] < 0 ? "" : `${maker(facts.layer)} ${filter}`}</b> <Dim>one {facts.groups.length > 1 ? `${part} for each ${what}` : part}</Dim>
         </p>
         <div class="terms-head dim">
-          <span /> <span class="g"><Word of="window">window</Word><i /> <Word of="weight">slice</Word>{summed ? <span>its map</span> : null}</span> <span>adds</span>
+          <span /> <span class="g">{single ? "input" : <Word of="window">window</Word>}<i /> <Word of="weight">{part}</Word>{summed ? <span>its map</span> : null}</span> <span>adds</span>
         </div>
         <ol class={`terms ${open.value ? "open" : ""}`}>
           {made.top.map((group, n) => (

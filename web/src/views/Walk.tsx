@@ -16,8 +16,9 @@ export function Walk() {
   const at = pinned.value;
   const { recipe } = now;
   if (recipe.form !== "window" || recipe.combine !== "sum" || !recipe.weight) {
-    return now.notes.length > 1 ? (
-      <section class="walk" aria-label="About this layer"><div class="walk-text"><h2>About this layer</h2><p>{now.notes[1]}</p></div></section>
+    const note = now.notes.find((text) => text !== now.answer);
+    return note ? (
+      <section class="walk" aria-label="About this layer"><div class="walk-text"><h2>About this layer</h2><p>{note}</p></div></section>
     ) : null;
   }
   if (!made || !at) return <section class="walk" />;
@@ -37,7 +38,7 @@ export function Walk() {
     value: minus(fixed(made.value, places)),
     top: minus(fixed(sorted[0]?.sum ?? 0, places)),
     topMap: sorted[0]?.channel ?? 0,
-    seen: box ? `a patch of ${line ? "" : `${box.rows}×`}${box.columns}` : "all of it",
+    seen: box ? `a patch of ${box.sides}` : "all of it",
     position: line ? `position ${column}` : `row ${row}, column ${column}`,
     verdict: name ? `${name} ${made.value === made.pre ? `keeps ${total}` : `turns ${total} into ${minus(fixed(made.value, places))}`}.` : "",
   };

@@ -1,6 +1,7 @@
 // What every view is built from: quiet words and buttons, panels, canvases.
 
 import type { ComponentChildren, JSX } from "preact";
+import type { Layer } from "../schema";
 import { minus } from "../decimal";
 import { sharp } from "../draw/atlas";
 import { isDark } from "../draw/colour";
@@ -25,6 +26,17 @@ export function Who({ children }: Kids) {
 
 export function Quiet({ on, children }: Kids & { readonly on: () => void; readonly key?: unknown }) {
   return <button type="button" class="quiet" onClick={on}>{children}</button>;
+}
+
+/** The end of a long name, from a slash on: what tells it from its neighbours. */
+export function brief(name: string, most = 34): string {
+  const start = name.length > most ? name.indexOf("/", name.length - most) : 0;
+  return start > 0 ? `…${name.slice(start)}` : name;
+}
+
+/** What makes one output map or number of a layer. */
+export function maker(layer: Layer): string {
+  return layer.recipe.form === "row" ? "unit" : "filter";
 }
 
 export function Panel({ title, children }: Kids & { readonly title: string }) {
