@@ -151,7 +151,7 @@ def _given(listing: Listing) -> str:
     many = "1 tensor" if len(rows) == 1 else f"{len(rows):,} tensors"
     head = f"{listing.what}, {many}, {count:,} numbers"
     lost = sum(tensor.storage not in listing.places for tensor in listing.tensors.values())
-    cut = [f"the numbers of {lost:,} of them are not in the file: it is cut short"] if lost else []
+    cut = [f"of {lost:,} the numbers are not in the file: it is cut short"] if lost else []
     return "\n          ".join([head, *rows[:SHOWN], *more, *cut])
 
 
