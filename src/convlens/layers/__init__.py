@@ -34,6 +34,7 @@ FAMILIES = {
         "Minimum",
     ),
     "matmul": ("MatMul",),
+    "overwrite": ("Overwrite",),
     "stack": ("Stack", "Unstack"),
     "spread": ("VectorNorm", "Variance"),
     "operand": (
