@@ -83,3 +83,35 @@ def test_a_row_of_which_nothing_counts_gives_zeros() -> None:
     values = [[layer.explain(binding, (row, n), (x,)).value for n in (0, 1)] for row in range(3)]
     assert values == [[0.0, 0.0], [0.0, 1.0], [0.5, 0.5]]
     check(layer, x)
+
+
+def test_an_assignment_takes_some_places_from_the_second_tensor() -> None:
+    layer = layers.Overwrite(0, (2, 0))
+    x, y = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([[7, 8], [9, 10]], np.float32)
+    binding = layer.bind(((3, 2), (2, 2)))
+    made = [[layer.explain(binding, (row, n), (x, y)).value for n in (0, 1)] for row in range(3)]
+    assert made == [[9, 10], [2, 3], [7, 8]]
+    (note,) = layer.notes(((3, 2), (2, 2)))
+    assert note_text(note) == "Puts other numbers at 2 places of axis 0; the rest stays as it is."
+    check(layer, x, y)
+
+
+@pytest.mark.parametrize("held", [(True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("keep", [True, False])
+def test_either_side_of_an_assignment_may_be_stored(held: tuple[bool, bool], keep: bool) -> None:
+    places = (1, 3) if keep else (2,)
+    whole, part = RNG.normal(size=(2, 4, 3)), RNG.normal(size=(2, 2, 3) if keep else (2, 3))
+    parts = (weight(whole, "w") if held[0] else None, weight(part, "p") if held[1] else None)
+    arriving = [a for a, stored in ((whole, held[0]), (part, held[1])) if not stored]
+    layer = layers.Overwrite(1, places, keep, parts)
+    check(layer, *(array.astype(np.float32) for array in arriving))
+
+
+def test_what_does_not_fit_its_place_is_refused() -> None:
+    with pytest.raises(ShapeError) as caught:
+        layers.Overwrite(0, (0, 1)).output_shapes(((3, 2), (1, 2)))
+    assert str(caught.value) == (
+        "what is assigned does not fit its place\n"
+        "  given:  (3, 2) and (1, 2)\n"
+        "  needed: (2, 2) for the second"
+    )

@@ -215,6 +215,7 @@ TEXTS: dict[str, str] = {
     "select.slice": "Takes a part of each axis: {cuts:list}. No number changes.",
     "select.split": "Cuts axis {axis} into parts of {sizes:list}. No number changes.",
     "select.take": "Takes {count:n place} of axis {axis}. No number changes.",
+    "overwrite": "Puts other numbers at {count:n place} of axis {axis}; the rest stays as it is.",
     "conv.own_kernel": (
         "A convolution whose kernel {kernel:shape} is not learnt: it is made for each sample, and is "
         "an input like the maps."

@@ -35,6 +35,7 @@ FAMILIES = {
         "Minimum",
     ),
     "matmul": ("MatMul",),
+    "overwrite": ("Overwrite",),
     "stack": ("Stack", "Unstack"),
     "spread": ("VectorNorm", "Variance"),
     "operand": (

@@ -97,7 +97,11 @@ def test_nothing_in_a_pickle_is_executed(tmp_path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("bad/data.pkl", data)
         archive.writestr("bad/version", "3")
-    assert "0 tensors, 0 numbers" in refusal(path)
+    assert refusal(path) == (
+        f"{path}: this file holds no tensors\n"
+        "  given:  a dict of 1 entry\n"
+        "  needed: a state dict of PyTorch, or a checkpoint with one inside"
+    )
     assert not _Bad.target.exists()
 
 
@@ -142,6 +146,59 @@ def test_state_dicts_are_listed_and_script_is_refused(tmp_path, oracle: Oracle) 
     whole = tmp_path / "whole.pt"
     torch.save(module, whole)
     assert "0.weight (4, 3, 3, 3) float32" in refusal(whole)
+
+
+def test_what_holds_no_tensors_says_what_it_is_and_makes_nothing(tmp_path) -> None:
+    path = tmp_path / "evil.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"cos\nsystem\n(S'false'\ntR.")
+        archive.writestr("archive/version", "3")
+    assert refusal(path) == (
+        f"{path}: this file holds no tensors\n"
+        "  given:  an object of `os.system`, which is not made: nothing in a file is executed\n"
+        "  needed: a state dict of PyTorch, or a checkpoint with one inside"
+    )
+
+
+def test_number_types_that_are_not_read_are_listed_and_named(tmp_path, oracle: Oracle) -> None:
+    torch = oracle("torch")
+    module = torch.nn.Linear(3, 2)
+    path = tmp_path / "w.pt"
+    torch.save(
+        {
+            "weight": module.weight.detach().to(torch.float8_e4m3fn),
+            "bias": module.bias.detach(),
+            "wave": torch.zeros(3, dtype=torch.complex64),
+        },
+        path,
+    )
+    text = refusal(path)
+    assert "3 tensors, 11 numbers" in text
+    assert "weight (2, 3) float8_e4m3fn" in text
+    assert "wave (3,) complex64" in text
+    with pytest.raises(ModelError) as caught:
+        read(path, input_shape=(3,), architecture=module)
+    assert str(caught.value).startswith(
+        f"{path}: the numbers of tensor `weight` are of a type that is not read\n"
+        "  given:  float8_e4m3fn\n"
+    )
+
+
+def test_a_file_of_old_that_is_cut_short_is_listed_and_says_so(tmp_path, oracle: Oracle) -> None:
+    torch = oracle("torch")
+    path = tmp_path / "old.pt"
+    weights = torch.nn.Linear(300, 20, bias=False).state_dict()
+    torch.save(weights, path, _use_new_zipfile_serialization=False)
+    assert "cut short" not in refusal(path)
+    path.write_bytes(path.read_bytes()[:9_000])
+    assert "of 1 the numbers are not in the file: it is cut short" in refusal(path)
+
+
+def test_the_example_for_a_sequence_has_steps(tmp_path, oracle: Oracle) -> None:
+    torch = oracle("torch")
+    path = tmp_path / "lstm.pt"
+    torch.save(torch.nn.LSTM(40, 8).state_dict(), path)
+    assert "input_shape=(100, 40))" in refusal(path)
 
 
 def test_weights_go_into_an_architecture_without_torch_loading_them(

@@ -68,3 +68,18 @@ def test_numbers_are_chosen_by_comparisons() -> None:
     module = Functions(forward)
     module.register_buffer("mask", torch.arange(12).reshape(3, 4) % 2 == 0)
     check(module, (2, 3, 4))
+
+
+def test_assignments_to_parts_of_a_tensor() -> None:
+    def forward(m: Any, x: Any) -> Any:
+        y = m.conv(x)
+        y[:, 0] = 0
+        y[:, 1:3] += x[:, :2]
+        y[:, :, ::2] = y[:, :, ::2] * 2
+        z = torch.zeros_like(x)
+        z[:, :2, 1:] = x[:, :2, 1:]
+        z[:, 2] = m.stored
+        return y + z[:, :1]
+
+    parts = {"conv": nn.Conv2d(3, 4, 1), "stored": nn.Parameter(torch.rand(5, 6))}
+    check(Functions(forward, **parts), (3, 5, 6))

@@ -96,7 +96,15 @@ class _Builder:
 
     def _converted(self) -> tuple[str, ...]:
         """What the numbers of the program were before they became ours."""
-        rows = [call for call in self.calls if any(w.sources for w in call.layer.weights())]
+        rows = [
+            call
+            for call in self.calls
+            if any(
+                not one.name.startswith("lifted_tensor")
+                for w in call.layer.weights()
+                for one in w.sources
+            )
+        ]
         if not rows:
             return (*self._unused(), *self._number_types())
         sources = next(w.sources for w in rows[0].layer.weights() if w.sources)

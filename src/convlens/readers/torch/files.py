@@ -17,7 +17,7 @@ from ...errors import ModelError
 from ..files import Bytes, FileBytes, shown
 from ..zips import Archive
 from .listing import SAFE, SIZES, Listing
-from .pickles import Listed, tensors
+from .pickles import Listed, some_tensors
 
 if TYPE_CHECKING:
     from ... import model
@@ -74,7 +74,7 @@ def _of_zip(archive: Archive) -> Listing:
     order = f"{root}/byteorder" if root else "byteorder"
     if order in archive.members and archive.text(order, 16).strip() != b"little":
         raise ModelError("the numbers of this file are big-endian", where=archive.source.name)
-    found = tensors(archive.text(lists[0], LARGEST_LIST), archive.source.name)
+    found = some_tensors(archive.text(lists[0], LARGEST_LIST), archive.source.name)
     places: dict[str, Bytes] = {}
     for tensor in found.values():
         name = f"{root}/data/{tensor.storage}" if root else f"data/{tensor.storage}"
@@ -145,11 +145,15 @@ def _given(listing: Listing) -> str:
     """How many tensors and numbers, and the first of them by name."""
     count = sum(math.prod(tensor.shape) for tensor in listing.tensors.values())
     rows = [
-        f"{shown(name)} {tensor.shape} {tensor.dtype}" for name, tensor in listing.tensors.items()
+        f"{shown(name) or '(without a name)'} {tensor.shape} {tensor.dtype}"
+        for name, tensor in listing.tensors.items()
     ]
     more = [f"and {len(rows) - SHOWN:,} more"] if len(rows) > SHOWN else []
-    head = f"{listing.what}, {len(rows):,} tensors, {count:,} numbers"
-    return "\n          ".join([head, *rows[:SHOWN], *more])
+    many = "1 tensor" if len(rows) == 1 else f"{len(rows):,} tensors"
+    head = f"{listing.what}, {many}, {count:,} numbers"
+    lost = sum(tensor.storage not in listing.places for tensor in listing.tensors.values())
+    cut = [f"of {lost:,} the numbers are not in the file: it is cut short"] if lost else []
+    return "\n          ".join([head, *rows[:SHOWN], *more, *cut])
 
 
 def _channels_last(listing: Listing) -> bool:
@@ -160,9 +164,11 @@ def _channels_last(listing: Listing) -> bool:
 
 
 def _example(listing: Listing, turned: bool) -> str:
-    """An input shape with as many maps as the first kernel reads."""
-    for tensor in listing.tensors.values():
+    """An input shape with as many maps, or features, as the first kernel reads."""
+    for name, tensor in listing.tensors.items():
         shape = tensor.shape
+        if len(shape) == 2 and name.endswith("weight_ih_l0"):  # steps of a sequence
+            return str((100, shape[1]))
         if len(shape) in (3, 4, 5) and math.prod(shape[1:]) > 1:
             maps = shape[-1] if turned else shape[1]
             return str((maps, *{3: (1000,), 4: (224, 224), 5: (16, 112, 112)}[len(shape)]))

@@ -48,11 +48,20 @@ class Listing:
                 hint="the file is damaged or cut short; save or download it again",
             )
         size = SIZES.get(tensor.dtype, 0)
+        if not size:
+            raise ModelError(
+                f"the numbers of tensor `{shown(name)}` are of a type that is not read",
+                where=place.name,
+                given=tensor.dtype,
+                needed=f"one of {', '.join(SIZES)}",
+                hint="in Python: module.load_state_dict(torch.load(file, weights_only=True)), then "
+                "convlens.load(module.float(), input_shape=...)",
+            )
         stride = tensor.stride or _strides(tensor.shape)
         steps = zip(tensor.shape, stride, strict=True)
         last = tensor.offset + sum((n - 1) * step for n, step in steps)
         count = math.prod(tensor.shape)
-        if not size or (count and (last + 1) * size > place.size):
+        if count and (last + 1) * size > place.size:
             raise ModelError(
                 f"tensor `{shown(name)}` does not lie inside the file",
                 where=place.name,

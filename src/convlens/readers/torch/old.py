@@ -13,7 +13,7 @@ from pathlib import Path
 from ...errors import ModelError
 from ..files import Bytes, FileBytes
 from .listing import SIZES, Listing
-from .pickles import Listed, plain, tensors
+from .pickles import Listed, plain, some_tensors
 
 LARGEST_LIST = 256 << 20
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -28,7 +28,7 @@ def old_listing(source: FileBytes) -> Listing:
             raise legacy(source.name)
         for _ in ("version", "machine"):
             _pickle(stream)
-        found = tensors(_pickle(stream), source.name)
+        found = some_tensors(_pickle(stream), source.name)
     except ValueError:
         raise legacy(source.name) from None
     return Listing("a state dict of PyTorch before 1.6", found, _places(source, stream, found))

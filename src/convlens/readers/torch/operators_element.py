@@ -210,6 +210,23 @@ def _where(site: Site) -> Made:
     return Made(where.Where(parts), reads)
 
 
+@operator("fill", "zeros_like", "ones_like", "full_like")
+def _filled(site: Site) -> Made:
+    """Stored numbers, whatever was there (`copy` with a stored source comes here, too)."""
+    never, one = (
+        Weight(name, (), (), given(np.full((), n, np.float32)), trainable=False, buffer=True)
+        for name, n in (("never", 0.0), ("one", 1.0))
+    )
+    word = site.node.operator.partition(".")[0].strip("_")
+    reads, parts = (site.data("self"),), (never, None, one)
+    if word == "zeros_like":
+        parts = (never, None, never)
+    elif word != "ones_like":
+        value = {"full_like": "fill_value", "copy": "src"}.get(word, "value")
+        parts = (never, None, _constant(site, value, len(site.made_sample())))
+    return Made(where.Where(parts), reads)
+
+
 def _parts(site: Site, words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Weight | None, ...]]:
     """(what arrives at these arguments, for each argument the weight that it is, or None)."""
     reads: list[str] = []

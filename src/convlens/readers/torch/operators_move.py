@@ -10,6 +10,7 @@ from ...layers.base import Shape
 from ...layers.embed import Embedding
 from ...layers.fold import Fold
 from ...layers.join import Concatenate
+from ...layers.overwrite import Overwrite
 from ...layers.pad import Pad
 from ...layers.rearrange import Expand, Flatten, Permute, Reshape
 from ...layers.resize import Cubic, Linear, Nearest, Scale
@@ -18,7 +19,7 @@ from ...layers.select import Slice, Split, Take
 from ...layers.shuffle import PixelShuffle, PixelUnshuffle
 from ...layers.stack import Stack, Unstack
 from .nodes import Ref
-from .operators import operator
+from .operators import OPERATORS, operator
 from .site import Made, NotOurs, Site
 
 
@@ -34,7 +35,7 @@ def _reshaped(site: Site, x: str) -> Made:
 
 
 @operator("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze",
-          "ravel", "view_copy", "_reshape_copy", "squeeze_copy", "unsqueeze_copy")  # fmt: skip
+          "ravel", "view_copy", "_reshape_copy", "squeeze_copy", "unsqueeze_copy", "reshape_as", "view_as")  # fmt: skip
 def _reshape(site: Site) -> Made:
     return _reshaped(site, site.data("self"))
 
@@ -331,3 +332,36 @@ def _fold(site: Site) -> Made:
     )
     windows = map(Window, kernel, stride, dilation, [(p, p) for p in padding])
     return Made(Fold(sizes, tuple(windows)), (site.data("self"),))
+
+
+@operator("slice_scatter", "select_scatter")
+def _assigned(site: Site) -> Made:
+    """`y[:, 1:3] = x`, as torch.export writes it."""
+    rank = len(site.made_sample())
+    dim = site.get("dim", 0) % (rank + 1)
+    if dim == 0:
+        raise NotOurs("it works across the batch axis")
+    size = site.made_sample()[dim - 1]
+    if size is None:
+        raise NotOurs("the size of its axis is not known")
+    keep = site.node.operator.startswith("slice")
+    if keep:
+        cut = slice(site.get("start", 0), site.get("end"), site.get("step", 1))
+        places = tuple(range(*cut.indices(size)))
+    else:
+        places = (site.get("index") % size,)
+    reads, parts = [], []
+    for word, axes in (("self", rank), ("src", rank if keep else rank - 1)):
+        held = site.is_weight(word)
+        parts.append(site.stored_sample(site.get(word), axes) if held else None)
+        reads += [] if held else [site.data(word)]
+    return Made(Overwrite(dim - 1, places, keep, (parts[0], parts[1])), tuple(reads))
+
+
+@operator("copy")
+def _copied(site: Site) -> Made:
+    """The second tensor in the shape of the first, of which nothing else is left."""
+    if site.is_weight("src"):
+        return OPERATORS["fill"](site)
+    x, target = site.data("src"), site.made_sample()
+    return Made(Identity() if site.sample(x) == target else Expand(target), (x,))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import ModelError
+from ..files import shown
 
 MOST_OPCODES = 20_000_000
 MOST_TENSORS = 1_000_000
@@ -29,8 +30,19 @@ STORAGES = {
     "CharStorage": "int8",
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
+    "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128",
+    "QInt8Storage": "qint8",
+    "QUInt8Storage": "quint8",
+    "QInt32Storage": "qint32",
 }
-REBUILD = ("torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor")
+REBUILD = (
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_tensor",
+    "torch._utils _rebuild_tensor_v3",  # newer number types, named behind the hooks
+    "torch._utils _rebuild_qtensor",
+)
+TYPE_AT = 6  # where `_rebuild_tensor_v3` names the type
 SAME = ("torch._utils _rebuild_parameter", "torch._utils _rebuild_parameter_with_state")
 
 
@@ -75,6 +87,30 @@ def tensors(data: bytes, where: str) -> dict[str, Listed]:
         if name not in found:
             found[name] = tensor
     return found
+
+
+def some_tensors(data: bytes, where: str) -> dict[str, Listed]:
+    """The same. Raises ModelError, which says what there is instead, where there are none."""
+    found = tensors(data, where)
+    if not found:
+        raise ModelError(
+            "this file holds no tensors",
+            where=where,
+            given=_what(plain(data, where)),
+            needed="a state dict of PyTorch, or a checkpoint with one inside",
+        )
+    return found
+
+
+def _what(whole: Any) -> str:
+    """What a pickle holds, in a few words."""
+    if isinstance(whole, Thing):
+        name = shown(whole.name.replace(" ", "."))
+        return f"an object of `{name}`, which is not made: nothing in a file is executed"
+    if isinstance(whole, dict | list | tuple):
+        kind = {dict: "a dict", list: "a list", tuple: "a tuple"}[type(whole)]
+        return f"{kind} of {len(whole):,} {'entry' if len(whole) == 1 else 'entries'}"
+    return f"an object of {type(whole).__name__}"
 
 
 def _walk(value: Any, prefix: str, depth: int, seen: set[int]) -> Iterator[tuple[str, Listed]]:
@@ -286,7 +322,10 @@ def _called(function: Any, args: Any) -> Any:
         numbers = (offset, *shape, *stride)
         if not all(isinstance(n, int) and n >= 0 for n in numbers):
             raise ValueError("a tensor of impossible sizes")
-        return Listed(tuple(shape), storage.dtype, storage.key, offset, tuple(stride))
+        dtype = storage.dtype
+        if name.endswith("_v3") and len(args) > TYPE_AT and isinstance(args[TYPE_AT], _Global):
+            dtype = args[TYPE_AT].name.rpartition(" ")[2]
+        return Listed(tuple(shape), dtype, storage.key, offset, tuple(stride))
     if name in SAME and args:
         return args[0]
     if name == "collections OrderedDict":

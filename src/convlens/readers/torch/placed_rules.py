@@ -17,6 +17,7 @@ from .placed import Look, Mixed, Place, Rewritten, find, known, rule
 @rule(
     "view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "ravel",
     "view_copy", "_reshape_copy", "squeeze_copy", "unsqueeze_copy",
+    "reshape_as", "view_as",
 )  # fmt: skip
 def _reshaped(look: Look) -> Rewritten:
     """The same numbers in the same order: as many of them lie outside the batch as before."""
