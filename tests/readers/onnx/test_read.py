@@ -359,3 +359,19 @@ def test_a_cut_far_behind_the_end_keeps_the_batch() -> None:
     graph = read_live(made)
     assert graph.calls[0].layer.rule == "choice"
     assert graph.declared[graph.calls[0].name, 0] == (4, None)
+
+
+@pytest.mark.parametrize("auto", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("kernel", [(3, 2), (4, 1)])
+def test_same_padding_of_a_dilated_convolution_runs(auto: str, kernel: tuple[int, int]) -> None:
+    # ONNX Runtime refuses it, and PyTorch's exporter writes it.
+    more = {"auto_pad": auto, "dilations": [2, 3], "kernel_shape": kernel}
+    proto = model_of(
+        [node("Conv", "x w", "y", **more)],
+        {"x": ("N", 2, 9, 8)},
+        ["y"],
+        {"w": weight(3, 2, *kernel)},
+    )
+    model = Model(read_live(proto))
+    assert model.run().output.shape == (1, 3, 9, 8)
+    explained(model, points=12)

@@ -49,6 +49,7 @@ def _check_size(nodes: Any, functions: dict[tuple[str, str], Any], label: str) -
             if name in functions and name not in sizes:
                 sizes[name] = size(functions[name].node, depth + 1)
             total += sizes.get(name, 1)
+            total += sum(size(graph.node, depth + 1) for graph in subgraphs(node))
         return total
 
     if size(nodes, 0) > MOST_NODES:
@@ -88,11 +89,25 @@ class _Writer:
                 self.count += 1
                 if self.count > MOST_NODES:
                     raise _too_many(self.label)
-                yield node
+                yield self._inside(node, prefix, depth)
             else:
                 self.calls += 1
                 name = node.name or f"{node.op_type}_{self.calls}"
                 yield from self._called(node, function, f"{prefix}{name}/", depth)
+
+    def _inside(self, node: Any, prefix: str, depth: int) -> Any:
+        """The node, with calls inside its subgraphs written out; itself where there are none."""
+        if not any(True for _ in subgraphs(node)):
+            return node
+        copy = type(node)()
+        copy.CopyFrom(node)
+        for graph in subgraphs(copy):
+            nodes = list(
+                self.written(graph.node, f"{prefix}{node.name or node.op_type}/", depth + 1)
+            )
+            del graph.node[:]
+            graph.node.extend(nodes)
+        return copy
 
     def _called(self, call: Any, function: Any, prefix: str, depth: int) -> Iterator[Any]:
         names = dict(zip(function.input, call.input, strict=False))
