@@ -268,7 +268,7 @@ class RoiAlign(Layer):
         starts = [float(box[n]) * self.scale - off for n in (1, 0)]
         ends = [float(box[n]) * self.scale - off for n in (3, 2)]
         reach = [e - s if self.half else max(e - s, 1.0) for s, e in zip(starts, ends, strict=True)]
-        rows, shares, size = self._reads(starts, reach, cell, sizes)
+        rows, shares, size, outside = self._reads(starts, reach, cell, sizes)
         index = np.array([[c, *row] for row in rows], np.int64).reshape(-1, 3)
         block = gather(0, inputs[0], index, np.array(shares))
         products = block.products
@@ -282,8 +282,13 @@ class RoiAlign(Layer):
             steps.append(FormulaStep("value", f"the sum of {len(block)} shares", y))
         else:
             y = float(products.max()) if len(products) else 0.0
-            steps.append(FormulaStep("value", f"the largest of {len(block)} products", y))
             own = int(products.argmax()) if len(products) else -1
+            said = f"the largest of {len(block)} products"
+            if outside:
+                # A place outside the map counts as 0, and 0 may be the largest.
+                y, own = (y, own) if y > 0 else (0.0, -1)
+                said += " and 0, for places outside the map"
+            steps.append(FormulaStep("value", said, y))
             slope = np.where(np.arange(len(products)) == own, block.w, 0.0)
         plane = inputs[0][c].astype(np.float64)
         steep = sum(float(np.abs(np.diff(plane, axis=n)).max(initial=0)) for n in (0, 1))
@@ -299,8 +304,8 @@ class RoiAlign(Layer):
 
     def _reads(
         self, starts: list[float], reach: list[float], cell: Sequence[int], sizes: Sizes
-    ) -> tuple[list[tuple[int, ...]], list[float], int]:
-        """(positions, shares, how many samples) of one cell of a region."""
+    ) -> tuple[list[tuple[int, ...]], list[float], int, bool]:
+        """(positions, shares, how many places, whether some lie outside) of a region's cell."""
         counts = [
             self.samples or max(math.ceil(length / n), 0)
             for length, n in zip(reach, self.sizes, strict=True)
@@ -322,7 +327,8 @@ class RoiAlign(Layer):
                     for j, b, _ in xs:
                         rows.append((i, j))
                         shares.append(a * b / divisor)
-        return rows, shares, total
+        outside = any(not near for near in (*along[0], *along[1]))
+        return rows, shares, total, outside
 
     def _box_slopes(
         self, box: FloatArray, at: Index, plane: FloatArray, sizes: Sizes
@@ -342,7 +348,7 @@ class RoiAlign(Layer):
                     e - s if self.half else max(e - s, 1.0)
                     for s, e in zip(starts, ends, strict=True)
                 ]
-                rows, shares, _ = self._reads(starts, reach, cell, sizes)
+                rows, shares, _, _ = self._reads(starts, reach, cell, sizes)
                 parts = [plane[row] * share for row, share in zip(rows, shares, strict=True)]
                 found.append(math.fsum(parts) if self.mode == "avg" else max(parts, default=0.0))
             slopes.append((found[1] - found[0]) / (2 * small))

@@ -158,3 +158,19 @@ def test_an_if_without_the_branch_that_runs_is_refused() -> None:
         "branches: node `If_0` (If) lacks a branch, or one of its outputs\n"
         "  hint:   the file is damaged; export it again"
     )
+
+
+def test_functions_that_a_branch_calls_are_written_out() -> None:
+    own = helper.make_function(
+        "made", "Own", ["a"], ["b"], [node("Relu", "a", "b")], [helper.make_opsetid("", 17)]
+    )
+    calls = branch([node("Own", "x", "z", domain="made")], "z")
+    nodes = [node("If", "always", "y", then_branch=calls, else_branch=calls)]
+    proto = network(nodes, {"always": np.array(True)}, x=(TensorProto.FLOAT, ["n", 3]))
+    proto.functions.append(own)
+    proto.opset_import.append(helper.make_opsetid("made", 1))
+    before = proto.SerializeToString()
+    model = convlens.load(proto)
+    assert kinds(model.graph) == ["Relu"]
+    explained(model)
+    assert proto.SerializeToString() == before

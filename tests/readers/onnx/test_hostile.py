@@ -147,6 +147,8 @@ def test_functions_that_double_at_each_step_are_refused_in_bounded_time(monkeypa
         [node("F30", "x", "y", domain="made")], {"x": (1, 4)}, ["y"], functions=functions
     )
 
+    # 2^31 nodes are counted, not written.
+    assert "more than 400,000 nodes" in refusal(model)
     monkeypatch.setattr(written, "MOST_NODES", 2_000)
     assert "more than 2,000 nodes" in refusal(model)
 
@@ -204,7 +206,7 @@ def test_external_data_past_the_end_of_their_file_are_refused(tmp_path, more) ->
     path = external(tmp_path, "w.bin", **more)
     (path.parent / "w.bin").write_bytes(bytes(72))
     with pytest.raises(ModelError, match="of tensor `w`"):
-        read_file(path).calls[0].weights[0].array()
+        read_file(path)
 
 
 def test_a_tensor_that_claims_two_gigabytes_allocates_nothing() -> None:

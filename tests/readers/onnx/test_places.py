@@ -105,6 +105,23 @@ def test_regions_of_interest(mode: str, rule: str, samples: int) -> None:
     all_explained(model, {"x": weight(1, 3, 9, 8), "r": boxes}, points=40)
 
 
+def test_the_largest_of_a_region_that_leaves_the_map_is_0_where_all_else_is_less() -> None:
+    made = {"mode": "max", "coordinate_transformation_mode": "half_pixel", "sampling_ratio": 2}
+    model = model_of(
+        [node("RoiAlign", "x r which", "y", output_height=2, output_width=2, **made)],
+        {"x": (1, 1, 4, 4), "r": ("regions", 4)},
+        ["y"],
+        {"which": np.zeros(1, np.int64)},
+        opset=16,
+    )
+    feeds = {
+        "x": np.full((1, 1, 4, 4), -1, np.float32),
+        "r": np.array([[-3, -3, 4, 4]], np.float32),
+    }
+    opened = all_explained(model, feeds)
+    assert opened.run(feeds).output[0, 0].tolist() == [[0.0, 0.0], [0.0, -0.015625]]
+
+
 def test_what_a_max_pool_took_is_put_back() -> None:
     nodes = [
         node("MaxPool", "x", "p i", kernel_shape=[2, 2], strides=[2, 2]),

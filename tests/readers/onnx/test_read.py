@@ -93,7 +93,7 @@ def test_a_shape_that_the_graph_computes_is_folded_into_the_layer_it_is_for() ->
         {"zero": np.array(0), "zero1": np.array([0]), "minus": np.array([-1])},
     )
     graph = read_live(proto)
-    assert kinds(graph) == ["GlobalAveragePool", "Reshape"]
+    assert kinds(graph) == ["GlobalAveragePool", "Flatten"]
     assert graph.declared["flatten", 0] == (6,)
     assert set(graph.calls[1].origin) == {
         "Shape_1", "Gather_2", "Unsqueeze_3", "Concat_4", "flatten",
@@ -359,3 +359,19 @@ def test_a_cut_far_behind_the_end_keeps_the_batch() -> None:
     graph = read_live(made)
     assert graph.calls[0].layer.rule == "choice"
     assert graph.declared[graph.calls[0].name, 0] == (4, None)
+
+
+@pytest.mark.parametrize("auto", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("kernel", [(3, 2), (4, 1)])
+def test_same_padding_of_a_dilated_convolution_runs(auto: str, kernel: tuple[int, int]) -> None:
+    # ONNX Runtime refuses it, and PyTorch's exporter writes it.
+    more = {"auto_pad": auto, "dilations": [2, 3], "kernel_shape": kernel}
+    proto = model_of(
+        [node("Conv", "x w", "y", **more)],
+        {"x": ("N", 2, 9, 8)},
+        ["y"],
+        {"w": weight(3, 2, *kernel)},
+    )
+    model = Model(read_live(proto))
+    assert model.run().output.shape == (1, 3, 9, 8)
+    explained(model, points=12)

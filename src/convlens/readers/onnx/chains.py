@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from .chains_activation import product
 from .chains_conv import conv1d, sandwich, shuffle
+from .chains_length import rms_norm, softsign, trade, unit_norm
 from .chains_norm import affine, dense, group_norm, layer_norm, on_grid
 from .graph import Node
 from .look import Chain, Look
@@ -17,12 +18,12 @@ from .site import State
 
 Pattern = Callable[[Look, Node], Chain | None]
 PATTERNS: dict[str, tuple[Pattern, ...]] = {
-    "Mul": (product, group_norm, layer_norm),
-    "Div": (product, layer_norm),
+    "Mul": (product, group_norm, layer_norm, rms_norm),
+    "Div": (product, layer_norm, rms_norm, unit_norm, softsign),
     "Add": (group_norm, layer_norm, dense, affine),
     "Squeeze": (conv1d,),
     "Transpose": (sandwich,),
-    "Reshape": (shuffle, group_norm),
+    "Reshape": (shuffle, group_norm, trade),
     "DequantizeLinear": (on_grid,),
 }
 

@@ -43,7 +43,7 @@ def layer_norm(look: Look, last: Node) -> Chain | None:
     mean = look.maker(added[0], "ReduceMean") if added is not None else None
     if div is None or root is None or added is None or mean is None:
         return None
-    squared = _square(look, mean.input(0))
+    squared = square(look, mean.input(0))
     if squared is None or squared[0] != div.input(0):
         return None
     centred = look.maker(div.input(0), "Sub")
@@ -54,8 +54,8 @@ def layer_norm(look: Look, last: Node) -> Chain | None:
     x, epsilon = centred.input(0), float(np.float32(added[1]))
 
     def build() -> Made:
-        _inherit(state, nodes, x)
-        axes = [_mean_axes(state, node) for node in (first, mean)]
+        inherit(state, nodes, x)
+        axes = [mean_axes(state, node) for node in (first, mean)]
         if axes[0] != axes[1]:
             raise NotOurs("a mean and a variance over different axes")
         weights = [
@@ -120,13 +120,16 @@ def _per_map(state: State, at: tuple[Node, int] | None, channels: int, rank: int
         return None
     site = Site(state, at[0])
     shape = site.fixed(at[1], "scale").shape
+    constant, neutral = site.fixed(at[1], "scale"), float(at[0].op == "Mul")
+    if constant.count == 1 and len(shape) < rank and float(constant.array().ravel()[0]) == neutral:
+        return None  # times 1 or plus 0: the norm has no weights of its own
     wide = (1,) * (rank - len(shape)) + shape
     if len(shape) > rank or wide != (1, channels, *(1,) * (rank - 2)):
         raise NotOurs("a scale that is not one number per map")
     return site.weight(at[1], (), "scale", canonical=(channels,))
 
 
-def _inherit(state: State, nodes: list[Node], x: str) -> None:
+def inherit(state: State, nodes: list[Node], x: str) -> None:
     """What lies inside a chain has a batch axis where its input has one."""
     for node in nodes[:-1]:
         for name in node.outputs:
@@ -134,7 +137,7 @@ def _inherit(state: State, nodes: list[Node], x: str) -> None:
             state.places[name] = state.places.get(x, FIRST)
 
 
-def _square(look: Look, name: str) -> tuple[str, Node] | None:
+def square(look: Look, name: str) -> tuple[str, Node] | None:
     """(x, node) when the tensor is x squared."""
     power = look.maker(name, "Pow")
     if power is not None and look.number(power.input(1)) == 2.0:
@@ -145,7 +148,7 @@ def _square(look: Look, name: str) -> tuple[str, Node] | None:
     return None
 
 
-def _mean_axes(state: State, node: Node) -> tuple[int, ...]:
+def mean_axes(state: State, node: Node) -> tuple[int, ...]:
     """The axes of a ReduceMean that keeps them, batch not counted."""
     site = Site(state, node)
     axes = node.get("axes") or (site.numbers(1, "axes") if site.given(1) else None)
@@ -169,7 +172,7 @@ def affine(look: Look, last: Node) -> Chain | None:
     x, nodes = times.input(1 - inner[0]), [times, last]
 
     def build() -> Made:
-        _inherit(state, nodes, x)
+        inherit(state, nodes, x)
         numbers = [look.number(times.input(inner[0])), look.number(last.input(places[0]))]
         if numbers[0] is not None and numbers[1] is not None:
             return made_of(state, nodes, Rescaling(numbers[0], numbers[1]), x, "Mul+Add")

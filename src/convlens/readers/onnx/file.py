@@ -331,11 +331,12 @@ def external_bytes(tensor: Any, folder: Path | None, label: str) -> NDArray[np.u
 def check_claim(tensor: Any, folder: Path | None, label: str) -> None:
     """Raise ModelError for a tensor that says it is larger than what the file holds of it.
 
-    Or whose data lie where convlens does not look. Nothing is read: a number takes a byte at least.
+    Or whose data lie where convlens does not look, or past the end of their file (one that is not
+    there is asked for when its numbers are). Nothing is read: a number takes a byte at least.
     """
     if tensor.data_location == 1:
-        if folder is not None:
-            external_path(tensor, folder, label)
+        if folder is not None and external_path(tensor, folder, label).exists():
+            external_part(tensor, folder, label)
         return
     count = math.prod(int(size) for size in tensor.dims)
     if not 0 < count <= LARGEST_TENSOR:

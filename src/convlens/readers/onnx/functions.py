@@ -16,6 +16,7 @@ def written_out(model: Any, label: str) -> Any:
     import onnx
 
     functions = {(f.domain, f.name): f for f in model.functions}
+    _check_size(model.graph.node, functions, label)
     result = onnx.ModelProto()
     result.CopyFrom(model)
     del result.functions[:]
@@ -32,6 +33,44 @@ def written_out(model: Any, label: str) -> Any:
     return result
 
 
+def _check_size(nodes: Any, functions: dict[tuple[str, str], Any], label: str) -> None:
+    """Raise ModelError before anything is written, where it would be too much or without end.
+
+    Functions that call two others each double with every level: they are counted, not written.
+    """
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(inner: Any, depth: int) -> int:
+        if depth > DEEPEST:
+            raise _too_deep(label)
+        total = 0
+        for node in inner:
+            name = (node.domain, node.op_type)
+            if name in functions and name not in sizes:
+                sizes[name] = size(functions[name].node, depth + 1)
+            total += sizes.get(name, 1)
+            total += sum(size(graph.node, depth + 1) for graph in subgraphs(node))
+        return total
+
+    if size(nodes, 0) > MOST_NODES:
+        raise _too_many(label)
+
+
+def _too_deep(label: str) -> ModelError:
+    return ModelError(
+        f"functions call each other more than {DEEPEST} deep",
+        where=label,
+        hint="a function may not call itself; export the model again",
+    )
+
+
+def _too_many(label: str) -> ModelError:
+    return ModelError(
+        f"the graph has more than {MOST_NODES:,} nodes once its functions are written out",
+        where=label,
+    )
+
+
 class _Writer:
     """Replaces calls of functions by their nodes, bounded in depth and number."""
 
@@ -43,26 +82,32 @@ class _Writer:
 
     def written(self, nodes: Any, prefix: str, depth: int) -> Iterator[Any]:
         if depth > DEEPEST:
-            raise ModelError(
-                f"functions call each other more than {DEEPEST} deep",
-                where=self.label,
-                hint="a function may not call itself; export the model again",
-            )
+            raise _too_deep(self.label)
         for node in nodes:
             function = self.functions.get((node.domain, node.op_type))
             if function is None:
                 self.count += 1
                 if self.count > MOST_NODES:
-                    raise ModelError(
-                        f"the graph has more than {MOST_NODES:,} nodes once its functions are "
-                        "written out",
-                        where=self.label,
-                    )
-                yield node
+                    raise _too_many(self.label)
+                yield self._inside(node, prefix, depth)
             else:
                 self.calls += 1
                 name = node.name or f"{node.op_type}_{self.calls}"
                 yield from self._called(node, function, f"{prefix}{name}/", depth)
+
+    def _inside(self, node: Any, prefix: str, depth: int) -> Any:
+        """The node, with calls inside its subgraphs written out; itself where there are none."""
+        if not any(True for _ in subgraphs(node)):
+            return node
+        copy = type(node)()
+        copy.CopyFrom(node)
+        for graph in subgraphs(copy):
+            nodes = list(
+                self.written(graph.node, f"{prefix}{node.name or node.op_type}/", depth + 1)
+            )
+            del graph.node[:]
+            graph.node.extend(nodes)
+        return copy
 
     def _called(self, call: Any, function: Any, prefix: str, depth: int) -> Iterator[Any]:
         names = dict(zip(function.input, call.input, strict=False))

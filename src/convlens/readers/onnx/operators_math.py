@@ -368,7 +368,9 @@ def _reduce(site: Site) -> Made:
     if site.node.op in GLOBAL and channels_last is not None and site.batched() and rank > 2:
         spatial = range(rank - 2) if channels_last else range(1, rank - 1)
         if inner == tuple(spatial):
-            return site.of(GLOBAL[site.node.op](channels_last, keep), channels_last=layout)
+            pool, kind = GLOBAL[site.node.op](channels_last, keep), site.node.op
+            named = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}[kind]
+            return site.of(pool, channels_last=layout, place=place, kind=named)
     return site.of(REDUCTIONS[site.node.op](inner, keep), channels_last=layout, place=place)
 
 

@@ -52,7 +52,7 @@ def _reshape(site: Site) -> Made:
         layout = _layout_after(site, target)
     layer: Layer = Reshape(target)
     if batched and site.batched() and len(target) == 1 and len(before) > 2:
-        layer = Flatten()
+        layer, more["kind"] = Flatten(), "Flatten"
     return site.of(layer, name, channels_last=layout, **more)
 
 

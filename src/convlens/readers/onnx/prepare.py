@@ -83,6 +83,7 @@ def prepared(graph: Graph, outputs: Iterable[str]) -> bytes:
         t for t in graph.initializers.values() if hasattr(t, "indices")
     )
     _quiet(target, 0)
+    _explicit_pads(target.node)
     for tensor in target.initializer:
         if tensor.data_location == 1:
             external_part(tensor, graph.folder, graph.label)
@@ -164,6 +165,35 @@ def _quiet(graph: Any, depth: int) -> None:
             for value in inner.output:
                 if value.type.HasField("tensor_type"):
                     value.type.tensor_type.ClearField("shape")
+
+
+def _explicit_pads(nodes: Any) -> None:
+    """The pads that "same" means for a dilated convolution of stride 1.
+
+    PyTorch writes `padding="same"` so, and ONNX Runtime does not run it.
+    """
+    for proto in nodes:
+        if proto.op_type != "Conv" or proto.domain:
+            continue
+        given = {a.name: a for a in proto.attribute}
+        auto = given["auto_pad"].s if "auto_pad" in given else b""
+        dilations = list(given["dilations"].ints) if "dilations" in given else []
+        strides = list(given["strides"].ints) if "strides" in given else []
+        kernel = list(given["kernel_shape"].ints) if "kernel_shape" in given else []
+        if auto not in (b"SAME_UPPER", b"SAME_LOWER") or max(dilations, default=1) < 2:
+            continue
+        if len(kernel) != len(dilations) or any(stride != 1 for stride in strides):
+            continue
+        whole = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
+        small = [size // 2 for size in whole]
+        large = [size - half for size, half in zip(whole, small, strict=True)]
+        kept = [a for a in proto.attribute if a.name not in ("auto_pad", "pads")]
+        kept = [type(a).FromString(a.SerializeToString()) for a in kept]
+        del proto.attribute[:]
+        proto.attribute.extend(kept)
+        pads = proto.attribute.add()
+        pads.name, pads.type = "pads", 7
+        pads.ints.extend((*small, *large) if auto == b"SAME_UPPER" else (*large, *small))
 
 
 def _widen_graph(proto: Any, graph: Graph, depth: int) -> None:
