@@ -66,8 +66,7 @@ function channelsRead(now: Layer, at: readonly number[] | null, info: Tensor): r
   const made = at && facts.value;
   if (!made) return null;
   if (now.recipe.form === "window") return made.groups.map((group) => group.channel);
-  const out = tensor(now.output);
-  return now.recipe.form === "row" || out.channel === null || info.channel === null ? null : channels(behind.value.get(info.id)?.[info.channel] ?? [0, -1]);
+  return now.recipe.form === "row" || info.channel === null ? null : channels(behind.value.get(info.id)?.[info.channel] ?? [0, -1]);
 }
 
 export function PictureColumn({ width }: { width: number }) {
