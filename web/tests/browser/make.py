@@ -1,14 +1,18 @@
 """Write the pages that the browser tests open, and the numbers that must stand on them.
 
-    python make.py FOLDER
+    python make.py FOLDER             digits.html, residual.html, hostile.html, formulas.html, cells.json
+    python make.py FOLDER resnet50    resnet50.keras, resnet50.html, cells.json
 
-FOLDER gets digits.html, residual.html, hostile.html, formulas.html and cells.json: for random cells of every layer
-(borders included) what `explain(...).to_dict()` says, which is what `convlens explain --json` prints.
+cells.json holds, for random cells of every layer (borders included), what `explain(...).to_dict()`
+says, which is what `convlens explain --json` prints. ResNet-50 is the one of Keras' applications,
+built by Keras on JAX with seeded weights; its page keeps the numbers of some layers only, its file
+serves them all.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 from pathlib import Path
@@ -17,6 +21,8 @@ from typing import Any
 import convlens
 from convlens.errors import NotExplained
 from convlens.keras import Input, Model, Sequential, layers
+from convlens.page import fitted
+from convlens.page.build import build
 
 
 def residual() -> Any:
@@ -69,13 +75,52 @@ def hostile() -> Any:
     )
 
 
-def cells(run: Any, rng: random.Random, each: int) -> list[dict[str, Any]]:
-    """What the core says of random cells and of the corners, layer by layer."""
+def resnet50(folder: Path, rng: random.Random) -> None:
+    """ResNet-50 as a file to serve, and as a page that keeps the numbers of some layers."""
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    import keras
+
+    keras.utils.set_random_seed(7)
+    made = keras.applications.ResNet50(weights=None, input_shape=(96, 96, 3), classes=10)
+    for layer in made.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # As after training: no mean of 0 and variance of 1.
+            shape = layer.gamma.shape
+            layer.moving_mean.assign(keras.random.normal(shape) * 0.1)
+            layer.moving_variance.assign(keras.random.uniform(shape, 0.5, 2.0))
+    file = folder / "resnet50.keras"
+    made.save(file)
+    run = convlens.load(file).run()
+    names = [row.name for row in run.model.describe().rows]
+    # Both ends, a whole block with its branch, a long sum, and some by lot.
+    kept = {"conv1_pad", "conv1_conv", "conv4_block6_2_conv", "avg_pool", "predictions"}
+    kept |= {name for name in names if name.startswith("conv3_block1_")}
+    kept |= set(rng.sample(names[:100], 12))
+    run.export(folder / "resnet50.html", budget=16_000_000, layers=sorted(kept))
+    page = fitted(build(run, mode="exported"), 16_000_000, sorted(kept)).page
+    inside = [layer.name for layer in page.layers if layer.left_out is None]
+    known = {
+        "exported": cells(run, rng, 4, inside),
+        "served": cells(run, rng, 4, ["conv5_block3_2_conv", *rng.sample(names, 12)]),
+    }
+    (folder / "cells.json").write_text(json.dumps(known))
+
+
+def cells(
+    run: Any, rng: random.Random, each: int, names: list[str] | None = None
+) -> list[dict[str, Any]]:
+    """What the core says of random cells, the corners and the middle, layer by layer."""
     found = []
     for row in run.model.describe().rows:
+        if names is not None and row.name not in names:
+            continue
         shape = run[row.name].shape[1:]
-        places = {tuple(0 for _ in shape), tuple(n - 1 for n in shape)}
-        for _ in range(each - 2):
+        places = {
+            tuple(0 for _ in shape),
+            tuple(n // 2 for n in shape),
+            tuple(n - 1 for n in shape),
+        }
+        for _ in range(each - 3):
             places.add(tuple(rng.randrange(n) for n in shape))
         for at in sorted(places):
             try:
@@ -99,9 +144,12 @@ def main(folder: Path) -> None:
         runs[name] = opened.run()
     for name, run in runs.items():
         run.export(folder / f"{name}.html")
-        known[name] = cells(run, rng, 6)
+        known[name] = cells(run, rng, 7)
     (folder / "cells.json").write_text(json.dumps(known))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[2:] == ["resnet50"]:
+        resnet50(Path(sys.argv[1]), random.Random(50))
+    else:
+        main(Path(sys.argv[1]))

@@ -1,29 +1,19 @@
-import { spawn, type ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { environment, goTo, launch, python, root, settled } from "./setup";
+import { goTo, launch, root, serve, settled } from "./setup";
 
 let browser: Browser;
-let child: ChildProcess;
 let address: string;
+let stop: (() => void) | undefined;
 
 beforeAll(async () => {
   browser = await launch();
-  child = spawn(python, ["-m", "convlens", "open", "--no-browser"], { env: environment, stdio: ["ignore", "ignore", "pipe"] });
-  address = await new Promise((found, failed) => {
-    let text = "";
-    child.stderr?.on("data", (data) => {
-      text += data;
-      const match = /http:\S+/.exec(text);
-      if (match) found(match[0]);
-    });
-    child.on("exit", () => failed(new Error(text)));
-  });
+  ({ address, stop } = await serve());
 });
 afterAll(async () => {
   await browser?.close();
-  child?.kill("SIGINT");
+  stop?.();
 });
 
 test("the served page asks its own address only, and opens on the second layer", async () => {

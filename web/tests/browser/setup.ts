@@ -3,7 +3,7 @@
 // CONVLENS_PYTHON names the Python that has convlens (python3), CHROMIUM the browser
 // (/usr/bin/chromium), CONVLENS_PAGES a folder of pages that were written before.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -13,12 +13,28 @@ export const root = resolve(import.meta.dirname, "../../..");
 export const python = process.env.CONVLENS_PYTHON ?? "python3";
 export const environment = { ...process.env, PYTHONPATH: join(root, "src") };
 
-export function makePages(): string {
-  const given = process.env.CONVLENS_PAGES;
+/** A folder of pages; `which` names a set of its own. */
+export function makePages(...which: string[]): string {
+  const given = process.env.CONVLENS_PAGES && join(process.env.CONVLENS_PAGES, ...which);
   if (given && existsSync(join(given, "cells.json"))) return given;
   const folder = mkdtempSync(join(tmpdir(), "convlens-pages-"));
-  execFileSync(python, [join(import.meta.dirname, "make.py"), folder], { env: environment, stdio: "inherit" });
+  execFileSync(python, [join(import.meta.dirname, "make.py"), folder, ...which], { env: environment, stdio: "inherit" });
   return folder;
+}
+
+/** `convlens open` with these words; the page's address, and how to end it. */
+export async function serve(...words: string[]): Promise<{ address: string; stop: () => void }> {
+  const child = spawn(python, ["-m", "convlens", "open", ...words, "--no-browser"], { env: environment, stdio: ["ignore", "ignore", "pipe"] });
+  const address = await new Promise<string>((found, failed) => {
+    let text = "";
+    child.stderr.on("data", (data) => {
+      text += data;
+      const match = /http:\S+/.exec(text);
+      if (match) found(match[0]);
+    });
+    child.on("exit", () => failed(new Error(text)));
+  });
+  return { address, stop: () => void child.kill("SIGINT") };
 }
 
 export interface Cell {
