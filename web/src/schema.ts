@@ -138,8 +138,20 @@ export interface Knobs {
   readonly scale: readonly number[] | null;
 }
 
+export interface Counts {
+  readonly kernel: string;
+  readonly maps: number;
+  readonly own: number;
+  readonly filters: number;
+  readonly product: number;
+  readonly per: number;
+  readonly products: number;
+  readonly weights: number;
+}
+
 export interface Layer {
   readonly number: number;
+  readonly nth: string;
   readonly name: string;
   readonly kind: string;
   readonly picture: "window" | "row" | "scatter" | "merge" | "formula" | "none";
@@ -166,6 +178,7 @@ export interface Layer {
   readonly knobs: Knobs | null;
   readonly code: readonly [string, string] | null;
   readonly derivations: readonly Derivation[];
+  readonly counts: Counts | null;
   readonly title: string;
   readonly answer: string;
   readonly notes: readonly string[];
@@ -231,4 +244,4 @@ export interface Page {
 
 export type Recipe = WindowRecipe | RowRecipe | ScatterRecipe | MergeRecipe | FormulaRecipe | NoRecipe;
 
-export const shared = ["activation", "answer", "code", "derivations", "field", "input_shapes", "knobs", "notes", "title", "weights"] as const;
+export const shared = ["activation", "answer", "code", "counts", "derivations", "field", "input_shapes", "knobs", "notes", "title", "weights"] as const;

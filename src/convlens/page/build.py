@@ -27,12 +27,13 @@ from ..layers.base import Sizes
 from ..layers.resize import Scale
 from ..layers.spatial import axis_names
 from ..layers.weight import held
-from ..model import Graph, Step, TensorId
+from ..model import Graph, Step, TensorId, ordinal
 from .code import code_of
 from .first_words import first_words
 from .recipe import NOTHING, Found, find
 from .schema import (
     Budget,
+    Counts,
     Derivation,
     Field,
     FormulaRecipe,
@@ -341,6 +342,7 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
     )
     return Layer(
         number=number,
+        nth=ordinal(number),
         name=name,
         kind=call.kind if whole else f"{call.kind} ({step.stage})",
         picture=step.layer.picture,
@@ -378,6 +380,7 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
             acts if isinstance(acts, FormulaRecipe) else None,
         ),
         derivations=_derivations(step, work, shapes, shown if own else ""),
+        counts=_counts(found.recipe),
         title=said.title,
         answer=said.answer,
         notes=tuple(note_text(note) for note in notes),
@@ -385,6 +388,25 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         if cause is None
         else f"`{cause}` cannot be run without its framework: "
         "this layer has a shape and weights here, and no numbers.",
+    )
+
+
+def _counts(recipe: Any) -> Counts | None:
+    """The counts of filters, where the recipe has some."""
+    if not isinstance(recipe, WindowRecipe) or recipe.combine != "sum" or not recipe.weight:
+        return None
+    sizes = [axis.kernel for axis in recipe.axes]
+    own = recipe.channels_in // recipe.groups
+    filters, taps = recipe.channels_out, math.prod(sizes)
+    return Counts(
+        kernel="×".join(map(str, sizes)),
+        maps=recipe.channels_in,
+        own=own,
+        filters=filters,
+        product=own * filters,
+        per=filters // recipe.groups,
+        products=taps * own,
+        weights=taps * own * filters,
     )
 
 

@@ -205,14 +205,34 @@ class Knobs:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """The counts of a layer that sums over windows, for its sentences.
+
+    `own` maps are read by each of `filters` filters, in windows of `kernel`; `product` maps are
+    there before they are added, `per` for each input map; one number has `products` products.
+    """
+
+    kernel: str
+    maps: int
+    own: int
+    filters: int
+    product: int
+    per: int
+    products: int
+    weights: int
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """One call of a layer.
 
     `output` and `pre` are the tensors after and before its activation (`pre` null where there is
-    none); `inputs` are tensors, `sources` the layers that made them. `number` counts from 1.
+    none); `inputs` are tensors, `sources` the layers that made them. `number` counts from 1, `nth`
+    is the word for it.
     """
 
     number: int
+    nth: str
     name: str
     kind: str
     picture: Literal["window", "row", "scatter", "merge", "formula", "none"]
@@ -239,6 +259,7 @@ class Layer:
     knobs: Knobs | None
     code: tuple[str, str] | None
     derivations: tuple[Derivation, ...]
+    counts: Counts | None
     title: str
     answer: str
     notes: tuple[str, ...]
@@ -344,6 +365,7 @@ SHARED = (
     "activation",
     "answer",
     "code",
+    "counts",
     "derivations",
     "field",
     "input_shapes",

@@ -107,6 +107,10 @@ SENTENCES: dict[str, str] = {
     ),
     "prep.stretch": "scaled",
     "prep.crop": "cut to its middle and scaled",
+    "pad": (
+        "draw here with the mouse, a finger or the keys: arrows move the pen, with shift they draw, "
+        "space makes a dot; the pen is at row {row}, column {column}"
+    ),
     "max": "A pool has no weights: it takes the largest number of its window, map by map.",
     "mean": "A pool has no weights: it takes the mean of its window, map by map.",
     "opaque": (

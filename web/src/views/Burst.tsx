@@ -9,7 +9,7 @@ import { isDark } from "../draw/colour";
 import type { Layer } from "../schema";
 import { count } from "../decimal";
 import { go, layer, place, reducedMotion } from "../state";
-import { counts, say } from "../words";
+import { say } from "../words";
 import { useMemo, useRef, useSignal, useWork } from "../track";
 
 /** The layer whose maps lie apart, or are on their way. */
@@ -71,9 +71,8 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
       spread.value = null;
     };
   }, [image, apart]);
-  const { recipe } = now;
-  if (!partial || recipe.form !== "window") return null;
-  const { slots } = counts(recipe);
+  const slots = now.counts;
+  if (!partial || !slots) return null;
   return (
     <div class="burst">
       <canvas ref={canvas} aria-hidden="true" onMouseMove={(event) => {
@@ -97,9 +96,7 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
 /** The switch itself, with what each side means. */
 export function ApartSwitch() {
   const now = layer.value;
-  const { recipe } = now;
-  if (recipe.form !== "window" || recipe.combine !== "sum") return null;
-  const own = recipe.channels_in / recipe.groups;
+  const { own, product } = now.counts ?? { own: 1, product: 1 };
   if (own < 2) return null;
   const { apart } = place.value;
   return (
@@ -110,7 +107,7 @@ export function ApartSwitch() {
       </label>
       <label class={apart ? "on" : ""}>
         <input type="radio" name="apart" checked={apart} onChange={() => go({ apart: true })} />
-        keep apart: {count(own * recipe.channels_out)} maps
+        keep apart: {count(product)} maps
       </label>
     </div>
   );

@@ -6,7 +6,7 @@ import { largestSize, shapeText, size } from "../data/tensor";
 import { count, fixed, minus, placesFor } from "../decimal";
 import { drawGrid } from "../draw/atlas";
 import { cell, layer, pinned, pinnedFacts } from "../state";
-import { ordinal, say } from "../words";
+import { say } from "../words";
 import { lines } from "./SumMiddle";
 import { Maths } from "./Maths";
 import { Drawing, Panel } from "./parts";
@@ -94,7 +94,7 @@ function Twin() {
   return (
     <Panel title="The picture as text">
       <p>
-        The {ordinal(now.number)} layer, {now.name} ({now.kind}), turns {now.input_shapes.map(shapeText).join(" and ")} into {shapeText(now.output_shape)}.
+        The {now.nth} layer, {now.name} ({now.kind}), turns {now.input_shapes.map(shapeText).join(" and ")} into {shapeText(now.output_shape)}.
         {at && made ? ` The number at [${at.join(", ")}] is ${minus(fixed(made.value, places))}.` : ""}
       </p>
       {sums && made ? (

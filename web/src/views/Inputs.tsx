@@ -5,8 +5,10 @@ import { forward } from "../data/forward";
 import { blob, overrides, page, read, ready, replacePage, served, tensor, values, type Values } from "../data/store";
 import { say } from "../words";
 import { go, place } from "../state";
-import { Dim, Quiet } from "./parts";
-import { useRef, useWork } from "../track";
+import { styleColour } from "../draw/colour";
+import { keys } from "./Maps";
+import { Dim, pointIn, Quiet } from "./parts";
+import { useRef, useSignal, useWork } from "../track";
 
 export const inputsOpen = signal(false);
 
@@ -145,18 +147,31 @@ function Pad() {
   const [height, width] = page.value.preprocess?.size ?? [28, 28];
   const side = 196;
   const cells = useRef(new Float32Array(height * width));
+  const at = useSignal([width / 2, height / 2]);
   useWork(() => {
     const context = canvas.current?.getContext("2d");
     if (!context) return;
     const picture = context.createImageData(width, height);
     cells.current.forEach((v, n) => picture.data.set([v * 255, v * 255, v * 255, 255], 4 * n));
     context.putImageData(picture, 0, 0);
+    context.fillStyle = styleColour("--above");
+    context.fillRect(Math.floor(at.peek()[0]), Math.floor(at.peek()[1]), 1, 1);
   });
   const stroke = (event: PointerEvent) => {
     if (!(event.buttons & 1)) return;
-    const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * width;
-    const y = ((event.clientY - box.top) / box.height) * height;
+    const { x, y, box } = pointIn(event);
+    ink((x / box.width) * width, (y / box.height) * height);
+  };
+  const type = (event: KeyboardEvent) => {
+    const [rows, columns] = keys[event.key] ?? [0, 0];
+    if (!rows && !columns && event.key !== " ") return;
+    event.preventDefault();
+    const [x, y] = at.value;
+    at.value = [Math.max(0, Math.min(width - 1, x + columns)), Math.max(0, Math.min(height - 1, y + rows))];
+    if (event.shiftKey || event.key === " ") ink(at.value[0] + 0.5, at.value[1] + 0.5);
+  };
+  const ink = (x: number, y: number) => {
+    at.value = [x, y];
     const reach = Math.max(1, width / 20);
     for (let r = 0; r < height; r++) {
       for (let c = 0; c < width; c++) {
@@ -170,7 +185,7 @@ function Pad() {
   return (
     <figure>
       <canvas ref={canvas} width={width} height={height} class="pad" style={{ width: `${side}px`, height: `${(side * height) / width}px` }}
-        role="img" aria-label="draw here with the mouse or a finger" onPointerDown={stroke} onPointerMove={stroke} />
+        role="application" tabIndex={0} aria-label={say("pad", { row: Math.floor(at.value[1]), column: Math.floor(at.value[0]) })} onKeyDown={type} onPointerDown={stroke} onPointerMove={stroke} />
       <Quiet on={() => { cells.current.fill(0); run(change(prep.value)(new Float32Array(info.shape.reduce((a, b) => a * b, 1)))); }}>clear</Quiet>
     </figure>
   );

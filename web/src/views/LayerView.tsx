@@ -2,7 +2,7 @@
 
 import { count } from "../decimal";
 import { layer, place } from "../state";
-import { ordinal } from "../words";
+
 import { Details } from "./Details";
 import { SumPanel, WeightUse } from "./SumPanel";
 import { ApartSwitch } from "./Burst";
@@ -16,7 +16,7 @@ function Title() {
   const now = layer.value;
   return (
     <div class="title">
-      <p class="which">{ordinal(now.number)} layer <code><bdi>{now.name}</bdi></code> <Dim>{now.kind}</Dim></p>
+      <p class="which">{now.nth} layer <code><bdi>{now.name}</bdi></code> <Dim>{now.kind}</Dim></p>
       <h1>{now.title}</h1>
       <p class="answer">{now.answer}</p>
     </div>

@@ -117,6 +117,12 @@ function outline(context: CanvasRenderingContext2D, mark: Mark, grid: Grid, only
   context.setLineDash([]);
 }
 
+/** What keys move: rows, columns, maps. */
+export const keys: Record<string, [number, number, number]> = {
+  ArrowUp: [-1, 0, 0], ArrowDown: [1, 0, 0], ArrowLeft: [0, -1, 0], ArrowRight: [0, 1, 0],
+  PageUp: [0, 0, -1], PageDown: [0, 0, 1],
+};
+
 export function Maps(props: MapsProps) {
   const { only, marks = [], picked } = props;
   const info = tensor(props.id);
@@ -162,10 +168,6 @@ export function Maps(props: MapsProps) {
     return row < 0 || cell < 0 ? null : [only ?? n, row, cell];
   };
 
-  const keys: Record<string, [number, number, number]> = {
-    ArrowUp: [-1, 0, 0], ArrowDown: [1, 0, 0], ArrowLeft: [0, -1, 0], ArrowRight: [0, 1, 0],
-    PageUp: [0, 0, -1], PageDown: [0, 0, 1],
-  };
   const interactive = props.onKey !== undefined;
   return (
     <div

@@ -7,15 +7,15 @@ import { page, tensor } from "../data/store";
 import { rectangle, windowsBehind } from "../data/reach";
 import { fixed, minus } from "../decimal";
 import { go, layer, pinned, pinnedFacts, place, steps } from "../state";
-import { counts, ordinal, say } from "../words";
+import { say } from "../words";
 import { Dim } from "./parts";
 
 export function Walk() {
   const now = layer.value;
   const made = pinnedFacts.value;
   const at = pinned.value;
-  const { recipe } = now;
-  if (recipe.form !== "window" || recipe.combine !== "sum" || !recipe.weight) {
+  const slots = now.counts;
+  if (!slots) {
     const note = now.notes.find((text) => text !== now.answer);
     return note ? (
       <section class="walk" aria-label="About this layer"><div class="walk-text"><h2>About this layer</h2><p>{note}</p></div></section>
@@ -27,13 +27,13 @@ export function Walk() {
   const range = windowsBehind(place.value.layer, at).get(page.value.input);
   const box = range && rectangle(page.value.input, range);
   const { places } = print;
-  const line = recipe.axes.length === 1;
-  const { slots, kind } = counts(recipe);
+  const line = !slots.kernel.includes("×");
+  const kind = slots.own === 1 ? "one" : "sum";
   const name = now.activation ? activationWord(now.activation.name) : "";
   const total = minus(print.total);
   const filled = {
     ...slots,
-    ordinal: ordinal(now.number), filter, total,
+    ordinal: now.nth, filter, total,
     bias: made.bias === null ? "(none)" : minus(fixed(made.bias, places)),
     value: minus(fixed(made.value, places)),
     top: minus(fixed(sorted[0]?.sum ?? 0, places)),

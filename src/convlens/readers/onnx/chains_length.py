@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...layers.axisnorm import RMSNorm, UnitNorm
 from ...layers.base import Layer
 from ...layers.functions import Softsign
-from ...layers.groupnorm import RMSNorm, UnitNorm
 from ...layers.shuffle import PixelShuffle, PixelUnshuffle
 from ...layers.weight import Weight
 from .chains_norm import inherit, mean_axes, square
