@@ -61,6 +61,21 @@ def formulas() -> Any:
     return Model(first, x, name="formulas")
 
 
+def line() -> Any:
+    """A sequence: windows along one axis, a layer that is not explained, and one behind it."""
+    return Sequential(
+        [
+            Input((24, 3)),
+            layers.Conv1D(6, 5, padding="causal", activation="relu"),
+            layers.MaxPooling1D(2),
+            layers.Conv1D(4, 3),
+            layers.LSTM(5),
+            layers.Dense(3, activation="softmax"),
+        ],
+        name="line",
+    )
+
+
 def hostile() -> Any:
     """Names that are markup, very long, and written right to left."""
     return Sequential(
@@ -139,7 +154,8 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     known = {}
     runs = {"digits": convlens.load("digits").run()}
-    for name, model in (("residual", residual()), ("hostile", hostile()), ("formulas", formulas())):
+    made = {"residual": residual(), "hostile": hostile(), "formulas": formulas(), "line": line()}
+    for name, model in made.items():
         opened = convlens.load(model)
         runs[name] = opened.run()
     for name, run in runs.items():

@@ -1,0 +1,107 @@
+// For everyone: no serious finding of axe on any kind of layer, and nothing lost at 200 %.
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { goTo, launch, makePages, open } from "./setup";
+
+let browser: Browser;
+let folder: string;
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+beforeAll(async () => {
+  folder = makePages();
+  browser = await launch();
+});
+afterAll(() => browser?.close());
+
+/** One view of every kind of layer: pages, and the layers of each that are looked at. */
+const views: Record<string, readonly string[]> = {
+  residual: ["conv2d", "batch_normalization", "activation", "add", "depthwise_conv2d", "max_pooling2d", "concatenate", "conv2d_transpose", "zero_padding2d", "global_average_pooling2d", "dense"],
+  formulas: ["group_normalization", "p_re_lu", "up_sampling2d"],
+  line: ["conv1d", "max_pooling1d", "lstm", "dense"],
+  hostile: ["<img src=x onerror=document.title='owned'>", "שכבה_ראשונה"],
+};
+
+async function serious(page: Page, where: string): Promise<string[]> {
+  const result = await page.evaluate(() => (globalThis as any).axe.run(document, { resultTypes: ["violations"] }));
+  return result.violations
+    .filter((item: any) => item.impact === "serious" || item.impact === "critical")
+    .map((item: any) => `${where}: ${item.id} ${item.nodes.slice(0, 2).map((node: any) => node.html.slice(0, 100)).join(" | ")}`);
+}
+
+for (const dark of [false, true]) {
+  test(`axe finds nothing serious on any kind of layer (${dark ? "dark" : "light"})`, async () => {
+    const found: string[] = [];
+    for (const [name, layers] of Object.entries(views)) {
+      const { page, wrong, close } = await open(browser, join(folder, `${name}.html`), "", { dark });
+      await page.evaluate(axe);
+      for (const layer of layers) {
+        await goTo(page, `#/${layer === "dense" ? "number" : "layer"}/${encodeURIComponent(layer)}`);
+        found.push(...(await serious(page, `${name} ${layer}`)));
+      }
+      await goTo(page, "#/network/");
+      found.push(...(await serious(page, `${name} network`)));
+      expect(wrong, name).toEqual([]);
+      await close();
+    }
+    expect(found).toEqual([]);
+  }, 300_000);
+}
+
+test("axe finds nothing serious with the pictures, the pad and a word open, at each step", async () => {
+  const { page, close } = await open(browser, join(folder, "digits.html"));
+  await page.evaluate(axe);
+  const found: string[] = [];
+  for (let step = 1; step <= 5; step++) {
+    found.push(...(await serious(page, `step ${step}`)));
+    if (step < 5) await page.click("text=Next");
+  }
+  await page.click("text=Pictures");
+  await page.click("text=draw one");
+  await page.click(".prep summary");
+  found.push(...(await serious(page, "pictures")));
+  await page.click("text=Pictures");
+  await page.click(".ledger .word >> nth=0");
+  found.push(...(await serious(page, "a word")));
+  expect(found).toEqual([]);
+  await close();
+}, 120_000);
+
+/** Text that reaches beyond the screen, but for what scrolls by itself. */
+function cut(page: Page): Promise<string[]> {
+  return page.evaluate(() => {
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const found: string[] = [];
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const parent = node.parentElement;
+      if (!parent || !node.textContent?.trim() || parent.closest(".scroll-x, .strip, .net-scroll, .groups, .hidden, script, noscript, code, .derive dd")) continue;
+      const range = document.createRange();
+      range.selectNodeContents(node);
+      for (const box of range.getClientRects()) {
+        if (box.width && (box.right > innerWidth + 1 || box.left < -1)) found.push(node.textContent.trim().slice(0, 60));
+      }
+    }
+    return found;
+  });
+}
+
+test("at 200 % of a window of 1280 by 720 nothing is lost and the page scrolls down only", async () => {
+  const context = await browser.newContext({ viewport: { width: 640, height: 360 }, deviceScaleFactor: 2, reducedMotion: "reduce" });
+  const page = await context.newPage();
+  const found: string[] = [];
+  for (const [name, layers] of Object.entries({ digits: ["conv2d_1", "dense", "flatten"], ...views })) {
+    await page.goto(`file://${join(folder, `${name}.html`)}`);
+    await page.waitForSelector("html[data-ready]");
+    for (const hash of [...layers.map((layer) => `#/number/${encodeURIComponent(layer)}`), "#/network/"]) {
+      await goTo(page, hash);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+      if (wide > 640) found.push(`${name} ${hash}: ${wide} wide`);
+      found.push(...(await cut(page)).map((text) => `${name} ${hash}: ${text}`));
+    }
+  }
+  expect(found).toEqual([]);
+  await context.close();
+}, 200_000);
