@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from ...layers.base import Layer
 from ...layers.functions import Softsign
 from ...layers.groupnorm import RMSNorm, UnitNorm
 from ...layers.shuffle import PixelShuffle, PixelUnshuffle
@@ -154,7 +155,7 @@ def trade(look: Look, last: Node) -> Chain | None:
         for size, cells in zip(wide[2:], rows, strict=True):
             if isinstance(size, int) and isinstance(cells, int) and size != cells * factor:
                 raise NotOurs("blocks that do not fill the maps")
-        made = (PixelUnshuffle if down else PixelShuffle)(factor, False, order)
+        made: Layer = (PixelUnshuffle if down else PixelShuffle)(factor, False, order)
         state.layout[x] = False
         return made_of(state, nodes, made, x, kind[0])
 

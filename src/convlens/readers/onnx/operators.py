@@ -12,18 +12,22 @@ from typing import Any
 import numpy as np
 
 from ...axis import Window
-from ...layers.activate import Clip, Identity
 from ...layers.adaptive import LpPool
+from ...layers.base import Layer
 from ...layers.conv import Conv, ConvTranspose
+from ...layers.dense import Dense
+from ...layers.gemm import Gemm
 from ...layers.groupnorm import GroupNorm, LayerNorm, RMSNorm
 from ...layers.lrn import LRN
+from ...layers.matmul import MatMul
 from ...layers.measure import LpNorm, MeanVariance, Moments
 from ...layers.normalize import BatchNorm
 from ...layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
 from ...layers.softmax import LogSoftmax, Softmax
 from ...layers.spatial import axis_names
 from ...layers.unpool import MaxPoolPlaces, MaxUnpool
-from ...layers.weight import Values, Weight
+from ...layers.weight import Weight
+from ...model import FIRST, NOWHERE
 from .knowledge import Unknown
 from .opaque import opaque
 from .rules_window import transposed_windows, windows
@@ -160,6 +164,119 @@ def _global_pool(site: Site) -> Made:
     return site.of(kind(False, True), channels_last=False)
 
 
+# --- products ---------------------------------------------------------------------------------
+
+
+@builds("Gemm", anywhere=True)
+def _gemm(site: Site) -> Made:
+    node = site.node
+    turned_a, turned = bool(node.get("transA", 0)), bool(node.get("transB", 0))
+    alpha, beta = float(node.get("alpha", 1.0)), float(node.get("beta", 1.0))
+    dense = site.constant(1) is not None and not turned_a and _row_bias(site)
+    if not dense:
+        return _matrices(site, turned_a, turned, alpha, beta)
+    shape = site.fixed(1, "kernel").shape
+    if len(shape) != 2 or len(site.sample()) < 1:
+        raise NotOurs(f"a kernel of shape {shape}")
+    site.axis(-1)
+    axes = ("units", "features") if turned else ("features", "units")
+    order = () if turned else (1, 0)
+    units = shape[0] if turned else shape[1]
+    if alpha == 1.0:
+        kernel = site.weight(1, axes, "kernel", order)
+    else:
+        scaled = site.changed(1, "kernel", shape, lambda a: a * np.float32(alpha), axes)
+        kernel = Weight(scaled.name, shape, axes, scaled.values, order)
+    bias = _bias(site, 2, units, beta) if site.given(2) else None
+    return site.of(Dense(kernel, bias), channels_last=None)
+
+
+def _row_bias(site: Site) -> bool:
+    """Whether what a Gemm adds, if anything, is the same for every row."""
+    if not site.given(2):
+        return True
+    constant = site.constant(2)
+    return constant is not None and (len(constant.shape) < 2 or constant.shape[0] == 1)
+
+
+def _matrices(site: Site, turned_a: bool, turned: bool, alpha: float, beta: float) -> Made:
+    """A product of matrices that is no Dense layer: turned, added to, or of two activations."""
+    live = [n for n in range(3) if site.given(n) and site.constant(n) is None]
+    places = [site.batch_place(n) for n in live]
+    if 0 not in live or any(place not in (None, NOWHERE) for place in places):
+        raise NotOurs("it works across the batch axis")
+    kernel = site.weight(1, ("rows", "columns"), "kernel") if 1 not in live else None
+    offset = site.weight(2, (), "offset") if site.given(2) and 2 not in live else None
+    layer = Gemm(kernel, offset, turned_a, turned, alpha, beta)
+    names = [site.data(n) for n in live]
+    place = site.together(live)
+    more = {"batched": place is not None, "place": place or FIRST}
+    return site.of(layer, *names, channels_last=None, **more)
+
+
+def _bias(site: Site, place: int, units: int, beta: float = 1.0) -> Weight:
+    """A constant that is added to every row, as a bias."""
+    shape = site.fixed(place, "bias").shape
+    if beta == 1.0 and shape == (units,):
+        return site.weight(place, ("units",), "bias")
+    if len(shape) == 2 and shape[0] != 1:
+        raise NotOurs("a bias that differs along the batch axis")
+    if not shape or shape[-1] in (1, units):
+
+        def whole(array: Any) -> Any:
+            return np.broadcast_to(np.asarray(array).reshape(-1) * np.float32(beta), (units,))
+
+        return site.changed(place, "bias", (units,), whole, ("units",))
+    raise NotOurs(f"a bias of shape {shape}")
+
+
+@builds("MatMul", anywhere=True)
+def _matmul(site: Site) -> Made:
+    if site.constant(1) is not None and site.constant(0) is None:
+        shape = site.fixed(1, "kernel").shape
+        if len(shape) == 2 and len(site.sample()) >= 1:
+            site.axis(-1)
+            kernel = site.weight(1, ("features", "units"), "kernel", (1, 0))
+            return site.of(Dense(kernel, None), channels_last=None)
+    held = [n for n in (0, 1) if site.constant(n) is not None]
+    if len(held) == 1:
+        return _with_matrix(site, held[0])
+    a, b = site.data(0), site.data(1)
+    return of_two(site, MatMul(), a, b)
+
+
+def _with_matrix(site: Site, held: int) -> Made:
+    """A tensor times a stored matrix, or the other way round; a stored one for each of its axes."""
+    live, found = 1 - held, site.batch_place(1 - held)
+    name, shape = site.data(live), site.fixed(held, "matrix").shape
+    if len(shape) < 2 or len(site.full(live)) < 2:
+        raise NotOurs(f"a matrix of shape {shape}")
+    behind = None if found is None or found.axis is None else len(site.full(live)) - found.axis
+    if behind is not None and behind < 3:
+        raise NotOurs("it works across the batch axis")
+    matrix = site.beside(held, live)
+    parts = (matrix, None) if held == 0 else (None, matrix)
+    return site.of(
+        MatMul(parts=parts),
+        name,
+        batched=site.batched(live),
+        place=site.widened(live, (held,)),
+        channels_last=None,
+    )
+
+
+def of_two(site: Site, layer: Layer, a: str, b: str) -> Made:
+    """A layer that reads two tensors which both have the batch axis, or both have none."""
+    for number in range(2):
+        found = site.batch_place(number)
+        last = len(site.full(number)) - 2
+        if found is not None and found.axis is not None and found.axis >= last:
+            raise NotOurs("it works across the batch axis")
+    place = site.together((0, 1))
+    batched = place is not None
+    return site.of(layer, a, b, batched=batched, place=place or FIRST, channels_last=None)
+
+
 # --- normalisation ----------------------------------------------------------------------------
 
 
@@ -255,49 +372,3 @@ def _softmax(site: Site) -> Made:
         raise NotOurs("a softmax over several axes at once")
     kind = LogSoftmax if site.node.op == "LogSoftmax" else Softmax
     return site.of(kind(site.axis(number)))
-
-
-# --- nothing happens --------------------------------------------------------------------------
-
-
-@builds("Identity", anywhere=True)
-def _identity(site: Site) -> Made:
-    return site.of(Identity())
-
-
-@builds("Dropout", anywhere=True)
-def _dropout(site: Site) -> Made:
-    if site.given(2) and any(site.numbers(2, "training mode")):
-        raise NotOurs("it drops numbers at random")
-    return site.of(Identity("dropout"))
-
-
-@builds("Relu", anywhere=True)
-def _relu(site: Site) -> Made:
-    return site.of(Clip())
-
-
-@builds("Clip", anywhere=True)
-def _clip(site: Site) -> Made:
-    limits: list[float | None] = []
-    for place, word in ((1, "min"), (2, "max")):
-        if word in site.node.attributes:
-            limits.append(float(site.node.get(word)))
-        elif site.given(place):
-            limits.append(float(site.numbers(place, "limits")[0]))
-        else:
-            limits.append(None)
-    # Old exporters write "no limit" as the largest number there is.
-    wide = float(np.finfo(np.float32).max)
-    low = None if limits[0] is not None and limits[0] <= -wide else limits[0]
-    high = None if limits[1] is not None and limits[1] >= wide else limits[1]
-    if low is not None and high is not None and low > high:
-        raise NotOurs("a lower limit above the upper")
-    return site.of(Clip(low, high))
-
-
-def plain(values: np.ndarray[Any, Any], name: str, axes: tuple[str, ...] = ()) -> Weight:
-    """A weight of numbers that are written in the graph itself."""
-    array = np.asarray(values, np.float32)
-    words = axes or tuple(f"axis {n}" for n in range(array.ndim))
-    return Weight(name, array.shape, words, Values(lambda: array, "file"))

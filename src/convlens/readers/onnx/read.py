@@ -19,6 +19,7 @@ from . import (  # noqa: F401 (they fill the table of operators)
     operators_product,
     operators_quantised,
     operators_resize,
+    operators_same,
 )
 from .assemble import Assembly, unexplained
 from .branches import Choices, branch_facts, chosen, conditional, few
