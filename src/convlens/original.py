@@ -1,6 +1,6 @@
 """Running a file's own graph, in a worker process, with every tensor kept within a budget.
 
-It has the four methods of `engine.Execution`. Sizes are those of the arrays that came out: what a
+It has the five methods of `engine.Execution`. Sizes are those of the arrays that came out: what a
 file declares, and what we worked out, is only used to decide what to ask for at once.
 """
 

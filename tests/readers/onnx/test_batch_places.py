@@ -124,6 +124,8 @@ def test_attention_that_puts_heads_beside_the_batch_is_explained(batch: Any) -> 
     model = convlens.load(proto)
     assert opaque(model) == []
     assert explained(model) > 80
+    said = "the batch is not the first axis of 17 tensors; shapes show it in front"
+    assert model.graph.facts == (said,)
     x = np.random.default_rng(0).standard_normal((3, 5, 8)).astype(np.float32)
     run = model.run({"x": x})
     for call in run.execution.graph.calls:
@@ -276,3 +278,20 @@ def test_weights_of_recurrent_operators_have_axes_with_names() -> None:
         ("directions", "biases"),
     ]
     assert sum(w.count for w in call.layer.weights()) == 48 + 36 + 24
+
+
+def test_steps_of_a_batch_of_one_are_joined_along_the_axis_that_they_got() -> None:
+    nodes = [
+        node("Transpose", "x", "t", perm=[1, 0, 2]),
+        *(node("Gather", f"t at{n}", f"step{n}", axis=0) for n in range(3)),
+        *(node("Unsqueeze", f"step{n} front", f"wide{n}") for n in range(3)),
+        node("Concat", "wide2 wide0 wide1", "y", axis=0),
+    ]
+    weights = {f"at{n}": np.array(n, np.int64) for n in range(3)}
+    model = convlens.load(
+        model_of(nodes, {"x": (1, 3, 4)}, ["y"], {**weights, "front": np.array([0], np.int64)})
+    )
+    assert opaque(model) == []
+    explained(model)
+    x = np.random.default_rng(3).standard_normal((1, 3, 4)).astype(np.float32)
+    assert np.array_equal(model.run(x).output, x.transpose(1, 0, 2)[[2, 0, 1]])

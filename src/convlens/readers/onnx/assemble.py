@@ -146,9 +146,21 @@ class Assembly:
 
     def _facts(self) -> tuple[str, ...]:
         types = converted_types(self.source)
-        if not types:
-            return self.facts
-        return (f"numbers stored as {' and '.join(types)} are run as float32", *self.facts)
+        said = [f"numbers stored as {' and '.join(types)} are run as float32"] if types else []
+        moved = len(self._places())
+        if moved:
+            tensors = "1 tensor" if moved == 1 else f"{moved:,} tensors"
+            said.append(f"the batch is not the first axis of {tensors}; shapes show it in front")
+        return (*said, *self.facts)
+
+    def _places(self) -> dict[model.TensorId, model.Place]:
+        """Where the batch lies in the tensors that do not have it in front."""
+        state = self.state
+        return {
+            self.ids[name]: place
+            for name, place in state.places.items()
+            if name in self.ids and state.batched[name] and place != model.FIRST
+        }
 
     def _original(self, calls: Iterable[model.Call]) -> model.Original:
         names = {self.ids[entry.name]: entry.name for entry in self.source.inputs}
@@ -162,11 +174,7 @@ class Assembly:
             folder=None if folder is None else str(folder),
             bound=self.bound,
             source=source,
-            places={
-                self.ids[name]: place
-                for name, place in self.state.places.items()
-                if name in self.ids and self.state.batched[name] and place != model.FIRST
-            },
+            places=self._places(),
             batch=self.state.batch if isinstance(self.state.batch, int) else None,
             options=EXACT if any("Q" in n.op or "Integer" in n.op for n in source.nodes) else {},
         )

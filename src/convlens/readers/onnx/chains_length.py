@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from ...layers.axisnorm import RMSNorm, UnitNorm
@@ -112,7 +114,7 @@ def softsign(look: Look, last: Node) -> Chain | None:
 
 
 # A block's cells among the maps: the order of the axes, and which layer that is.
-TRADES: dict[tuple[int, ...], tuple[str, str]] = {
+TRADES: dict[tuple[int, ...], tuple[str, Literal["crd", "dcr"]]] = {
     (0, 1, 3, 5, 2, 4): ("SpaceToDepth", "crd"),
     (0, 3, 5, 1, 2, 4): ("SpaceToDepth", "dcr"),
     (0, 1, 4, 2, 5, 3): ("DepthToSpace", "crd"),
@@ -153,11 +155,7 @@ def trade(look: Look, last: Node) -> Chain | None:
         for size, cells in zip(wide[2:], rows, strict=True):
             if isinstance(size, int) and isinstance(cells, int) and size != cells * factor:
                 raise NotOurs("blocks that do not fill the maps")
-        made: Layer
-        if down:
-            made = PixelUnshuffle(factor, False, "crd" if order == "crd" else "dcr")
-        else:
-            made = PixelShuffle(factor, False, "crd" if order == "crd" else "dcr")
+        made: Layer = (PixelUnshuffle if down else PixelShuffle)(factor, False, order)
         state.layout[x] = False
         return made_of(state, nodes, made, x, kind[0])
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ...axis import Window
-from ...layers.activate import Clip, Identity
 from ...layers.adaptive import LpPool
 from ...layers.axisnorm import LayerNorm, RMSNorm
 from ...layers.base import Layer
@@ -29,7 +28,7 @@ from ...layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPoo
 from ...layers.softmax import LogSoftmax, Softmax
 from ...layers.spatial import axis_names
 from ...layers.unpool import MaxPoolPlaces, MaxUnpool
-from ...layers.weight import Values, Weight
+from ...layers.weight import Weight
 from ...model import FIRST, NOWHERE
 from .knowledge import Unknown
 from .opaque import opaque
@@ -280,37 +279,6 @@ def of_two(site: Site, layer: Layer, a: str, b: str) -> Made:
     return site.of(layer, a, b, batched=batched, place=place or FIRST, channels_last=None)
 
 
-@builds("Einsum", anywhere=True)
-def _einsum(site: Site) -> Made:
-    """A sum over one letter of two tensors: a matrix product, their letters in its order."""
-    said = str(site.node.get("equation", "")).replace(" ", "")
-    left, _, made = said.partition("->")
-    terms = left.split(",")
-    if not made or len(terms) != 2 or not all(t.isalpha() for t in (*terms, made)):
-        raise NotOurs("an equation that is no matrix product")
-    if any(len(set(t)) < len(t) for t in (*terms, made)):
-        raise NotOurs("an equation that repeats a letter")
-    for order in ((0, 1), (1, 0)):
-        turned = _product(terms[order[0]], terms[order[1]], made)
-        if turned is not None and all(site.constant(n) is None for n in order):
-            return of_two(site, MatMul(*turned), *(site.data(n) for n in order))
-    raise NotOurs("an equation that is no matrix product")
-
-
-def _product(a: str, b: str, made: str) -> tuple[bool, bool] | None:
-    """Whether each side of a matrix product is turned; None where the letters make none."""
-    if not len(a) == len(b) == len(made) or len(made) < 2:
-        return None
-    lead, rows, columns = made[:-2], made[-2], made[-1]
-    shared = set(a) - set(made)
-    if len(shared) != 1 or a[:-2] != lead or b[:-2] != lead:
-        return None
-    inner = shared.pop()
-    if set(a[-2:]) != {rows, inner} or set(b[-2:]) != {inner, columns}:
-        return None
-    return a[-1] != inner, b[-2] != inner
-
-
 # --- normalisation ----------------------------------------------------------------------------
 
 
@@ -406,49 +374,3 @@ def _softmax(site: Site) -> Made:
         raise NotOurs("a softmax over several axes at once")
     kind = LogSoftmax if site.node.op == "LogSoftmax" else Softmax
     return site.of(kind(site.axis(number)))
-
-
-# --- nothing happens --------------------------------------------------------------------------
-
-
-@builds("Identity", anywhere=True)
-def _identity(site: Site) -> Made:
-    return site.of(Identity())
-
-
-@builds("Dropout", anywhere=True)
-def _dropout(site: Site) -> Made:
-    if site.given(2) and any(site.numbers(2, "training mode")):
-        raise NotOurs("it drops numbers at random")
-    return site.of(Identity("dropout"))
-
-
-@builds("Relu", anywhere=True)
-def _relu(site: Site) -> Made:
-    return site.of(Clip())
-
-
-@builds("Clip", anywhere=True)
-def _clip(site: Site) -> Made:
-    limits: list[float | None] = []
-    for place, word in ((1, "min"), (2, "max")):
-        if word in site.node.attributes:
-            limits.append(float(site.node.get(word)))
-        elif site.given(place):
-            limits.append(float(site.numbers(place, "limits")[0]))
-        else:
-            limits.append(None)
-    # Old exporters write "no limit" as the largest number there is.
-    wide = float(np.finfo(np.float32).max)
-    low = None if limits[0] is not None and limits[0] <= -wide else limits[0]
-    high = None if limits[1] is not None and limits[1] >= wide else limits[1]
-    if low is not None and high is not None and low > high:
-        raise NotOurs("a lower limit above the upper")
-    return site.of(Clip(low, high))
-
-
-def plain(values: np.ndarray[Any, Any], name: str, axes: tuple[str, ...] = ()) -> Weight:
-    """A weight of numbers that are written in the graph itself."""
-    array = np.asarray(values, np.float32)
-    words = axes or tuple(f"axis {n}" for n in range(array.ndim))
-    return Weight(name, array.shape, words, Values(lambda: array, "file"))

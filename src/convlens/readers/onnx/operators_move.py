@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..maps import turned
 from .knowledge import Unknown
 from .operators import builds
 from .places import Full, fits, moved, reshaped, rest, without
+from .rules_shape import axes_of
 from .rules_window import windows
 from .site import Made, NotOurs, Site
 
@@ -70,9 +72,30 @@ def _place_after(site: Site, before: Full, after: Full) -> Place | None:
     """Where the batch lies in the result; None where it has none, or tears it apart."""
     batch, place = site.state.batch, site.batch_place()
     if place is not None and batch is not None:
-        return reshaped(before, place, after, batch)
+        return _beside_ones(site, place, after) or reshaped(before, place, after, batch)
     # A batch of one stands in front of anything.
     return FIRST if batch == 1 and len(after) > 2 and after[0] == 1 else None
+
+
+def _beside_ones(site: Site, place: Place, after: Full) -> Place | None:
+    """Where the batch lies once axes of size 1 were added to a row or taken away.
+
+    Of maps it is the first axis that is left: a batch of one may stand in front of anything.
+    """
+    if site.node.op not in ("Squeeze", "Unsqueeze") or place.axis is None or len(after) > 3:
+        return None
+    try:
+        axes = axes_of(site.context, 1)
+    except Unknown:
+        return None
+    if not axes:
+        return None
+    if site.node.op == "Unsqueeze":
+        new = {axis % len(after) for axis in axes}
+        kept = [n for n in range(len(after)) if n not in new]
+        return replace(place, axis=kept[place.axis]) if place.axis < len(kept) else None
+    dropped = {axis % len(site.full()) for axis in axes}
+    return None if place.axis in dropped else without(place, sorted(dropped))
 
 
 @builds("Transpose", anywhere=True)

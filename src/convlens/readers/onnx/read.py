@@ -16,8 +16,10 @@ from ...model import NOWHERE
 from . import (  # noqa: F401 (they fill the table of operators)
     operators_math,
     operators_move,
+    operators_product,
     operators_quantised,
     operators_resize,
+    operators_same,
 )
 from .assemble import Assembly, unexplained
 from .branches import Choices, branch_facts, chosen, conditional, few
@@ -246,7 +248,7 @@ def layer_of(state: State, node: Node) -> Made:
     try:
         if (node.domain, node.op) not in ANYWHERE:
             for number in range(len(node.inputs)):
-                if site.batched(number):
+                if site.batch_place(number) not in (None, NOWHERE):
                     site.need_batch(number)
         made = builder(site)
         # What the node is besides comes first, and is named after it.
