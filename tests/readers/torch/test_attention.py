@@ -229,3 +229,27 @@ def test_queries_that_are_learnt_meet_what_arrives() -> None:
 
     torch.manual_seed(0)
     check(Pool(), (5, 8))
+
+
+@pytest.mark.parametrize("free", [False, True], ids=["fixed", "open"])
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [(Token, (3, 8, 8)), (lambda: Swin(1), (4, 4, 8)), (lambda: Self(), (5, 8))],
+    ids=["token", "shifted", "self"],
+)
+def test_attention_in_a_file_is_explained_and_runs_without_pytorchs_program(
+    tmp_path: Any, module: Any, shape: tuple[int, ...], free: bool
+) -> None:
+    """A `.pt2` file, with a fixed number of samples and with an open one."""
+    torch.manual_seed(0)
+    made = module().eval()
+    sizes = ({0: torch.export.Dim.DYNAMIC},) if free else None
+    program = torch.export.export(made, (torch.zeros(2, *shape),), dynamic_shapes=sizes)
+    path = tmp_path / "attention.pt2"
+    torch.export.save(program, path)
+    x = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    with torch.no_grad():
+        wanted = made(torch.from_numpy(x)).numpy()
+    for model in (convlens.load(path), convlens.load(program)):
+        assert not [call for call in model.graph.calls if call.layer.rule == "opaque"]
+        np.testing.assert_allclose(model.run(x).output, wanted, atol=2e-6)
