@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import convlens
+from convlens.render.numpy_code import numpy_text
 from tests.oracles import oracle
 from tests.readers.torch.support import Functions, check, names, own_count
 
@@ -125,6 +126,9 @@ def test_one_number_of_attention_by_hand() -> None:
     assert fact.reading.count == 2
     said = str(run.explain("scaled_dot_product_attention", at=(1, 0)))
     assert "It is a sum: 2 products of a number with one of another input." in said
+    code = numpy_text(fact)
+    assert "window = x0[1:2, 0:2]\nother = x1[0:2, 0].reshape([1, 2])\n" in code
+    assert "value = (window * other).sum()\n" in code
     (weights,) = run.explain("weights", at=(0, 1)).facts.reading.row[1:]
     assert weights == pytest.approx(share, rel=1e-6)
 
