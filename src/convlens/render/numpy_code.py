@@ -80,7 +80,7 @@ def _sum(fact: NumberFact, reading: Sum, names: list[str], lines: list[str]) -> 
             continue
         window, order = _window(block.index, names[block.source])
         lines.append(f"window{suffix} = {window}")
-        parts.append(f"(window{suffix}{_factor(block, order, suffix, lines)}).sum()")
+        parts.append(f"(window{suffix}{_factor(block, order, suffix, names, lines)}).sum()")
     if reading.bias_array and reading.bias_index is not None:
         parts.append(f"weights[{json.dumps(reading.bias_array)}][{_list(reading.bias_index)}]")
     elif reading.bias:
@@ -88,8 +88,13 @@ def _sum(fact: NumberFact, reading: Sum, names: list[str], lines: list[str]) -> 
     lines.append("value = " + (" + ".join(parts) or "0.0"))
 
 
-def _factor(block: Block, order: IntArray, suffix: str, lines: list[str]) -> str:
-    """What the window is multiplied by: a slice of a weight, one number, or a list."""
+def _factor(block: Block, order: IntArray, suffix: str, names: list[str], lines: list[str]) -> str:
+    """What the window is multiplied by: part of a weight or another input, a number, or a list."""
+    if block.partner is not None:
+        source, index = block.partner
+        shape = [len(part) for part in _axes(block.index)]
+        lines.append(f"other{suffix} = {names[source]}[{_in_order(index[order])}].reshape({shape})")
+        return f" * other{suffix}"
     if block.array is not None and block.weight_index is not None:
         kernel = _matching(block, order)
         array = f"weights[{json.dumps(block.array)}]"
@@ -124,6 +129,20 @@ def _window(index: IntArray, name: str) -> tuple[str, IntArray]:
     if not axes:
         return name, order
     return f"{name}[{', '.join(_slice(values) for values in axes)}]", order
+
+
+def _in_order(index: IntArray) -> str:
+    """Indices that read these positions one after the other: a slice where one axis moves."""
+    columns: list[list[int]] = index.T.tolist()
+    moving = [n for n, column in enumerate(columns) if len(set(column)) > 1]
+    parts = []
+    for n, column in enumerate(columns):
+        if n not in moving:
+            parts.append(str(column[0]))
+        else:
+            rising = len(moving) == 1 and column == sorted(set(column))
+            parts.append(_slice(column) if rising else str(column))
+    return ", ".join(parts)
 
 
 def _slice(values: list[int]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import convlens
+from convlens.render.numpy_code import numpy_text
 from tests.oracles import oracle
 from tests.readers.torch.support import Functions, check, names, own_count
 
@@ -125,6 +126,9 @@ def test_one_number_of_attention_by_hand() -> None:
     assert fact.reading.count == 2
     said = str(run.explain("scaled_dot_product_attention", at=(1, 0)))
     assert "It is a sum: 2 products of a number with one of another input." in said
+    code = numpy_text(fact)
+    assert "window = x0[1:2, 0:2]\nother = x1[0:2, 0].reshape([1, 2])\n" in code
+    assert "value = (window * other).sum()\n" in code
     (weights,) = run.explain("weights", at=(0, 1)).facts.reading.row[1:]
     assert weights == pytest.approx(share, rel=1e-6)
 
@@ -229,3 +233,27 @@ def test_queries_that_are_learnt_meet_what_arrives() -> None:
 
     torch.manual_seed(0)
     check(Pool(), (5, 8))
+
+
+@pytest.mark.parametrize("free", [False, True], ids=["fixed", "open"])
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [(Token, (3, 8, 8)), (lambda: Swin(1), (4, 4, 8)), (lambda: Self(), (5, 8))],
+    ids=["token", "shifted", "self"],
+)
+def test_attention_in_a_file_is_explained_and_runs_without_pytorchs_program(
+    tmp_path: Any, module: Any, shape: tuple[int, ...], free: bool
+) -> None:
+    """A `.pt2` file, with a fixed number of samples and with an open one."""
+    torch.manual_seed(0)
+    made = module().eval()
+    sizes = ({0: torch.export.Dim.DYNAMIC},) if free else None
+    program = torch.export.export(made, (torch.zeros(2, *shape),), dynamic_shapes=sizes)
+    path = tmp_path / "attention.pt2"
+    torch.export.save(program, path)
+    x = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    with torch.no_grad():
+        wanted = made(torch.from_numpy(x)).numpy()
+    for model in (convlens.load(path), convlens.load(program)):
+        assert not [call for call in model.graph.calls if call.layer.rule == "opaque"]
+        np.testing.assert_allclose(model.run(x).output, wanted, atol=2e-6)

@@ -105,3 +105,35 @@ def test_what_has_no_layer_runs_by_pytorch(settings: dict[str, Any]) -> None:
     with torch.no_grad():
         wanted = module(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(model.run(x).output, wanted, atol=2e-6)
+
+
+@pytest.mark.parametrize("free", [False, True], ids=["fixed", "open"])
+def test_a_recurrent_layer_behind_a_convolution_runs_from_a_file(tmp_path: Any, free: bool) -> None:
+    class Reader(nn.Module):  # type: ignore[misc, name-defined]
+        """Columns of maps as steps, steps first, as text recognisers have it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3, padding=1)
+            self.rnn = nn.LSTM(24, 8, 2, bidirectional=True)
+            self.head = nn.Linear(16, 5)
+
+        def forward(self, x: Any) -> Any:
+            count, maps, rows, columns = self.conv(x).shape
+            steps = torch.relu(self.conv(x)).view(count, maps * rows, columns).permute(2, 0, 1)
+            return self.head(self.rnn(steps)[0]).transpose(0, 1)
+
+    torch.manual_seed(0)
+    made = Reader().eval()
+    sizes = ({0: torch.export.Dim.DYNAMIC},) if free else None
+    program = torch.export.export(made, (torch.zeros(2, 1, 6, 9),), dynamic_shapes=sizes)
+    path = tmp_path / "reader.pt2"
+    torch.export.save(program, path)
+    x = np.random.default_rng(0).normal(size=(3, 1, 6, 9)).astype(np.float32)
+    with torch.no_grad():
+        wanted = made(torch.from_numpy(x)).numpy()
+    for model in (convlens.load(path), convlens.load(program)):
+        opaque = [call.kind for call in model.graph.calls if call.layer.rule == "opaque"]
+        assert opaque == ["lstm", "lstm"]
+        assert not [fact for fact in model.graph.facts if "no layer of ours" in fact]
+        np.testing.assert_allclose(model.run(x).output, wanted, atol=2e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +23,13 @@ from .listing import Listing
 from .nodes import Fed, Full, Node, Owner, Program, Ref, Stored, computed
 from .pickles import Listed
 from .region import fused
-from .sizes import BATCH
+from .sizes import BATCH, OTHER_BATCH
 
 LARGEST_PROGRAM = 512 << 20
 MOST_NODES = 400_000
+# How a program writes so many times a size: `Mul(Integer(2), Symbol('s0'))`, or `2*s0`.
+TIMES = re.compile(r"(?:Mul\(Integer\()?(\d{1,9})(?:\),|\*)(.*?)\)?")
+LARGEST_FILLED = 1 << 24
 DEEPEST = 8
 # The numbers that torch's file format gives to the types of tensors.
 TYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32"}
@@ -44,7 +48,7 @@ def read_archive(archive: Archive, path: str) -> Graph:
             needed="a file written by torch.export.save",
             hint="export it again, with a current PyTorch",
         ) from None
-    kinds = dict.fromkeys(call.kind for call in graph.calls if call.layer.rule == "opaque")
+    kinds = dict.fromkeys(call.kind for call in graph.calls if not call.layer.runs)
     if not kinds:
         return graph
     named = ", ".join(f"`{kind}`" for kind in kinds)
@@ -76,12 +80,21 @@ class _Program:
             for spec in self.signature["output_specs"]
             if "user_output" in spec
         ]
-        nodes, outputs = pure([_node(entry) for entry in self.graph["nodes"]], outputs)
+        numbers = {
+            name: self._size(value)
+            for name, value in self.graph.get("sym_int_values", {}).items()
+            if isinstance(value, dict)
+        }
+        read = [_sized(_node(entry), numbers) for entry in self.graph["nodes"]]
+        nodes, outputs = pure(read, outputs)
         # Sizes and checks are nodes too: what makes no tensor is no layer.
         nodes = [node for node in nodes if any(name in shapes for name in node.outputs)]
         kept = [node for node in nodes if not self._folded(node, stored, shapes)]
+        twin = None
+        if self.batch:
+            twin = {name: self._shape(entry, OTHER_BATCH) for name, entry in self.tensors.items()}
         return Program(
-            self.name, tuple(inputs), stored, tuple(kept), tuple(outputs), shapes, dtypes
+            self.name, tuple(inputs), stored, tuple(kept), tuple(outputs), shapes, dtypes, twin
         )
 
     def _batch(self) -> str:
@@ -92,17 +105,20 @@ class _Program:
                 return _symbol(self.tensors[name]["sizes"][0])
         return ""
 
-    def _shape(self, entry: Any) -> Full:
-        return tuple(self._size(size) for size in entry["sizes"])
+    def _shape(self, entry: Any, batch: int = BATCH) -> Full:
+        return tuple(self._size(size, batch) for size in entry["sizes"])
 
-    def _size(self, value: Any) -> int | None:
+    def _size(self, value: Any, batch: int = BATCH) -> int | None:
         if "as_int" in value:
             size = int(value["as_int"])
             if size < 0:
                 raise ValueError(f"a size of {size}")
             return size
-        symbol = _symbol(value)
-        return BATCH if symbol and symbol == self.batch else None
+        # So many times the samples: heads or windows that share their axis.
+        whole = _symbol(value)
+        times = TIMES.fullmatch(whole)
+        count, symbol = (int(times[1]), times[2]) if times else (1, whole)
+        return count * batch if symbol and symbol == self.batch else None
 
     def _placeholders(
         self, shapes: Mapping[str, Full], dtypes: Mapping[str, str]
@@ -128,7 +144,9 @@ class _Program:
     def _folded(self, node: Node, stored: dict[str, Stored], shapes: Mapping[str, Full]) -> bool:
         """Arithmetic on stored numbers alone gives stored numbers, worked out when asked for."""
         used = list(dict.fromkeys(node.references()))
-        if not used or not all(name in stored for name in used) or "." not in node.operator:
+        if not used:
+            return self._made_of_nothing(node, stored, shapes)
+        if not all(name in stored for name in used) or "." not in node.operator:
             return False
         sources = [stored[name] for name in used]
         for place, name in enumerate(node.outputs):
@@ -137,10 +155,38 @@ class _Program:
             stored[name] = computed(node, sizes, values, stored)
         return True
 
+    def _made_of_nothing(
+        self, node: Node, stored: dict[str, Stored], shapes: Mapping[str, Full]
+    ) -> bool:
+        """Zeros, ones or one number everywhere (the states that an LSTM starts from)."""
+        word = node.operator.partition(".")[0]
+        sizes = shapes.get(node.outputs[0], (None,)) if node.outputs else (None,)
+        number = {"zeros": 0.0, "ones": 1.0}.get(word, node.arguments.get("fill_value"))
+        if word not in ("zeros", "ones", "full") or not isinstance(number, (int, float)):
+            return False
+        known = tuple(size for size in sizes if size is not None)
+        if len(known) < len(sizes) or math.prod(known) > LARGEST_FILLED:
+            return False
+        values = Values(lambda: np.full(known, number, np.float32), "file")
+        stored[node.outputs[0]] = computed(node, known, values, stored)
+        return True
+
 
 def _symbol(value: Any) -> str:
     expression = value.get("as_expr") if isinstance(value, dict) else None
-    return str(expression["expr_str"]) if isinstance(expression, dict) else ""
+    return str(expression["expr_str"]).replace(" ", "") if isinstance(expression, dict) else ""
+
+
+def _sized(node: Node, numbers: Mapping[str, int | None]) -> Node:
+    """The node with the sizes that its arguments name, as far as they are known."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(part) for part in value]
+        found = numbers.get(value) if isinstance(value, str) else None
+        return value if found is None else found
+
+    return replace(node, arguments={name: plain(v) for name, v in node.arguments.items()})
 
 
 class _Computed:
@@ -170,8 +216,14 @@ class _Computed:
 
         word, _, overload = self.node.operator.partition(".")
         function = getattr(getattr(torch.ops.aten, word), overload)
-        with torch.no_grad():
-            made = function(**{name: filled(v) for name, v in self.node.arguments.items()})
+        try:
+            with torch.no_grad():
+                made = function(**{name: filled(v) for name, v in self.node.arguments.items()})
+        except (RuntimeError, TypeError, ValueError) as problem:
+            raise ModelError(
+                f"PyTorch could not compute a weight of this program by `{self.node.operator}`",
+                given=str(problem).partition("\n")[0][:200],
+            ) from None
         part = made[self.place] if isinstance(made, (list, tuple)) else made
         array: NDArray[Any] = part.float().numpy()
         return array

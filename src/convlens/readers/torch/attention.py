@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import ConvlensError
 from ...layers.weight import given
 from .nodes import Evaluator, Full, Node, Program, Ref, Stored
 
@@ -156,12 +157,9 @@ class _Steps:
         if not isinstance(mask, Ref) or mask.name not in self.shapes[0]:
             return None
         boolean = self.dtypes.get(mask.name) == "bool"
-        held: Any = None
-        empty = True
-        if mask.name in self.stored:
-            held = self.stored[mask.name].values.array()
-            boolean = boolean or self.stored[mask.name].dtype == "bool"
-            empty = not bool((held != 0 if boolean else held > -np.inf).any(axis=-1).all())
+        held = self.stored.get(mask.name)
+        boolean = boolean or (held is not None and held.dtype == "bool")
+        empty = held is None or _may_be_empty(held, boolean)
         if not boolean:
             parts = {"self": Ref(scores), "other": mask}
             biased = self._like(nodes, "biased", scores, parts, _biased(held))
@@ -179,13 +177,25 @@ class _Steps:
         return Ref(name)
 
 
-def _biased(held: Any) -> Callable[..., Any]:
-    return lambda x, mask=None: x + (x.new_tensor(held) if mask is None else mask)
+def _may_be_empty(held: Stored, boolean: bool) -> bool:
+    """Whether a stored mask may leave a row without a score that counts."""
+    try:
+        array = held.values.array()
+    except ConvlensError:  # its numbers are not there, or PyTorch would have to make them
+        return True
+    return not bool((array != 0 if boolean else array > -np.inf).any(axis=-1).all())
 
 
-def _masked(held: Any) -> Callable[..., Any]:
+def _biased(held: Stored | None) -> Callable[..., Any]:
+    def biased(x: Any, mask: Any = None) -> Any:
+        return x + (mask if held is None else x.new_tensor(held.values.array()))
+
+    return biased
+
+
+def _masked(held: Stored | None) -> Callable[..., Any]:
     def masked(x: Any, mask: Any = None) -> Any:
-        allowed = x.new_tensor(held) != 0 if mask is None else mask.bool()
+        allowed = mask.bool() if held is None else x.new_tensor(held.values.array()) != 0
         return x.masked_fill(~allowed, -math.inf)
 
     return masked

@@ -256,11 +256,13 @@ class _Reader:
     def _fold(self, node: Any, made: Node, names: list[str]) -> None:
         """Arithmetic on stored numbers alone (weight norm) gives a stored number, when asked for."""
         real = [self._real[name] for name in names]
+        sizes = {name: self._real[name] for name in _named_values(node) if name in self._real}
         once: list[Any] = []
 
         def compute() -> Any:
             if not once:
-                found = {name: get() for name, get in zip(names, real, strict=True)}
+                found = {name: get() for name, get in sizes.items()}
+                found.update((name, get()) for name, get in zip(names, real, strict=True))
                 once.append(_run(node, found))
             return once[0]
 

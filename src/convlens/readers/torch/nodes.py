@@ -6,6 +6,7 @@ everything after it is written once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -80,7 +81,8 @@ class Stored:
     """A parameter, buffer or constant: its path in the module, shape and numbers.
 
     `made_of` has the keys in `Program.stored` of what a computed one (weight norm) was made from,
-    all of them real. `base` is the real one that this is only another shape of.
+    all of them real. `base` is the real one that this is only another shape of. `repeated` says that
+    it is the one it was made of, once for each sample (a class token, expanded).
     """
 
     name: str
@@ -91,6 +93,7 @@ class Stored:
     buffer: bool = False
     made_of: tuple[str, ...] = ()
     base: Stored | None = None
+    repeated: bool = False
 
 
 # Operators that give the same numbers, in the same order, another shape.
@@ -114,6 +117,9 @@ def computed(
         made_of = first.made_of or (used[0],)
         base = first.base or first
         return replace(base, shape=shape, values=values, base=base, made_of=made_of)
+    once = node.operator.startswith("expand") and not first.made_of
+    if once and math.prod(first.shape) == math.prod(shape[1:]):
+        return replace(first, shape=shape, values=values, made_of=(used[0],), repeated=True)
     leaves = dict.fromkeys(key for name in used for key in stored[name].made_of or (name,))
     path = f"{node.owner.path.partition('.parametrizations')[0]}.weight".removeprefix(".")
     learnt = any(stored[name].trainable for name in used)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ...errors import ConvlensError
 from ...layers.base import Layer
 from ...layers.recurrent import BothWays, Recurrent
 from ...layers.weight import Weight
@@ -103,7 +104,12 @@ class _Layers:
 
     def _zero(self, start: Any) -> bool:
         held = self.stored.get(start.name)
-        return held is not None and not held.trainable and not held.values.array().any()
+        if held is None or held.trainable:
+            return False
+        try:
+            return not held.values.array().any()
+        except ConvlensError:  # its numbers are not there
+            return False
 
     def _built(
         self, word: str, data: Ref, groups: list[list[Ref]], first: bool, both: bool
