@@ -9,7 +9,7 @@ from convlens.axis import TransposedWindow, Window
 from convlens.errors import NotExplained, ShapeError
 from convlens.layers import Conv, ConvTranspose, Separable
 from convlens.layers.base import Layer
-from convlens.layers.reading import Sum
+from convlens.layers.reading import Block, Sum
 from tests.layers.support import check, normal, run, weight
 
 
@@ -263,3 +263,10 @@ def test_the_crop_of_a_transposed_convolution_is_told_where_the_size_is_unknown(
     (line, _) = layer.derivation(((None, 1),))
     assert line.numbers == "(steps - 1)*1 + 1 - 2"
     assert layer.output_shapes(((None, 1),)) == ((None, 1),)
+
+
+def test_a_number_that_reads_nothing_has_no_partial_sums() -> None:
+    nothing = np.zeros(0)
+    place = np.zeros((0, 2), np.int64)
+    reading = Sum((Block(0, place, nothing, nothing, channel=place[:, 0]),), bias=3.0)
+    assert (reading.value, reading.partial_sums()) == (3.0, [])

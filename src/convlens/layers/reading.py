@@ -146,9 +146,9 @@ class Sum:
         """(channel, sum, number of terms) per input channel, in channel order."""
         groups: dict[int, list[FloatArray]] = {}
         for block in self.blocks:
-            if block.channel is None:
-                continue
             products = block.products
+            if block.channel is None or not len(products):
+                continue
             order = np.argsort(block.channel, kind="stable")
             channels, starts = np.unique(block.channel[order], return_index=True)
             for channel, part in zip(

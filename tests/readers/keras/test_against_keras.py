@@ -280,6 +280,23 @@ def test_recurrent_and_attention_layers_have_shapes_and_weights(tmp_path: Path) 
         assert graph.outputs == (("gru", 0), ("gru", 1))
 
 
+def test_weights_are_those_of_their_layer_where_it_is_called_by_another_name(
+    tmp_path: Path,
+) -> None:
+    word = keras.Input((6,), dtype="int32", name="word")
+    y = layers.Embedding(9, 4, mask_zero=True, name="embed")(word)  # the mask: `word != 0`
+    y = layers.GroupQueryAttention(2, 4, 2, name="grouped")(y, y)
+    model = keras.Model(word, layers.LSTM(3, name="lstm")(y))
+    model.save(tmp_path / "m.keras")
+    facts = convlens.load(tmp_path / "m.keras").describe().facts.to_dict()
+    assert facts["totals"]["params"] == model.count_params()
+    counts = {row["name"]: row["params"] for row in facts["layers"]}
+    for one in model.layers[1:]:
+        assert counts[one.name] == one.count_params()
+    grouped = next(row for row in facts["layers"] if row["name"] == "grouped")
+    assert (grouped["kind"], grouped["output_shape"]) == ("GroupedQueryAttention", [None, 6, 4])
+
+
 def test_words_turned_into_rows_and_layers_per_step_are_explained() -> None:
     words = keras.Input((7,), name="words")
     y = layers.Embedding(20, 4, name="rows")(words)

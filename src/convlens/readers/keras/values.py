@@ -96,8 +96,11 @@ class LayerWeights:
         return self.source.stored(self)
 
     def all(self) -> tuple[Weight, ...]:
-        """Every weight that the source has for the layer, for a layer that we do not know."""
-        if not self.made:
+        """Every weight that the source has for the layer, for a layer that we do not know.
+
+        An operation (`x != 0`) has none: it is no layer of Keras, and has no folder in a file.
+        """
+        if not self.made and not self.layer.operation:
             for number, (given, shape, values) in enumerate(self.source.listed(self)):
                 name = given if given not in self.made else f"{given}_{number}"
                 axes = tuple(f"axis {axis}" for axis in range(len(shape)))

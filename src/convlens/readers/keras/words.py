@@ -10,6 +10,7 @@ from typing import Any
 Config = dict[str, Any]
 
 _CLASSES = {
+    "GroupQueryAttention": "GroupedQueryAttention",  # the public name; files have folders by the other
     "Convolution1D": "Conv1D",
     "Convolution2D": "Conv2D",
     "Convolution3D": "Conv3D",
