@@ -10,6 +10,7 @@ import { ordinal, say } from "../words";
 import { lines } from "./SumMiddle";
 import { Maths } from "./Maths";
 import { Drawing, Panel } from "./parts";
+import { about } from "./Walk";
 import { WhatIf } from "./WhatIf";
 
 function Derivations() {
@@ -33,7 +34,7 @@ function Derivations() {
           <div><dt>sees of the picture</dt><dd>{now.field.map((axis) => axis.size).join(" × ")} <small class="dim">moves by {now.field.map((axis) => axis.stride).join(", ")} for each step{now.field.every((axis) => axis.exact) ? "" : "; an outer bound"}</small></dd></div>
         ) : null}
       </dl>
-      {now.notes.map((note) => <p key={note} class="misread">{note}</p>)}
+      {now.notes.filter((note) => note !== now.answer && note !== about(now)).map((note) => <p key={note} class="misread">{note}</p>)}
     </Panel>
   );
 }

@@ -7,16 +7,27 @@ import { page, tensor } from "../data/store";
 import { rectangle, windowsBehind } from "../data/reach";
 import { fixed, minus } from "../decimal";
 import { go, layer, pinned, pinnedFacts, place, steps } from "../state";
+import type { Layer } from "../schema";
 import { counts, ordinal, say } from "../words";
 import { Dim } from "./parts";
+
+/** Whether a layer has the walkthrough: those that sum over windows. */
+function walks({ recipe }: Layer): boolean {
+  return recipe.form === "window" && recipe.combine === "sum" && !!recipe.weight;
+}
+
+/** The note that stands below the picture of other layers: the first that is not said above it. */
+export function about(now: Layer): string | undefined {
+  return walks(now) ? undefined : now.notes.find((note) => note !== now.answer);
+}
 
 export function Walk() {
   const now = layer.value;
   const made = pinnedFacts.value;
   const at = pinned.value;
   const { recipe } = now;
-  if (recipe.form !== "window" || recipe.combine !== "sum" || !recipe.weight) {
-    const note = now.notes.find((text) => text !== now.answer);
+  if (recipe.form !== "window" || !walks(now)) {
+    const note = about(now);
     return note ? (
       <section class="walk" aria-label="About this layer"><div class="walk-text"><h2>About this layer</h2><p>{note}</p></div></section>
     ) : null;
