@@ -28,7 +28,7 @@ async function bundle(entry) {
     define: Object.fromEntries(short.map((name) => [name, `$${name.split(".")[1]}`])),
     // Names that never meet JSON, the DOM, a style or a sentence, and those that only Preact and its
     // components know: written shorter.
-    mangleProps: /^(channelStep|rowStep|columnStep|enginePre|engine|bound|winner|rounding|tall|combos|depth|places|picked|marks|print|lines|others|sorted|sees|jump|taps|perGroup|columns|tile|apart|narrow|entry|partials|special|hasSpecial|onCell|onPick|onLeave|onKey|only|most|__[a-zA-Z]|props|component[A-Z]\w+|get(DerivedState|SnapshotBefore|ChildContext)\w*|shouldComponentUpdate|forceUpdate|contextType|debounceRendering)$/,
+    mangleProps: /^(channelStep|rowStep|columnStep|enginePre|engine|bound|winner|rounding|tall|combos|depth|places|picked|marks|print|lines|others|sorted|sees|jump|taps|perGroup|columns|tile|apart|narrow|entry|partials|special|hasSpecial|facts|stage|draw|slots|real|middle|list|below|above|peek|sum|group|fold|zero|undo|work|onCell|onPick|onLeave|onKey|only|most|__[a-zA-Z]|props|component[A-Z]\w+|get(DerivedState|SnapshotBefore|ChildContext)\w*|shouldComponentUpdate|forceUpdate|contextType|debounceRendering)$/,
   });
   const [{ text }] = result.outputFiles;
   if (entry.endsWith(".css")) return text;
