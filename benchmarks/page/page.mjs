@@ -4,7 +4,8 @@
 //
 // Hover: from the mouse's own time stamp to the end of the frame that shows the sum (a screen shows
 // one each 16.7 ms, so about 8 ms of it is waiting), for digits (288 terms) and for the models given;
-// work: what the page's main thread does for it, in processor time. First picture: from asking for
+// work: what the page's main thread does for it, in processor time. Moves within one cell, which
+// change nothing, do not count. First picture: from asking for
 // the address to the first maps drawn. Memory: resident size of the page's own process. CONVLENS_PYTHON names the Python that has convlens.
 
 import { execFileSync, spawn } from "node:child_process";
@@ -50,11 +51,16 @@ async function hover(page, count = 60) {
   const work = async () => (await session.send("Performance.getMetrics")).metrics.find((item) => item.name === "TaskDuration").value * 1000;
   await page.evaluate(() => {
     window.painted = [];
-    window.watch ??= addEventListener("mousemove", (event) => requestAnimationFrame(() => {
-      const channel = new MessageChannel();
-      channel.port1.onmessage = () => window.painted.push(performance.now() - event.timeStamp);
-      channel.port2.postMessage(0);
-    }), true) ?? true;
+    // Only moves that bring another sum count; this listener is before the page's own.
+    const sum = () => document.querySelector("[data-pre], [data-value]")?.textContent;
+    window.watch ??= addEventListener("mousemove", (event) => {
+      const before = sum();
+      requestAnimationFrame(() => {
+        const channel = new MessageChannel();
+        channel.port1.onmessage = () => { if (sum() !== before) window.painted.push(performance.now() - event.timeStamp); };
+        channel.port2.postMessage(0);
+      });
+    }, true) ?? true;
   });
   const map = page.locator(".focus-map, .maps.outputs").first();
   await map.scrollIntoViewIfNeeded();
@@ -69,7 +75,8 @@ async function hover(page, count = 60) {
     await page.waitForTimeout(20 + (n * 7) % 23);
   }
   await page.waitForTimeout(50);
-  return { painted: await page.evaluate(() => window.painted), work: ((await work()) - before) / count };
+  const painted = await page.evaluate(() => window.painted);
+  return { painted, work: ((await work()) - before) / painted.length };
 }
 
 function median(list) {

@@ -3,6 +3,11 @@
 // A component's function runs inside an effect, which notes what it reads. When that changes, the
 // component renders again; otherwise only when its attributes do. What it keeps between renders
 // lies in slots, in the order in which it asks.
+//
+// This is what @preact/signals and preact/hooks do, in 1 kB. Measured in November 2026: with
+// @preact/signals 2.11.4 the bundle has 104,663 bytes (5,209 more than with this file, and more than
+// the 100,000 allowed: its hooks need Preact's inner names as they are), and a hover costs the same
+// (main thread 6.9 ms against 6.7 on digits, means of two runs each).
 
 import { Component, Fragment, h as create, type ComponentChildren, type VNode } from "preact";
 import { effect, signal, type Signal } from "@preact/signals-core";

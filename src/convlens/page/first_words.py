@@ -231,8 +231,8 @@ _FORMULAS: dict[str, tuple[str, str]] = {
     "clip": ("Numbers are kept between two limits", _ITSELF),
     "linear": ("Numbers pass as they are", _ITSELF),
     "prelu": (
-        "Numbers below 0 are made smaller",
-        "Above 0 a number stays as it is; below 0 it is multiplied with a slope that was learnt.",
+        "Numbers below 0 are multiplied with a slope",
+        "Above 0 a number stays as it is. The slope was learnt.",
     ),
     "softmax": (
         "{row} numbers become shares of 1",

@@ -103,6 +103,8 @@ export function scaleAt(recipe: FormulaRecipe, shape: readonly number[], at: rea
 export function norm(recipe: FormulaRecipe, x: ArrayLike<number>, own: number, gamma: number, beta: number): Activated & { bound: number } {
   const n = x.length;
   const epsilon = recipe.numbers[0] ?? 0;
+  // A float32's own digits: 1e-5 is not 0.000009999999747378752 to anybody.
+  const written = Number(epsilon.toPrecision(6));
   const mean = (each: (v: number) => number) => fsum(Array.from(x, each)) / n;
   const u = 2 ** -24;
   if (recipe.name === "rms_norm") {
@@ -113,7 +115,7 @@ export function norm(recipe: FormulaRecipe, x: ArrayLike<number>, own: number, g
       value, bound: (n + 16) * u * Math.abs(value) + 2 ** -149,
       steps: [
         { name: "square", expression: `mean of x² of ${n}`, value: square },
-        { name: "root", expression: `√(square + ${epsilon})`, value: root },
+        { name: "root", expression: `√(square + ${written})`, value: root },
         { name: "value", expression: "x / root × gamma", value },
       ],
     };
@@ -131,7 +133,7 @@ export function norm(recipe: FormulaRecipe, x: ArrayLike<number>, own: number, g
     steps: [
       { name: "mean", expression: `mean of ${n}`, value: middle },
       { name: "variance", expression: "mean of (x − mean)²", value: variance },
-      { name: "sigma", expression: `√(variance + ${epsilon})`, value: sigma },
+      { name: "sigma", expression: `√(variance + ${written})`, value: sigma },
       { name: "value", expression: "(x − mean) / sigma × gamma + beta", value },
     ],
   };

@@ -10,10 +10,13 @@ import { say } from "../words";
 import { lines } from "./SumMiddle";
 import { Maths } from "./Maths";
 import { Drawing, Panel } from "./parts";
+import { about } from "./Walk";
 import { WhatIf } from "./WhatIf";
 
 function Derivations() {
   const now = layer.value;
+  const notes = now.notes.filter((note) => note !== now.answer && note !== about(now));
+  if (!now.derivations.length && !now.weights.length && !now.field && !notes.length) return null;
   return (
     <Panel title="Where the numbers come from">
       <dl class="derive">
@@ -33,7 +36,7 @@ function Derivations() {
           <div><dt>sees of the picture</dt><dd>{now.field.map((axis) => axis.size).join(" × ")} <small class="dim">moves by {now.field.map((axis) => axis.stride).join(", ")} for each step{now.field.every((axis) => axis.exact) ? "" : "; an outer bound"}</small></dd></div>
         ) : null}
       </dl>
-      {now.notes.map((note) => <p key={note} class="misread">{note}</p>)}
+      {notes.map((note) => <p key={note} class="misread">{note}</p>)}
     </Panel>
   );
 }

@@ -6,6 +6,7 @@ import { isDark, switchTheme } from "../draw/colour";
 import { address, go, pinned, place } from "../state";
 import { inputsOpen } from "./Inputs";
 import { brief, Dim } from "./parts";
+import { useRef, useWork } from "../track";
 
 export function Header() {
   const now = page.value;
@@ -34,9 +35,14 @@ export function Header() {
 export function Strip() {
   const now = page.value;
   const here = place.value.layer;
+  const strip = useRef<HTMLElement>(null);
+  useWork(() => {
+    const chip = strip.current?.querySelector<HTMLElement>("[aria-current]");
+    strip.current?.scrollTo({ left: (chip?.offsetLeft ?? 0) - 150 });
+  }, [here]);
   const around = now.layers.map((layer, n) => ({ layer, n })).filter(({ n }) => now.layers.length < 12 || Math.abs(n - here) < 3);
   return (
-    <nav class="strip" aria-label="Layers">
+    <nav class="strip" aria-label="Layers" ref={strip}>
       <span class="chip ghost">picture <small>{shapeText(tensor(now.input).shape)}</small></span>
       {around[0]?.n > 0 ? <Dim>…</Dim> : null}
       {around.map(({ layer, n }) => (

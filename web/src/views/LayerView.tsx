@@ -27,7 +27,7 @@ function Title() {
 export function CountLine() {
   const now = layer.value;
   const [first, ...others] = now.weights;
-  if (!first) return <p class="count-line">no weights: nothing here is learnt</p>;
+  if (!first) return <p class="count-line">no weights{now.rule === "opaque" ? " are known here" : ": nothing here is learnt"}</p>;
   const rest = others.map((weight) => ` + ${count(weight.count)}`).join("");
   const all = now.weights.reduce((sum, weight) => sum + weight.count, 0);
   return (

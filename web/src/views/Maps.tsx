@@ -198,7 +198,7 @@ export function Maps(props: MapsProps) {
       } : undefined}
     >
       <Drawing width={grid.width} height={grid.height} style={undefined} draw={maps} on={[drawn?.numbers, props.id, only]} />
-      <Drawing width={grid.width} height={grid.height} style={undefined} draw={over} on={[JSON.stringify([marks, picked, only])]} />
+      {props.marks ? <Drawing width={grid.width} height={grid.height} style={undefined} draw={over} on={[JSON.stringify([marks, picked, only])]} /> : null}
     </div>
   );
 }

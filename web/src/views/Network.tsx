@@ -86,6 +86,9 @@ function Amount({ value, largest, text }: { value: number; largest: number; text
   );
 }
 
+/** Whether the page stands still: maps of rows that only fly past are not asked for. */
+const still = signal(true);
+
 function Thumbs({ layer }: { layer: Layer }) {
   const info = tensor(layer.output);
   const view = mapView(info);
@@ -94,7 +97,9 @@ function Thumbs({ layer }: { layer: Layer }) {
   const shown = flat ? 1 : Math.min(view.channels, line ? 3 : 8);
   const ratio = ratioOf(info);
   const tile = flat || line ? 180 : Math.min(40, 44 / ratio);
-  if (flat && view.height > 1) return <span class="thumbs" />;
+  const drawn = useRef(false);
+  if (!drawn.current) drawn.current = still.value;
+  if (!drawn.current || (flat && view.height > 1)) return <span class="thumbs" />;
   return (
     <span class="thumbs" aria-hidden="true">
       {flat
@@ -171,10 +176,17 @@ export function Network() {
       if (first !== sight.peek()[0] || !box.current?.childElementCount) sight.value = [first, first + Math.ceil(innerHeight / tall) + 10];
     };
     measure();
-    addEventListener("scroll", measure, { passive: true });
+    let wait = 0;
+    const scrolled = () => {
+      still.value = false;
+      clearTimeout(wait);
+      wait = setTimeout(() => (still.value = true), 100);
+      measure();
+    };
+    addEventListener("scroll", scrolled, { passive: true });
     addEventListener("resize", measure);
     return () => {
-      removeEventListener("scroll", measure);
+      removeEventListener("scroll", scrolled);
       removeEventListener("resize", measure);
     };
   }, [list]);

@@ -7,8 +7,14 @@ import { page, tensor } from "../data/store";
 import { rectangle, windowsBehind } from "../data/reach";
 import { fixed, minus } from "../decimal";
 import { go, layer, pinned, pinnedFacts, place, steps } from "../state";
+import type { Layer } from "../schema";
 import { say } from "../words";
 import { Dim } from "./parts";
+
+/** The note that stands below the picture of a layer without steps: the first not said above it. */
+export function about(now: Layer): string | undefined {
+  return now.counts ? undefined : now.notes.find((note) => note !== now.answer);
+}
 
 export function Walk() {
   const now = layer.value;
@@ -16,7 +22,7 @@ export function Walk() {
   const at = pinned.value;
   const slots = now.counts;
   if (!slots) {
-    const note = now.notes.find((text) => text !== now.answer);
+    const note = about(now);
     return note ? (
       <section class="walk" aria-label="About this layer"><div class="walk-text"><h2>About this layer</h2><p>{note}</p></div></section>
     ) : null;
