@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 import subprocess
@@ -22,6 +23,7 @@ from convlens.explain.graph_layout import draw
 from convlens.keras import Input, Model, Sequential, layers
 from convlens.page import document, export, fitted, packed, policy, safe_json, shuffled
 from convlens.page.build import build, preview
+from convlens.page.gallery import surroundings
 from convlens.page.schema import SHARED, facts, plain, typescript
 
 ROOT = Path(__file__).parents[1]
@@ -262,3 +264,49 @@ def test_ten_thousand_layers_are_drawn_in_a_second() -> None:
     drawing = draw([[n - 1] for n in range(10_000)], [n % 7 for n in range(10_000)])
     assert time.perf_counter() - start < 5
     assert drawing.folds[0].times > 1_000
+
+
+def test_a_given_picture_goes_with_the_page_as_it_was_and_small(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(3)
+    wide = Image.fromarray(rng.integers(0, 256, (600, 1200), np.uint8))
+    wide.save(tmp_path / "wide.png")
+    run = convlens.load("digits").run(tmp_path / "wide.png", resize=True)
+    page = run.export(tmp_path / "page.html")
+    found = re.search(r'id="page">(.*?)</script>', page.read_text())
+    assert found is not None
+    told = json.loads(found[1])
+    data = base64.b64decode(told["picture"].partition(",")[2])
+    # `digits` with its own picture has 450,000 - 438,343 bytes left.
+    assert len(told["picture"]) < 10_000
+    with Image.open(io.BytesIO(data)) as kept:
+        assert (kept.format, kept.size, kept.mode) == ("PNG", (84, 42), "L")
+    assert told["preprocess"]["prep"] == "stretch:rgb:1::"
+    assert run.origin.to_dict() == {
+        "source": "file",
+        "seed": None,
+        "remarks": [*run.origin.remarks],
+    }
+
+
+def test_a_picture_cut_to_the_models_proportions_is_said_to_be(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("L", (60, 40), 200).save(tmp_path / "wide.png")
+    made = convlens.load("digits")
+    cut = build(
+        run := made.run(tmp_path / "wide.png", resize=True, crop=True),
+        mode="exported",
+        around=surroundings(run),
+    ).page
+    assert cut.preprocess is not None
+    assert cut.preprocess.prep == "crop:rgb:1::"
+    assert cut.picture.startswith("data:image/png;base64,")
+    # Cut without being scaled: the page knows no such thing, and starts from what was cut.
+    run = made.run(tmp_path / "wide.png", crop=True)
+    assert build(run, mode="exported", around=surroundings(run)).page.picture == ""
+    # The file may have gone since.
+    run = made.run(tmp_path / "wide.png", resize=True)
+    (tmp_path / "wide.png").unlink()
+    assert build(run, mode="exported", around=surroundings(run)).page.picture == ""

@@ -65,7 +65,37 @@ def prepare(
         remarks += said + _warn(spec, feed)
     _check_batches(graph, feeds)
     source = "noise" if "noise" in sources else (sources[0] if sources else "none")
-    return feeds, InputFact(source, seed if source == "noise" else None, tuple(remarks))
+    picture = _whole_picture(graph, given, fitting)
+    origin = InputFact(
+        source,
+        seed if source == "noise" else None,
+        tuple(remarks),
+        picture,
+        picture is not None and crop,
+    )
+    return feeds, origin
+
+
+def _whole_picture(graph: Graph, given: Mapping[str, Any], fitting: _Fitting) -> Path | None:
+    """The picture that is the only input, unless it was cut without being scaled."""
+    if len(graph.inputs) != 1 or (fitting.crop and not fitting.resize):
+        return None
+    value = next(iter(given.values()), None)
+    if not isinstance(value, str | Path) or Path(value).suffix.lower() == ".npy":
+        return None
+    return Path(value)
+
+
+def small_png(path: Path, channels: int, longest: int) -> bytes:
+    """A picture as PNG, scaled down to `longest` pixels where its longer side has more.
+
+    Raises InputError for what Pillow cannot decode and for pictures over 64 million pixels.
+    """
+    picture = _decode(path, str(path), channels)
+    picture.thumbnail((longest, longest))
+    made = io.BytesIO()
+    picture.save(made, "PNG", optimize=True)
+    return made.getvalue()
 
 
 def parts(graph: Graph, x: Any, batch_size: int) -> Iterator[Any]:

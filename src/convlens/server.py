@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import shutil
 import socket
 import sys
 import tempfile
@@ -51,9 +52,9 @@ class Session:
         self.run = run
         # The picture that was given last, and what was done to it: another preprocessing starts
         # from it again.
-        self.picture: Path | None = None
+        self.picture: Path | None = self._copied(run.origin.picture)
         self.pixels: NDArray[np.float32] | None = None
-        self.prep = Preprocessing()
+        self.prep = Preprocessing("crop" if run.origin.cut else "stretch")
         self.built = self._build()
         # Written before anybody asks, so that the first picture does not wait for it.
         self._written: tuple[Built, str] = (self.built, document(self.built.page, {}))
@@ -173,6 +174,16 @@ class Session:
         if name not in self.known and name not in samples.NAMES:
             raise ArgumentError(f"`{name}` is not open and not built in", given=name)
         return self._another(self.known.get(name) or load(name))
+
+    def _copied(self, picture: Path | None) -> Path | None:
+        """A copy of the user's picture, which uploads may replace; None when it has gone."""
+        if picture is None:
+            return None
+        path = self.place(picture.name)
+        try:
+            return Path(shutil.copyfile(picture, path))
+        except OSError:
+            return None
 
     def place(self, name: str) -> Path:
         """A fresh path for an upload: its own folder, its own last name, nothing else of it."""

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ..layers.reading import FormulaStep, Reading
@@ -28,11 +29,17 @@ def plain(number: float | None) -> float | str | None:
 
 @dataclass(frozen=True)
 class InputFact:
-    """Where the input came from: `file`, `sample`, `noise`, `array`; the seed of noise."""
+    """Where the input came from: `file`, `sample`, `noise`, `array`; the seed of noise.
+
+    `picture` is the file of the only input where it was used whole, or (`cut`) its middle part of
+    the model's proportions: what another preprocessing may start from. It is no part of the JSON.
+    """
 
     source: str
     seed: int | None = None
     remarks: tuple[str, ...] = ()
+    picture: Path | None = None
+    cut: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         result: dict[str, Any] = {"source": self.source, "seed": self.seed}

@@ -15,7 +15,7 @@ import { WhatIf } from "./WhatIf";
 function Derivations() {
   const now = layer.value;
   return (
-    <Panel title="Where the numbers come from">
+    <Panel title={say("where")}>
       <dl class="derive">
         {now.derivations.map((item) => (
           <div key={item.id + item.title}>
@@ -63,7 +63,7 @@ function Kernels() {
     <Panel title="All filters">
       <p class="dim">{say("kernels", { filters, own: perGroup, kernel: kernel.join("×"), columns, rows, largest: largest.toPrecision(3) })}</p>
       <div class="scroll-x"><div class="kernels">
-        <Drawing width={columns * stepX} height={rows * stepY} on={[numbers]} role="img" aria-label="heatmap of all weights" draw={(context) => {
+        <Drawing width={columns * stepX} height={rows * stepY} on={[numbers]} role="img" aria-label={say("heat")} draw={(context) => {
           for (let f = 0; f < columns; f++) {
             for (let c = 0; c < rows; c++) {
               const start = (f * perGroup + c) * taps;
@@ -92,10 +92,10 @@ function Twin() {
   const sums = made && made.rule === "sum" ? lines(made, 7) : null;
   const places = made ? placesFor([made.pre, made.value], 6) : 6;
   return (
-    <Panel title="The picture as text">
+    <Panel title={say("text")}>
       <p>
-        The {ordinal(now.number)} layer, {now.name} ({now.kind}), turns {now.input_shapes.map(shapeText).join(" and ")} into {shapeText(now.output_shape)}.
-        {at && made ? ` The number at [${at.join(", ")}] is ${minus(fixed(made.value, places))}.` : ""}
+        {say("twin", { ordinal: ordinal(now.number), name: now.name, kind: now.kind, from: now.input_shapes.map(shapeText).join(" and "), to: shapeText(now.output_shape) })}
+        {at && made ? say("twin.number", { at: at.join(", "), value: minus(fixed(made.value, places)) }) : ""}
       </p>
       {sums && made ? (
         <ul>
@@ -103,7 +103,7 @@ function Twin() {
           {sums.others.length ? <li>{count(sums.others.length)} other maps add {minus(sums.print.lines[sums.top.length])}</li> : null}
           {made.bias === null ? null : <li>the bias adds {minus(sums.print.lines[sums.print.lines.length - 1])}</li>}
           {sums.print.rounding ? <li>rounding {minus(sums.print.rounding)}</li> : null}
-          <li>together {minus(sums.print.total)}{made.value === made.pre ? "" : `, after the activation ${minus(fixed(made.value, places))}`}</li>
+          <li>together {minus(sums.print.total)}{made.value === made.pre ? "" : say("twin.after", { value: minus(fixed(made.value, places)) })}</li>
         </ul>
       ) : null}
     </Panel>

@@ -5,6 +5,7 @@ import { shapeText } from "../data/tensor";
 import { isDark, switchTheme } from "../draw/colour";
 import { address, go, pinned, place } from "../state";
 import { inputsOpen } from "./Inputs";
+import { say } from "../words";
 import { Dim } from "./parts";
 
 export function Header() {
@@ -17,7 +18,7 @@ export function Header() {
         convlens
       </a>
       <span class="model"><bdi>{now.model}</bdi></span>
-      <span class="dim tag">{now.weights === "random" ? "random weights" : now.weights === "trained" ? "trained weights" : "weights from the file"} · {now.input_words}</span>
+      <span class="dim tag">{say(`weights.${now.weights}`)} · {now.input_words}</span>
       <nav class="depths" aria-label="Depth">
         {depths.map(([depth, word]) => (
           <a key={depth} href={address({ ...here, depth })} aria-current={here.depth === depth ? "page" : undefined}

@@ -5,8 +5,9 @@ import { forward } from "../data/forward";
 import { blob, overrides, page, read, ready, replacePage, served, tensor, values, type Values } from "../data/store";
 import { say } from "../words";
 import { go, place } from "../state";
-import { Dim, Quiet } from "./parts";
-import { useRef, useWork } from "../track";
+import { keys } from "./Maps";
+import { Dim, pointIn, Quiet } from "./parts";
+import { useRef, useSignal, useWork } from "../track";
 
 export const inputsOpen = signal(false);
 
@@ -30,7 +31,7 @@ function ask(path: string, body: BodyInit, more: Record<string, string> = {}): v
     .catch((error: Error) => (said.value = error.message));
 }
 
-/** The picture that was given last: another preprocessing starts from it again. */
+/** The picture that was given here last: another preprocessing starts from it again. */
 let given: Blob | null = null;
 
 /** What is done to a picture: `fit:order:top:mean:std`, from the address or as the page was made. */
@@ -95,9 +96,11 @@ async function again(): Promise<void> {
     else said.value = say("large");
     return;
   }
-  const own = now.preprocess && !given ? await loaded(now.input) : null;
-  if (own) run(change(prep.value)(change(now.preprocess!.prep, true)(own)));
-  else if (given && now.preprocess) run(change(prep.value)(await pixelsOf(given)));
+  if (!now.preprocess) return;
+  const from = given ?? (now.picture && blobOf(now.picture));
+  const own = from ? null : await loaded(now.input);
+  if (own) run(change(prep.value)(change(now.preprocess.prep, true)(own)));
+  else if (from) run(change(prep.value)(await pixelsOf(from)));
 }
 
 /** The page's own numbers of a tensor, when they are there. */
@@ -140,23 +143,39 @@ function Pad() {
   const [height, width] = page.value.preprocess?.size ?? [28, 28];
   const side = 196;
   const cells = useRef(new Float32Array(height * width));
+  /** The pen of the keyboard: row, column, and whether it is down. */
+  const pen = useSignal<readonly [number, number, number] | null>(null);
+  const nib = pen.value;
+  void overrides.value;
   useWork(() => {
     const context = canvas.current?.getContext("2d");
     if (!context) return;
     const picture = context.createImageData(width, height);
     cells.current.forEach((v, n) => picture.data.set([v * 255, v * 255, v * 255, 255], 4 * n));
+    if (nib) picture.data.set([240, 120, 40], 4 * (nib[0] * width + nib[1]));
     context.putImageData(picture, 0, 0);
   });
   const stroke = (event: PointerEvent) => {
     if (!(event.buttons & 1)) return;
-    const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * width;
-    const y = ((event.clientY - box.top) / box.height) * height;
+    const { x, y, box } = pointIn(event);
+    ink((x / box.width) * width, (y / box.height) * height);
+  };
+  const key = (event: KeyboardEvent) => {
+    const move = keys[event.key];
+    if (!move && event.key !== " ") return;
+    event.preventDefault();
+    let [row, column, down] = nib ?? [height >> 1, width >> 1, 0];
+    if (!move) down = 1 - down;
+    else [row, column] = [(row + move[0] + height) % height, (column + move[1] + width) % width];
+    pen.value = [row, column, down];
+    if (down) ink(column + 0.5, row + 0.5);
+  };
+  const ink = (x: number, y: number) => {
     const reach = Math.max(1, width / 20);
     for (let r = 0; r < height; r++) {
       for (let c = 0; c < width; c++) {
-        const ink = Math.max(0, Math.min(1, 1.3 - Math.hypot(c + 0.5 - x, r + 0.5 - y) / reach));
-        if (ink > cells.current[r * width + c]) cells.current[r * width + c] = ink;
+        const dark = Math.max(0, Math.min(1, 1.3 - Math.hypot(c + 0.5 - x, r + 0.5 - y) / reach));
+        if (dark > cells.current[r * width + c]) cells.current[r * width + c] = dark;
       }
     }
     const each = info.shape.reduce((a, b) => a * b, 1) / (height * width);
@@ -165,7 +184,8 @@ function Pad() {
   return (
     <figure>
       <canvas ref={canvas} width={width} height={height} class="pad" style={{ width: `${side}px`, height: `${(side * height) / width}px` }}
-        role="img" aria-label="draw here with the mouse or a finger" onPointerDown={stroke} onPointerMove={stroke} />
+        role="application" aria-label={say("pad")} tabIndex={0} onPointerDown={stroke} onPointerMove={stroke} onKeyDown={key} />
+      <p class="dim" role="status">{nib ? say("pen", { how: nib[2] ? "down" : "up", row: nib[0], column: nib[1] }) : say("pad")}</p>
       <Quiet on={() => { cells.current.fill(0); run(change(prep.value)(new Float32Array(info.shape.reduce((a, b) => a * b, 1)))); }}>clear</Quiet>
     </figure>
   );
@@ -202,13 +222,14 @@ function Preprocessing() {
         mean: mean && ` − ${mean}`, std: std && `, all / ${std}`,
       })}</p>
       {page.value.input_said.length ? <p class="dim">{page.value.input_said.join("; ")}.</p> : null}
-      <label>size <select value={fit} onChange={(event) => set(0, event.currentTarget.value)}><option value="stretch">scale all of it</option><option value="crop">cut out the middle</option></select></label>
+      {page.value.picture ? <p class="dim">{say("given")}</p> : null}
+      <label>size <select value={fit} onChange={(event) => set(0, event.currentTarget.value)}><option value="stretch">{say("fit.stretch")}</option><option value="crop">{say("fit.crop")}</option></select></label>
       <label>numbers <select value={range} onChange={(event) => { if (event.currentTarget.value) go({ prep: `${fit}:${order}:${event.currentTarget.value}` }, "replace"); }}>
         {names.map((name) => <option key={name} value={ranges[name]}>{name}</option>)}
         {names.some((name) => ranges[name] === range) ? null : <option value={range}>own</option>}
       </select></label>
       {field(2, "white is")}{field(3, "minus mean")}{field(4, "divided by std")}
-      {channels === 3 ? <label>channels <select value={order} onChange={(event) => set(1, event.currentTarget.value)}><option value="rgb">red, green, blue</option><option value="bgr">blue, green, red</option></select></label> : null}
+      {channels === 3 ? <label>channels <select value={order} onChange={(event) => set(1, event.currentTarget.value)}><option value="rgb">{say("rgb")}</option><option value="bgr">{say("bgr")}</option></select></label> : null}
     </details>
   );
 }
@@ -245,7 +266,7 @@ export function Inputs() {
             <Quiet on={() => run(Float32Array.from({ length: count }, Math.random))}>random</Quiet>
             {overrides.value.size ? <Quiet on={() => { given = null; done = now.preprocess?.prep ?? ""; go({ prep: "" }, "replace"); overrides.value = new Map(); }}>back</Quiet> : null}
           </p>
-          <label class="file">a picture{now.mode === "served" ? ", an array (.npy) or a model" : ""}: drop, paste or{" "}
+          <label class="file">{say(`drop.${now.mode}`)}{" "}
             <input type="file" onChange={(event) => { const file = event.currentTarget.files?.[0]; if (file) void take(file); }} /></label>
           {now.recent.map((name) => <Quiet key={name} on={() => { given = null; ask("model", "", { kind: "known", name }); }}><bdi>{name}</bdi></Quiet>)}
           {now.preprocess ? <Preprocessing /> : null}

@@ -26,7 +26,7 @@ function Title() {
   return (
     <div class="title">
       <p class="which">{ordinal(now.number)} layer <code><bdi>{now.name}</bdi></code> <Dim>{now.kind}</Dim></p>
-      <h1>{title}</h1>
+      <h1 tabIndex={-1}>{title}</h1>
       <p class="answer">{answer}</p>
     </div>
   );
@@ -36,7 +36,7 @@ function Title() {
 export function CountLine() {
   const now = layer.value;
   const [first, ...others] = now.weights;
-  if (!first) return <p class="count-line">no weights: nothing here is learnt</p>;
+  if (!first) return <p class="count-line">{say("plain")}</p>;
   const rest = others.map((weight) => ` + ${count(weight.count)}`).join("");
   return (
     <p class="count-line">

@@ -8,6 +8,7 @@ import { mapView } from "../data/tensor";
 import { atlas, drawTile } from "../draw/atlas";
 import { css, isDark, styleColour } from "../draw/colour";
 import type { Tensor } from "../schema";
+import { say } from "../words";
 import { Drawing, pointIn } from "./parts";
 
 /** A rectangle of cells; `channels` null means: in every map. */
@@ -114,6 +115,12 @@ function outline(context: CanvasRenderingContext2D, mark: Mark, grid: Grid, only
   context.setLineDash([]);
 }
 
+/** What keys do: rows, columns, maps. */
+export const keys: Record<string, [number, number, number]> = {
+  ArrowUp: [-1, 0, 0], ArrowDown: [1, 0, 0], ArrowLeft: [0, -1, 0], ArrowRight: [0, 1, 0],
+  PageUp: [0, 0, -1], PageDown: [0, 0, 1],
+};
+
 export function Maps(props: MapsProps) {
   const { only, marks = [], picked } = props;
   const info = tensor(props.id);
@@ -158,10 +165,6 @@ export function Maps(props: MapsProps) {
     return row < 0 || cell < 0 ? null : [only ?? n, row, cell];
   };
 
-  const keys: Record<string, [number, number, number]> = {
-    ArrowUp: [-1, 0, 0], ArrowDown: [1, 0, 0], ArrowLeft: [0, -1, 0], ArrowRight: [0, 1, 0],
-    PageUp: [0, 0, -1], PageDown: [0, 0, 1],
-  };
   const interactive = props.onKey !== undefined;
   return (
     <div
@@ -205,7 +208,7 @@ export function Scale({ id }: { id: string }) {
   const { largest, low } = atlas(tensor(id), numbers);
   const text = largest >= 100 ? largest.toFixed(0) : largest.toPrecision(3);
   return (
-    <span class="scale" role="img" aria-label={`colours: ${low ? `from -${text} (blue) through 0` : "from 0"} to ${text} (orange)`}>
+    <span class="scale" role="img" aria-label={say(low ? "scale.both" : "scale", { text })}>
       <span>{low ? `−${text}` : "0"}</span>
       <Drawing width={72} height={8} on={[low]} draw={(context) => {
         for (let x = 0; x < 72; x++) {

@@ -17,7 +17,7 @@ export function Walk() {
   const { recipe } = now;
   if (recipe.form !== "window" || recipe.combine !== "sum" || !recipe.weight) {
     return now.notes.length > 1 ? (
-      <section class="walk" aria-label="About this layer"><div class="walk-text"><h2>About this layer</h2><p>{now.notes[1]}</p></div></section>
+      <section class="walk" aria-label={say("about")}><div class="walk-text"><h2>{say("about")}</h2><p>{now.notes[1]}</p></div></section>
     ) : null;
   }
   if (!made || !at) return <section class="walk" />;
@@ -36,7 +36,7 @@ export function Walk() {
     value: minus(fixed(made.value, places)),
     top: minus(fixed(sorted[0]?.sum ?? 0, places)),
     topMap: sorted[0]?.channel ?? 0,
-    seen: box ? `a patch of ${box.rows}×${box.columns}` : "all of it",
+    seen: box ? say("patch.part", { rows: box.rows, columns: box.columns }) : say("patch.all"),
     position: `row ${row}, column ${column}`,
     verdict: name ? `${name} ${made.value === made.pre ? `keeps ${total}` : `turns ${total} into ${minus(fixed(made.value, places))}`}.` : "",
   };
@@ -49,9 +49,9 @@ export function Walk() {
         <p>{say(`walk.${step}.${kind}`, filled)}</p>
       </div>
       <nav class="walk-nav" aria-label="Steps">
-        <button type="button" disabled={step === 1} onClick={() => go({ step: step - 1 })}>Back</button>
+        <button type="button" aria-disabled={step === 1} onClick={() => step > 1 && go({ step: step - 1 })}>Back</button>
         <span class="dots" aria-hidden="true">{[0, 1, 2, 3, 4].map((n) => <i key={n} class={n + 1 === step ? "on" : ""} />)}</span>
-        <button type="button" class="primary" disabled={step === steps} onClick={() => go({ step: step + 1 })}>Next</button>
+        <button type="button" class="primary" aria-disabled={step === steps} onClick={() => step < steps && go({ step: step + 1 })}>Next</button>
       </nav>
     </section>
   );
