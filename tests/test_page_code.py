@@ -42,10 +42,13 @@ PLAIN = {
     ),
     "layer_normalization": (
         "LayerNormalization(axis=-1, epsilon=0.001)",
-        "nn.LayerNorm((8,), eps=0.001)",
+        "x.movedim(1, -1)\nnn.LayerNorm((8,), eps=0.001)\nx.movedim(-1, 1)",
     ),
     "activation": ('Activation("gelu")', "nn.GELU()"),
-    "p_re_lu": ("PReLU()", "nn.PReLU()"),
+    "p_re_lu": (
+        "PReLU()",
+        "# PyTorch's PReLU has one slope for each map, not for each number",
+    ),
     "leaky_re_lu": ("LeakyReLU(negative_slope=0.25)", "nn.LeakyReLU(0.25)"),
     "re_lu": ("ReLU(max_value=6)", "nn.ReLU6()"),
     "up_sampling2d": (
@@ -57,7 +60,10 @@ PLAIN = {
         'nn.Upsample(scale_factor={scale}, mode="bilinear")',
     ),
     "add": ("Add()", "a + b"),
-    "global_average_pooling2d": ("GlobalAveragePooling2D()", "nn.AdaptiveAvgPool2d(1)"),
+    "global_average_pooling2d": (
+        "GlobalAveragePooling2D()",
+        "nn.AdaptiveAvgPool2d(1)\nnn.Flatten()",
+    ),
     "dense": (
         'Dense({filters}{nobias:, use_bias=}, activation="softmax")',
         "nn.Linear({n}, {filters}{nobias:, bias=})\nnn.Softmax(1)",

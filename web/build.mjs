@@ -28,7 +28,7 @@ async function bundle(entry) {
     inject: [new URL("jsx.ts", import.meta.url).pathname],
     tsconfigRaw: "{}",
     legalComments: "none",
-    define: Object.fromEntries(short.map((name) => [name, `$${name.split(".")[1]}`])),
+    define: { ...Object.fromEntries(short.map((name) => [name, `$${name.split(".")[1]}`])), Float32Array: "$numbers", document: "$document" },
     // Names that never meet JSON, the DOM, a style or a sentence, and those that Preact keeps for
     // itself or calls components by: written shorter.
     mangleProps: new RegExp(`^(${ours}|${preacts}|__[a-zA-Z])$`),

@@ -6,3 +6,5 @@ export { h } from "./src/track";
 export const { abs: $abs, ceil: $ceil, exp: $exp, floor: $floor, max: $max, min: $min, round: $round, sqrt: $sqrt } = Math;
 export const { from: $from } = Array;
 export const { isFinite: $isFinite } = Number;
+// From globalThis, as the bare words are written short here, too.
+export const { Float32Array: $numbers, document: $document } = globalThis;

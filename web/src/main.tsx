@@ -3,6 +3,7 @@
 import { render } from "preact";
 import { effect } from "@preact/signals-core";
 import { page } from "./data/store";
+import { useWork } from "./track";
 import { go, hovered, place } from "./state";
 import { Inputs } from "./views/Inputs";
 import { Header, Strip } from "./views/Header";
@@ -10,11 +11,18 @@ import { LayerView } from "./views/LayerView";
 import { Network } from "./views/Network";
 import { asked, WordLine } from "./views/Word";
 
+let moves = 0;
+
 function App() {
+  const { depth, layer } = place.value;
+  // What had the keyboard may be gone: it goes on from the heading.
+  useWork(() => {
+    if (moves++ && document.activeElement === document.body) document.querySelector("h1")?.focus();
+  }, [depth, layer]);
   return (
     <>
       <Header />
-      {place.value.depth === "network" ? <Network /> : <><Strip /><LayerView /></>}
+      {depth === "network" ? <Network /> : <><Strip /><LayerView /></>}
       <Inputs />
       <WordLine />
     </>

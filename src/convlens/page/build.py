@@ -28,7 +28,7 @@ from ..layers.resize import Scale
 from ..layers.spatial import axis_names
 from ..layers.weight import held
 from ..model import Graph, Step, TensorId, ordinal
-from .code import code_of
+from .code import Layout, code_of
 from .first_words import first_words
 from .recipe import NOTHING, Found, find
 from .schema import (
@@ -94,7 +94,10 @@ class RunLike(Protocol):
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is known beside the run: pictures to choose from, names of answers, preprocessing."""
+    """What is known beside the run: pictures to choose from, names of answers, preprocessing.
+
+    `picture` is the one that was given, as a data address; empty where there is none.
+    """
 
     pictures: tuple[Picture, ...] = ()
     classes: tuple[str, ...] = ()
@@ -248,7 +251,7 @@ def _knobs(step: Step, recipe: Any) -> Knobs | None:
         "transposed" if turned else "window",
         tuple(sizes),
         tuple(quantities.get("strides", (1,) * len(sizes))),
-        tuple(quantities["dilation"]) if "dilation" in quantities else None,
+        _dilation(quantities, windows),
         shown,
         quantities.get("filters"),
         quantities.get("groups"),
@@ -256,6 +259,20 @@ def _knobs(step: Step, recipe: Any) -> Knobs | None:
         any(getattr(window, "ceil", False) for window in windows),
         None if None in more or not turned else tuple(n or 0 for n in more),
     )
+
+
+def _dilation(quantities: Mapping[str, Any], windows: Sequence[Any]) -> tuple[int, ...] | None:
+    """The dilation that a layer lists, or that its windows have; None for a pool without."""
+    if "dilation" in quantities:
+        return tuple(quantities["dilation"])
+    found = tuple(int(getattr(window, "dilation", 1)) for window in windows)
+    return found if any(n > 1 for n in found) else None
+
+
+def _layout(builder: _Builder, tensor: TensorId) -> Layout:
+    """How a tensor of the page lies."""
+    info = builder.tensors[builder.tensor(tensor)]
+    return Layout(info.shape, info.channel)
 
 
 def _factors(step: Step, recipe: Any) -> tuple[float, ...] | None:
@@ -375,8 +392,8 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         code=code_of(
             step.layer,
             found.recipe,
-            sizes[step.inputs[0]] if step.inputs else (),
-            sizes[step.outputs[0]],
+            _layout(builder, step.inputs[0]) if step.inputs else Layout((), None),
+            _layout(builder, step.outputs[0]),
             acts if isinstance(acts, FormulaRecipe) else None,
         ),
         derivations=_derivations(step, work, shapes, shown if own else ""),

@@ -1,11 +1,14 @@
-"""A layer as one line of Keras and one of PyTorch, with slots that "what if" fills.
+"""A layer as lines of Keras and of PyTorch, with slots that "what if" fills.
 
-`{name}` is a number or tuple the page knows; `{name:before|after}` stands only where the slot is
+Maps lie as each library has them: last in Keras, first in PyTorch. Every line is code that runs: a
+layer, or an expression of its input `x` (of a merge: `a` and `b`). `{name}` is a number or tuple the page knows; `{name:before|after}` stands only where the slot is
 not its default. Lines that a library cannot say hold what must be done beside it, as a comment.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 from ..layers.base import Layer, Sizes
@@ -13,6 +16,33 @@ from ..layers.resize import Cubic, Linear, Nearest
 from .schema import FormulaRecipe, MergeRecipe, RowRecipe, ScatterRecipe, WindowRecipe
 
 Lines = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a layer's input lies: its sizes without the batch, and which axis holds the maps."""
+
+    shape: Sizes
+    channel: int | None
+
+    def keras(self, axis: int) -> int:
+        """The axis in Keras' order, batch first and maps last, from 0."""
+        axis %= len(self.shape)
+        if self.channel is None:
+            return axis + 1
+        return len(self.shape) if axis == self.channel else axis + (axis < self.channel)
+
+    def torch(self, axis: int) -> int:
+        """The axis in PyTorch's order, batch first and maps second."""
+        axis %= len(self.shape)
+        if self.channel is None:
+            return axis + 1
+        return 1 if axis == self.channel else axis + 1 + (axis < self.channel)
+
+    def last(self, axis: int) -> bool:
+        """Whether Keras has this axis last, as its layers expect."""
+        return self.keras(axis) == len(self.shape)
+
 
 # By the page's name of a function: what Keras and PyTorch call it, `{p}` its parameter.
 FUNCTIONS: dict[str, Lines] = {
@@ -29,19 +59,19 @@ FUNCTIONS: dict[str, Lines] = {
     "hard_sigmoid": ("hard_sigmoid", "nn.Hardsigmoid()"),
     "hard_silu": ("hard_silu", "nn.Hardswish()"),
     "mish": ("mish", "nn.Mish()"),
-    "softmax": ("softmax", "nn.Softmax(1)"),
+    "softmax": ("softmax", "nn.Softmax({axis})"),
     "gelu_tanh": ("gelu", 'nn.GELU(approximate="tanh")'),
     "selu": ("selu", "nn.SELU()"),
     "celu": ("celu", "nn.CELU({p})"),
     "log_sigmoid": ("log_sigmoid", "nn.LogSigmoid()"),
-    "prelu": ("", "nn.PReLU()"),
 }
+# What a bare word means in Keras where PyTorch's parameter could be another.
+DEFAULTS = {"leaky_relu": 0.2, "elu": 1.0, "celu": 1.0}
 OWN_LAYERS = {
     "relu": "ReLU()",
     "leaky_relu": "LeakyReLU(negative_slope={p})",
     "elu": "ELU(alpha={p})",
-    "softmax": "Softmax()",
-    "prelu": "PReLU()",
+    "celu": "Activation(lambda x: keras.activations.celu(x, alpha={p}))",
     "gelu_tanh": "Activation(lambda x: keras.activations.gelu(x, approximate=True))",
 }
 MERGES: dict[str, Lines] = {
@@ -51,7 +81,7 @@ MERGES: dict[str, Lines] = {
     "average": ("Average()", "(a + b) / 2"),
     "maximum": ("Maximum()", "torch.maximum(a, b)"),
     "minimum": ("Minimum()", "torch.minimum(a, b)"),
-    "concat": ("Concatenate()", "torch.cat((a, b), 1)"),
+    "concat": ("Concatenate({axis})", "torch.cat((a, b), {dim})"),
 }
 
 
@@ -60,7 +90,7 @@ def _conv(rank: int) -> Lines:
     same = "{stride:, stride=}{pads:, padding=}{dilation:, dilation=}{groups:, groups=}"
     return (
         f"{{zeros:ZeroPadding{rank}D(|)\n}}"
-        f"Conv{rank}D({{filters}}, {{kernel}}{more}{{nobias:, use_bias=}}{{activation}})",
+        f"Conv{rank}D({{filters}}, {{kernel}}{more}{{nobias:, use_bias=}}{{activation}}){{behind}}",
         f"{{uneven:nn.ZeroPad{rank}d(|)\n}}"
         f"nn.Conv{rank}d({{n}}, {{filters}}, {{kernel}}{same}{{nobias:, bias=}}){{after}}",
     )
@@ -70,27 +100,31 @@ def _transposed(rank: int, groups: int) -> Lines:
     keras = (
         f"Conv{rank}DTranspose({{filters}}, {{kernel}}{{stride:, strides=}}{{padding:, padding=}}"
         "{dilation:, dilation_rate=}{more:, output_padding=}{nobias:, use_bias=}"
-        f"{{activation}}){{zeros:\nCropping{rank}D(|)}}"
+        f"{{activation}}){{zeros:\nCropping{rank}D(|)}}{{behind}}"
     )
     return (
         keras if groups == 1 else "# Keras has no transposed convolution with groups",
         f"nn.ConvTranspose{rank}d({{n}}, {{filters}}, {{kernel}}{{stride:, stride=}}"
         "{pads:, padding=}{outpad:, output_padding=}{groups:, groups=}{dilation:, dilation=}"
-        "{nobias:, bias=}){uneven:\n# then cut (before, after) of each axis: }{after}",
+        f"{{nobias:, bias=}}){{uneven:\nnn.ZeroPad{rank}d(|)}}{{after}}",
     )
 
 
 def _pool(recipe: WindowRecipe, rank: int) -> Lines:
     if recipe.combine == "max":
         keras, torch = f"MaxPooling{rank}D", f"nn.MaxPool{rank}d"
-        uneven, pads = f"{{uneven:nn.ConstantPad{rank}d(|, -math.inf)\n}}", "{pads:, padding=}"
+        uneven = f"{{uneven:nn.ConstantPad{rank}d(|, -math.inf)\n}}"
+        pads = "{pads:, padding=}{dilation:, dilation=}"
     else:
         keras, torch = f"AveragePooling{rank}D", f"nn.AvgPool{rank}d"
-        uneven = "{uneven:# PyTorch pads both sides alike; here: \n}"
+        uneven = "{dilation:# PyTorch's AvgPool has no dilation=|\n}"
+        uneven += "{uneven:# PyTorch pads both sides alike; here: |\n}"
         inside = ", count_include_pad=False" if recipe.divisor == "real" else ""
         pads = f"{{pads:, padding=|{inside}}}"
     return (
-        f"{{zeros:# Keras pads by its own rule only; here: \n}}{keras}({{kernel}}"
+        f"{{zeros:# Keras pads by its own rule only; here: |\n}}"
+        f"{{dilation:# Keras' pools have no dilation_rate=|\n}}"
+        f"{{ceil:# Keras rounds down only: it has no ceil_mode=|\n}}{keras}({{kernel}}"
         "{step:, strides=}{padding:, padding=})",
         f"{uneven}{torch}({{kernel}}{{step:, stride=}}{pads}{{ceil:, ceil_mode=}})",
     )
@@ -102,7 +136,7 @@ def _resize(layer: Layer, rank: int) -> Lines:
         torch = {1: "linear", 2: "bilinear", 3: "trilinear"}.get(rank, "linear")
     elif isinstance(layer, Cubic):
         torch = "bicubic"
-    keras = f"UpSampling{rank}D({{scale}})"
+    keras = "UpSampling1D({factor})" if rank == 1 else f"UpSampling{rank}D({{scale}})"
     if torch != "nearest":
         keras = f'UpSampling2D({{scale}}, interpolation="{torch}")'
     if torch in ("linear", "trilinear"):
@@ -110,39 +144,73 @@ def _resize(layer: Layer, rank: int) -> Lines:
     return keras, f'nn.Upsample(scale_factor={{scale}}, mode="{torch}")'
 
 
-def _normal(layer: Layer, recipe: FormulaRecipe, shape: Sizes) -> Lines | None:
+def _normal(layer: Layer, recipe: FormulaRecipe, at: Layout) -> Lines | None:
     """Batch, layer and group norm; None where a line would not say it all."""
-    epsilon = recipe.numbers[0]
+    epsilon, shape = recipe.numbers[0], at.shape
     axis = recipe.axis % len(shape)
-    if recipe.name == "batch_norm":
-        last = axis == len(shape) - 1
-        keras = f"BatchNormalization({'' if last else f'axis={axis + 1}, '}epsilon={epsilon:g})"
-        rank = max(1, len(shape) - 1)
-        return keras, f"nn.BatchNorm{rank}d({shape[axis]}, eps={epsilon:g})"
+    scaled, moved = (getattr(layer, name, None) is not None for name in ("gamma", "beta"))
     known: dict[str, Any] = layer.quantities()
-    if recipe.name == "group_norm":
-        groups, channels = int(known["groups"]), shape[axis]
+    own = f"epsilon={epsilon:g}" + ("" if moved else ", center=False")
+    own += "" if scaled else ", scale=False"
+    plain = f"eps={epsilon:g}" + ("" if scaled or moved else ", affine=False")
+    half = f"  # here without a {'weight' if moved else 'bias'}" if scaled != moved else ""
+    if recipe.name == "batch_norm":
+        place = "" if at.last(axis) else f"axis={at.keras(axis)}, "
+        rank = max(1, len(shape) - 1)
         return (
-            f"GroupNormalization({groups}, epsilon={epsilon:g})",
-            f"nn.GroupNorm({groups}, {channels}, eps={epsilon:g})",
+            f"BatchNormalization({place}{own})",
+            f"nn.BatchNorm{rank}d({shape[axis]}, {plain}){half}",
         )
+    if recipe.name == "group_norm":
+        groups = int(known["groups"])
+        return (
+            f"GroupNormalization({groups}, {own})",
+            f"nn.GroupNorm({groups}, {shape[axis]}, {plain}){half}",
+        )
+    return _layer_norm(recipe.name, at, known, own, scaled, moved)
+
+
+def _layer_norm(
+    name: str, at: Layout, known: dict[str, Any], own: str, scaled: bool, moved: bool
+) -> Lines | None:
+    """Layer and RMS norm: over any axes in Keras, over the last ones in PyTorch."""
+    shape = at.shape
     over = sorted(int(n) % len(shape) for n in known.get("axes", ()))
+    axes = sorted(at.keras(n) for n in over)
+    keras = "-1" if axes == [len(shape)] else str(axes[0] if len(axes) == 1 else axes)
     if over != list(range(len(shape) - len(over), len(shape))):
         return None
-    axes = "-1" if len(over) == 1 else str([n - len(shape) for n in over])
     sizes = str(tuple(shape[n] for n in over))
-    if recipe.name == "rms_norm":
-        return (
-            f"RMSNormalization(axis={axes}, epsilon={epsilon:g})",
-            f"nn.RMSNorm({sizes}, eps={epsilon:g})",
-        )
-    return (
-        f"LayerNormalization(axis={axes}, epsilon={epsilon:g})",
-        f"nn.LayerNorm({sizes}, eps={epsilon:g})",
-    )
+    epsilon = own.split(",")[0].replace("epsilon", "eps")
+    if name == "rms_norm":
+        plain = "" if scaled else ", elementwise_affine=False"
+        lines = f"RMSNormalization(axis={keras}, {own.split(',')[0]})", "RMSNorm"
+        if not scaled or axes[-1] != len(shape):
+            lines = "# Keras' RMSNormalization has weights, and ends at the last axis", "RMSNorm"
+    else:
+        plain = "" if moved else ", bias=False" if scaled else ", elementwise_affine=False"
+        plain += "  # here without a weight" if moved and not scaled else ""
+        lines = f"LayerNormalization(axis={keras}, {own})", "LayerNorm"
+    torch, _, said = f"nn.{lines[1]}({sizes}, {epsilon}{plain}".partition("  ")
+    torch += f"){'  ' + said if said else ''}"
+    if at.channel == len(shape) - 1 and len(shape) > 1:
+        torch = f"x.movedim(1, -1)\n{torch}\nx.movedim(-1, 1)"
+    return lines[0], torch
 
 
-def _function(recipe: FormulaRecipe) -> Lines | None:
+def _prelu(layer: Layer, at: Layout) -> Lines:
+    """PReLU: one slope, one for each map, or (in Keras only) one for each number."""
+    rank, count = len(at.shape), math.prod(layer.weights()[0].shape)
+    maps = at.shape[-1 if at.channel is None else at.channel]
+    if count == math.prod(at.shape):
+        if rank > 1:
+            return "PReLU()", "# PyTorch's PReLU has one slope for each map, not for each number"
+        return "PReLU()", f"nn.PReLU({maps})"
+    spatial = list(range(1, rank + (count == 1)))
+    return f"PReLU(shared_axes={spatial})", f"nn.PReLU({'' if count == 1 else maps})"
+
+
+def _function(recipe: FormulaRecipe, at: Layout) -> Lines | None:
     p = recipe.numbers[0] if recipe.numbers else None
     if recipe.name == "clip":
         if recipe.numbers == (0.0, 6.0):
@@ -154,34 +222,41 @@ def _function(recipe: FormulaRecipe) -> Lines | None:
     keras, torch = FUNCTIONS[recipe.name]
     shown = "" if p is None else f"{p:g}"
     own = OWN_LAYERS.get(recipe.name, f'Activation("{keras}")')
+    if recipe.name == "softmax":
+        own = f"Softmax({'' if at.last(recipe.axis) else f'axis={at.keras(recipe.axis)}'})"
+        torch = torch.replace("{axis}", str(at.torch(recipe.axis)))
     return own.replace("{p}", shown), torch.replace("{p}", shown)
 
 
 def code_of(
-    layer: Layer, recipe: Any, shape: Sizes, out: Sizes, activation: FormulaRecipe | None
+    layer: Layer, recipe: Any, at: Layout, out: Layout, activation: FormulaRecipe | None
 ) -> Lines | None:
     """(Keras, PyTorch) templates of a layer with its recipe; None where there are no such lines.
 
-    `shape` and `out` are its input's and output's, without the batch.
+    `at` and `out` are how its input and its output lie.
     """
-    made = _plain(layer, recipe, shape, out)
+    made = _plain(layer, recipe, at, out)
     if made is None:
         return None
-    word, after = _activation(activation)
+    # PyTorch's dense layer takes the last axis where it is.
+    row = isinstance(recipe, RowRecipe)
+    word, behind, after = _activation(activation, Layout(out.shape, None) if row else out)
     return (
-        made[0].replace("{activation}", f", activation={word}" if word else ""),
+        made[0]
+        .replace("{activation}", f", activation={word}" if word else "")
+        .replace("{behind}", behind),
         made[1].replace("{after}", after),
     )
 
 
-def _plain(layer: Layer, recipe: Any, shape: Sizes, out: Sizes) -> Lines | None:
+def _plain(layer: Layer, recipe: Any, at: Layout, out: Layout) -> Lines | None:
     known: dict[str, Any] = layer.quantities()
-    rank = len(shape) - 1
+    rank = len(at.shape) - 1
     if isinstance(layer, Nearest | Linear | Cubic):
         return _resize(layer, rank)
     if isinstance(recipe, RowRecipe):
         return (
-            "Dense({filters}{nobias:, use_bias=}{activation})",
+            "Dense({filters}{nobias:, use_bias=}{activation}){behind}",
             "nn.Linear({n}, {filters}{nobias:, bias=}){after}",
         )
     if isinstance(recipe, WindowRecipe):
@@ -191,23 +266,42 @@ def _plain(layer: Layer, recipe: Any, shape: Sizes, out: Sizes) -> Lines | None:
         if "pool" in known:
             return _pool(recipe, rank)
         if recipe.combine != "sum" and all(axis.n_out == 1 for axis in recipe.axes):
-            word = "Max" if recipe.combine == "max" else "Average"
-            short = "Max" if recipe.combine == "max" else "Avg"
-            return f"Global{word}Pooling{rank}D()", f"nn.Adaptive{short}Pool{rank}d(1)"
+            word, short = ("Max", "Max") if recipe.combine == "max" else ("Average", "Avg")
+            torch = f"nn.Adaptive{short}Pool{rank}d(1)"
+            if len(out.shape) == 1:
+                return f"Global{word}Pooling{rank}D()", f"{torch}\nnn.Flatten()"
+            return f"Global{word}Pooling{rank}D(keepdims=True)", torch
     if isinstance(recipe, ScatterRecipe) and recipe.how == "reshape":
         flat = "Flatten()", "nn.Flatten()"
-        return flat if len(out) == 1 else (f"Reshape({out})", f"x.reshape(-1, *{out})")
+        sizes = out.shape
+        return flat if len(sizes) == 1 else (f"Reshape({sizes})", f"x.reshape(-1, *{sizes})")
     if isinstance(recipe, MergeRecipe):
-        return MERGES[recipe.op]
+        keras, torch = MERGES[recipe.op]
+        place = "" if at.last(recipe.axis) else f"axis={at.keras(recipe.axis)}"
+        return keras.replace("{axis}", place), torch.replace("{dim}", str(at.torch(recipe.axis)))
     if isinstance(recipe, FormulaRecipe):
-        return _normal(layer, recipe, shape) if recipe.name.endswith("_norm") else _function(recipe)
+        if recipe.name == "prelu":
+            return _prelu(layer, at)
+        return (
+            _normal(layer, recipe, at) if recipe.name.endswith("_norm") else _function(recipe, at)
+        )
     return None
 
 
-def _activation(recipe: FormulaRecipe | None) -> Lines:
-    """What a layer's own activation is called: Keras' word, PyTorch's next line; empty for none."""
+def _activation(recipe: FormulaRecipe | None, out: Layout) -> tuple[str, str, str]:
+    """What a layer's own activation is called: Keras' word, else its next line; PyTorch's next line."""
     if recipe is None or recipe.name == "linear":
-        return "", ""
-    made = _function(recipe)
+        return "", "", ""
+    made = _function(recipe, out)
+    if made is None:
+        said = f"\n# then {recipe.name}"
+        return "", said, said
     keras = FUNCTIONS.get(recipe.name, ("", ""))[0]
-    return (f'"{keras}"' if keras else "", f"\n{made[1]}" if made else "")
+    usual = DEFAULTS.get(recipe.name)
+    bare = (
+        bool(keras)
+        and recipe.name != "gelu_tanh"
+        and (recipe.name != "softmax" or out.last(recipe.axis))
+        and (usual is None or abs((recipe.numbers[0] or 0.0) - usual) < 1e-6)
+    )
+    return (f'"{keras}"', "", f"\n{made[1]}") if bare else ("", f"\n{made[0]}", f"\n{made[1]}")

@@ -3,6 +3,7 @@
 import { bind, bindTransposed, pairs, type Padding, type Window } from "../axis";
 import type { Equation, Knobs, Layer, WindowRecipe } from "../schema";
 import { measured } from "./reach";
+import { say } from "../words";
 import { page, tensor } from "./store";
 
 export type Change = Partial<Record<"kernel" | "stride" | "dilation" | "filters" | "groups" | "scale", number>> & { padding?: "valid" | "same" };
@@ -23,7 +24,7 @@ export function changed(knobs: Knobs, change: Change): Knobs {
     kernel: each(knobs.kernel, change.kernel),
     stride: each(knobs.stride, change.stride),
     dilation: each(knobs.dilation, change.dilation),
-    padding: change.padding ?? knobs.padding,
+    padding: change.padding || knobs.padding,
     filters: change.filters ?? knobs.filters,
     groups: change.groups ?? knobs.groups,
     scale: each(knobs.scale, change.scale),
@@ -154,12 +155,12 @@ export function rederive(index: number, change: Change): readonly Then[] {
   return made;
 }
 
-/** The layer as one line of Keras and one of PyTorch, with what was changed. */
-export function codeOf(layer: Layer, knobs: Knobs | null, shape: readonly number[]): string {
-  if (!layer.code) return "";
+/** The layer in Keras and in PyTorch, with what was changed. */
+export function codeOf(layer: Layer, knobs: Knobs | null, shape: readonly number[]): readonly string[] {
+  if (!layer.code) return [];
   const info = tensor(layer.inputs[0]);
   const sizes = shape.filter((_, n) => n !== info.channel);
-  const slots: Record<string, string> = { n: String(info.channel === null ? shape[shape.length - 1] : shape[info.channel]) };
+  const slots: Record<string, string> = { n: String(info.channel === null || knobs?.form === "row" ? shape[shape.length - 1] : shape[info.channel]) };
   const tuple = (list: readonly (number | string)[]) => `(${list.join(", ")}${list.length === 1 ? "," : ""})`;
   const unless = (list: readonly number[] | null, plain: number) => (!list || list.every((n) => n === plain) ? "" : tuple(list));
   if (knobs) {
@@ -188,11 +189,14 @@ export function codeOf(layer: Layer, knobs: Knobs | null, shape: readonly number
       padding: !own && knobs.padding !== "valid" ? `"${knobs.padding as string}"` : "",
       zeros: own && padded ? (kernel.length === 1 ? tuple(given(0)) : tuple(kernel.map((_, axis) => tuple(given(axis))))) : "",
       pads: even && padded ? tuple(ends.map(([a]) => a)) : "",
-      uneven: even ? "" : turned ? ends.map(tuple).join() : tuple(ends.toReversed().flat()),
+      uneven: even ? "" : tuple(ends.toReversed().flat().map((n) => (turned ? -n : n))),
       outpad: turned && even ? unless(ends.map(([a, b]) => a - b), 0) : "",
-      more: knobs.more ? unless(knobs.more, 0) : "", scale: tuple(knobs.scale ?? []),
+      more: knobs.more ? unless(knobs.more, 0) : "", scale: tuple(knobs.scale ?? []), factor: String(knobs.scale?.[0]),
     });
   }
-  return layer.code.map((line) => line.replace(/\{(\w+)(?::([^}|]*)\|?([^}]*))?\}/g, (_, name: string, before = "", after = "") =>
-    slots[name] ? before + slots[name] + after : "")).join("\n");
+  const fill = (lines: string) => lines.replace(/\{(\w+)(?::([^}|]*)\|?([^}]*))?\}/g, (_, name: string, before = "", after = "") =>
+    slots[name] ? before + slots[name] + after : "");
+  // What Keras refuses.
+  if ((slots.stride && slots.dilation) || knobs?.scale?.some((n) => n % 1)) return [say("nokeras"), fill(layer.code[1])];
+  return layer.code.map(fill);
 }

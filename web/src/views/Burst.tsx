@@ -81,13 +81,13 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
         const f = Math.floor((event.clientX - box.left - g.left) / (g.tile + 1));
         const c = Math.floor((event.clientY - box.top - g.top) / (g.tall + 1));
         words.value = f >= 0 && f < partial.filters && c >= 0 && c < partial.channels
-          ? `input map ${c} under its slice of filter ${f}` : "";
+          ? say("burst.here", { map: c, filter: f }) : "";
       }} />
       {apart ? <div class="burst-words">
         <p class="huge" data-burst={slots.product}>{count(slots.product)} maps</p>
         <p>{say("burst.1", slots)}</p>
         <p>{say("burst.2", slots)}</p>
-        <p class="dim">{words.value || (partial.complete ? "one column per filter, one row per input map" : `the first ${count(partial.filters * partial.channels)} of them`)}</p>
+        <p class="dim">{words.value || (partial.complete ? say("burst.all") : say("burst.some", { shown: partial.filters * partial.channels }))}</p>
       </div> : null}
     </div>
   );
@@ -100,7 +100,7 @@ export function ApartSwitch() {
   if (own < 2) return null;
   const { apart } = place.value;
   return (
-    <div class="switch" role="radiogroup" aria-label={`the ${count(own)} maps that each filter makes`}>
+    <div class="switch" role="radiogroup" aria-label={say("apart", { own })}>
       <label class={apart ? "" : "on"}>
         <input type="radio" name="apart" checked={!apart} onChange={() => go({ apart: false })} />
         add the {count(own)}

@@ -18,7 +18,7 @@ function Derivations() {
   const notes = now.notes.filter((note) => note !== now.answer && note !== about(now));
   if (!now.derivations.length && !now.weights.length && !now.field && !notes.length) return null;
   return (
-    <Panel title="Where the numbers come from">
+    <Panel title={say("where")}>
       <dl class="derive">
         {now.derivations.map((item) => (
           <div key={item.id + item.title}>
@@ -66,7 +66,7 @@ function Kernels() {
     <Panel title="All filters">
       <p class="dim">{say("kernels", { filters, own: perGroup, kernel: kernel.join("×"), "columns": columns, rows, largest: largest.toPrecision(3) })}</p>
       <div class="scroll-x"><div class="kernels">
-        <Drawing width={columns * stepX} height={rows * stepY} on={[numbers]} role="img" aria-label="heatmap of all weights" draw={(context) => {
+        <Drawing width={columns * stepX} height={rows * stepY} on={[numbers]} role="img" aria-label={say("heat")} draw={(context) => {
           for (let f = 0; f < columns; f++) {
             for (let c = 0; c < rows; c++) {
               const start = (f * perGroup + c) * taps;
@@ -95,10 +95,10 @@ function Twin() {
   const sums = made && made.rule === "sum" ? lines(made, 7) : null;
   const places = made ? placesFor([made.pre, made.value], 6) : 6;
   return (
-    <Panel title="The picture as text">
+    <Panel title={say("text")}>
       <p>
-        The {now.nth} layer, {now.name} ({now.kind}), turns {now.input_shapes.map(shapeText).join(" and ")} into {shapeText(now.output_shape)}.
-        {at && made ? ` The number at [${at.join(", ")}] is ${minus(fixed(made.value, places))}.` : ""}
+        {say("twin", { ordinal: now.nth, name: now.name, kind: now.kind, from: now.input_shapes.map(shapeText).join(" and "), to: shapeText(now.output_shape) })}
+        {at && made ? say("twin.number", { at: at.join(", "), value: minus(fixed(made.value, places)) }) : ""}
       </p>
       {sums && made ? (
         <ul>
@@ -106,7 +106,7 @@ function Twin() {
           {sums.others.length ? <li>{count(sums.others.length)} other maps add {minus(sums.print.lines[sums.top.length])}</li> : null}
           {made.bias === null ? null : <li>the bias adds {minus(sums.print.lines[sums.print.lines.length - 1])}</li>}
           {sums.print.rounding ? <li>rounding {minus(sums.print.rounding)}</li> : null}
-          <li>together {minus(sums.print.total)}{made.value === made.pre ? "" : `, after the activation ${minus(fixed(made.value, places))}`}</li>
+          <li>together {minus(sums.print.total)}{made.value === made.pre ? "" : say("twin.after", { value: minus(fixed(made.value, places)) })}</li>
         </ul>
       ) : null}
     </Panel>

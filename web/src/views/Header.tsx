@@ -7,6 +7,7 @@ import { address, go, pinned, place } from "../state";
 import { inputsOpen } from "./Inputs";
 import { brief, Dim } from "./parts";
 import { useRef, useWork } from "../track";
+import { say } from "../words";
 
 export function Header() {
   const now = page.value;
@@ -18,7 +19,7 @@ export function Header() {
         convlens
       </a>
       <span class="model"><bdi>{now.model}</bdi></span>
-      <span class="dim tag">{now.weights === "random" ? "random weights" : now.weights === "trained" ? "trained weights" : "weights from the file"} · {now.input_words}</span>
+      <span class="dim tag">{say(`weights.${now.weights}`)} · {now.input_words}</span>
       <nav class="depths" aria-label="Depth">
         {depths.map(([depth, word]) => (
           <a key={depth} href={address({ ...here, depth })} aria-current={here.depth === depth ? "page" : undefined}

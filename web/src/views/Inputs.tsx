@@ -5,7 +5,6 @@ import { forward } from "../data/forward";
 import { blob, overrides, page, read, ready, replacePage, served, tensor, values, type Values } from "../data/store";
 import { say } from "../words";
 import { go, place } from "../state";
-import { styleColour } from "../draw/colour";
 import { keys } from "./Maps";
 import { Dim, pointIn, Quiet } from "./parts";
 import { useRef, useSignal, useWork } from "../track";
@@ -147,36 +146,39 @@ function Pad() {
   const [height, width] = page.value.preprocess?.size ?? [28, 28];
   const side = 196;
   const cells = useRef(new Float32Array(height * width));
-  const at = useSignal([width / 2, height / 2]);
+  /** The pen of the keyboard: row, column, and whether it is down. */
+  const pen = useSignal<readonly [number, number, number] | null>(null);
+  const nib = pen.value;
+  void overrides.value;
   useWork(() => {
     const context = canvas.current?.getContext("2d");
     if (!context) return;
     const picture = context.createImageData(width, height);
     cells.current.forEach((v, n) => picture.data.set([v * 255, v * 255, v * 255, 255], 4 * n));
+    if (nib) picture.data.set([240, 120, 40], 4 * (nib[0] * width + nib[1]));
     context.putImageData(picture, 0, 0);
-    context.fillStyle = styleColour("--above");
-    context.fillRect(Math.floor(at.peek()[0]), Math.floor(at.peek()[1]), 1, 1);
   });
   const stroke = (event: PointerEvent) => {
     if (!(event.buttons & 1)) return;
     const { x, y, box } = pointIn(event);
     ink((x / box.width) * width, (y / box.height) * height);
   };
-  const type = (event: KeyboardEvent) => {
-    const [rows, columns] = keys[event.key] ?? [0, 0];
-    if (!rows && !columns && event.key !== " ") return;
+  const key = (event: KeyboardEvent) => {
+    const move = keys[event.key];
+    if (!move && event.key !== " ") return;
     event.preventDefault();
-    const [x, y] = at.value;
-    at.value = [Math.max(0, Math.min(width - 1, x + columns)), Math.max(0, Math.min(height - 1, y + rows))];
-    if (event.shiftKey || event.key === " ") ink(at.value[0] + 0.5, at.value[1] + 0.5);
+    let [row, column, down] = nib ?? [height >> 1, width >> 1, 0];
+    if (!move) down = 1 - down;
+    else [row, column] = [(row + move[0] + height) % height, (column + move[1] + width) % width];
+    pen.value = [row, column, down];
+    if (down) ink(column + 0.5, row + 0.5);
   };
   const ink = (x: number, y: number) => {
-    at.value = [x, y];
     const reach = Math.max(1, width / 20);
     for (let r = 0; r < height; r++) {
       for (let c = 0; c < width; c++) {
-        const ink = Math.max(0, Math.min(1, 1.3 - Math.hypot(c + 0.5 - x, r + 0.5 - y) / reach));
-        if (ink > cells.current[r * width + c]) cells.current[r * width + c] = ink;
+        const dark = Math.max(0, Math.min(1, 1.3 - Math.hypot(c + 0.5 - x, r + 0.5 - y) / reach));
+        if (dark > cells.current[r * width + c]) cells.current[r * width + c] = dark;
       }
     }
     const each = info.shape.reduce((a, b) => a * b, 1) / (height * width);
@@ -185,7 +187,8 @@ function Pad() {
   return (
     <figure>
       <canvas ref={canvas} width={width} height={height} class="pad" style={{ width: `${side}px`, height: `${(side * height) / width}px` }}
-        role="application" tabIndex={0} aria-label={say("pad", { row: Math.floor(at.value[1]), column: Math.floor(at.value[0]) })} onKeyDown={type} onPointerDown={stroke} onPointerMove={stroke} />
+        role="application" aria-label={say("pad")} tabIndex={0} onPointerDown={stroke} onPointerMove={stroke} onKeyDown={key} />
+      <p class="dim" role="status">{nib ? say("pen", { how: nib[2] ? "down" : "up", row: nib[0], column: nib[1] }) : say("pad")}</p>
       <Quiet on={() => { cells.current.fill(0); run(change(prep.value)(new Float32Array(info.shape.reduce((a, b) => a * b, 1)))); }}>clear</Quiet>
     </figure>
   );
@@ -222,13 +225,14 @@ function Preprocessing() {
         mean: mean && ` − ${mean}`, std: std && `, all / ${std}`,
       })}</p>
       {page.value.input_said.length ? <p class="dim">{page.value.input_said.join("; ")}.</p> : null}
-      <label>size <select value={fit} onChange={(event) => set(0, event.currentTarget.value)}><option value="stretch">scale all of it</option><option value="crop">cut out the middle</option></select></label>
+      {page.value.picture ? <p class="dim">{say("given")}</p> : null}
+      <label>size <select value={fit} onChange={(event) => set(0, event.currentTarget.value)}><option value="stretch">{say("fit.stretch")}</option><option value="crop">{say("fit.crop")}</option></select></label>
       <label>numbers <select value={range} onChange={(event) => { if (event.currentTarget.value) go({ prep: `${fit}:${order}:${event.currentTarget.value}` }, "replace"); }}>
         {names.map((name) => <option key={name} value={ranges[name]}>{name}</option>)}
         {names.some((name) => ranges[name] === range) ? null : <option value={range}>own</option>}
       </select></label>
       {field(2, "white is")}{field(3, "minus mean")}{field(4, "divided by std")}
-      {channels === 3 ? <label>channels <select value={order} onChange={(event) => set(1, event.currentTarget.value)}><option value="rgb">red, green, blue</option><option value="bgr">blue, green, red</option></select></label> : null}
+      {channels === 3 ? <label>channels <select value={order} onChange={(event) => set(1, event.currentTarget.value)}><option value="rgb">{say("rgb")}</option><option value="bgr">{say("bgr")}</option></select></label> : null}
     </details>
   );
 }
@@ -265,7 +269,7 @@ export function Inputs() {
             <Quiet on={() => run(Float32Array.from({ length: count }, Math.random))}>random</Quiet>
             {overrides.value.size ? <Quiet on={() => { given = own(); done = now.preprocess?.prep ?? ""; go({ prep: "" }, "replace"); overrides.value = new Map(); }}>back</Quiet> : null}
           </p>
-          <label class="file">a picture{now.mode === "served" ? ", an array (.npy) or a model" : ""}: drop, paste or{" "}
+          <label class="file">{say(`drop.${now.mode}`)}{" "}
             <input type="file" onChange={(event) => { const file = event.currentTarget.files?.[0]; if (file) void take(file); }} /></label>
           {now.recent.map((name) => <Quiet key={name} on={() => { given = null; ask("model", "", { kind: "known", name }); }}><bdi>{name}</bdi></Quiet>)}
           {now.preprocess ? <Preprocessing /> : null}

@@ -17,7 +17,7 @@ function Title() {
   return (
     <div class="title">
       <p class="which">{now.nth} layer <code><bdi>{now.name}</bdi></code> <Dim>{now.kind}</Dim></p>
-      <h1>{now.title}</h1>
+      <h1 tabIndex={-1}>{now.title}</h1>
       <p class="answer">{now.answer}</p>
     </div>
   );

@@ -3,6 +3,7 @@
 import type { NumberFacts } from "../data/number";
 import { tensor } from "../data/store";
 import { fixed, minus, short, type Printed } from "../decimal";
+import { say } from "../words";
 import { maker } from "./parts";
 import { Word } from "./Word";
 
@@ -41,7 +42,7 @@ export function Ledger({ facts, print }: { facts: NumberFacts; print: Printed })
         <div class="act">
           <dt>
             <Word of={activationWord(name)}>{activationWord(name)}</Word>
-            {name === "relu" ? <small>{facts.pre > 0 ? "above 0: keeps it" : "not above 0: makes it 0"}</small> : null}
+            {name === "relu" ? <small>{say(facts.pre > 0 ? "relu.on" : "relu.off")}</small> : null}
             <Curve facts={facts} />
           </dt>
           <dd class="num big" data-value={facts.value}>{minus(fixed(facts.value, places))}</dd>

@@ -8,6 +8,7 @@ import { mapView } from "../data/tensor";
 import { atlas, drawTile } from "../draw/atlas";
 import { css, isDark, styleColour } from "../draw/colour";
 import type { Tensor } from "../schema";
+import { say } from "../words";
 import { Drawing, pointIn } from "./parts";
 
 /** A rectangle of cells; `channels` null means: in every map. */
@@ -211,7 +212,7 @@ export function Scale({ id }: { id: string }) {
   const { largest, low } = atlas(tensor(id), numbers);
   const text = largest >= 100 ? largest.toFixed(0) : largest.toPrecision(3);
   return (
-    <span class="scale" role="img" aria-label={`colours: ${low ? `from -${text} (blue) through 0` : "from 0"} to ${text} (orange)`}>
+    <span class="scale" role="img" aria-label={say(low ? "scale.both" : "scale", { text })}>
       <span>{low ? `−${text}` : "0"}</span>
       <Drawing width={72} height={8} on={[low]} draw={(context) => {
         for (let x = 0; x < 72; x++) {

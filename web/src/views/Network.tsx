@@ -16,6 +16,7 @@ import { brief, Drawing, placeOf } from "./parts";
 import { curve } from "./Strands";
 import { Word } from "./Word";
 import { useRef, useSignal, useWork } from "../track";
+import { say } from "../words";
 
 const tall = 62;
 const laneStep = 18;
@@ -135,7 +136,7 @@ function LayerRow({ entry, lanes, top }: { entry: Entry; lanes: number; top: num
         <span role="cell">{ordered ? <Lanes n={entry.layer} layer={null} lanes={lanes} /> : null}</span>
         <span role="cell" class="fold-words">
           <button type="button" onClick={() => (opened.value = new Set([...opened.value, entry.fold]))}>
-            the {fold.period === 1 ? "layer" : `${fold.period} layers`} above {fold.period === 1 ? "repeats" : "repeat"}: ×{fold.times} in all. Show {count(fold.last - fold.first + 1)} rows
+            {say(fold.period === 1 ? "fold.one" : "fold", { layers: fold.period, times: fold.times, rows: fold.last - fold.first + 1 })}
           </button>
         </span>
       </div>
@@ -199,7 +200,7 @@ export function Network() {
     <main class="network">
       <div class="title net-title">
         <p class="which dim">the whole network</p>
-        <h1><bdi>{now.model}</bdi>: {count(now.layers.length)} layers</h1>
+        <h1 tabIndex={-1}><bdi>{now.model}</bdi>: {count(now.layers.length)} layers</h1>
         <p class="answer">
           {count(totals.params)} <Word of="parameters">parameters</Word>, {totals.macs === null ? "" : <>{count(totals.macs)} <Word of="MACs">MACs</Word> for one picture. </>}
           {now.budget.words}

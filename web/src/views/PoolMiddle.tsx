@@ -40,7 +40,7 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
         {facts.engine === null ? null : <small data-bound={facts.bound}>engine: {apart(facts.value, facts.engine)}{facts.bound ? `, bound ${short(facts.bound, 3)}` : ""}</small>}
       </p>
       <p class="dim">
-        {facts.padding ? `${count(facts.padding)} places of the window lie on padding. ` : ""}
+        {facts.padding ? `${say("padded", { "places": facts.padding })}. ` : ""}
         {say(recipe.combine)}
       </p>
     </div>

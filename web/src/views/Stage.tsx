@@ -232,7 +232,7 @@ export function Stage() {
   const inputs = now.inputs.length;
   const missing = now.inputs.some((id) => values(id) === "absent") || values(now.output) === "absent";
   return (
-    <section class={`stage ${narrow ? "narrow" : ""} ${place.value.apart ? "apart" : ""}`} ref={box} aria-label="How this layer makes its numbers">
+    <section class={`stage ${narrow ? "narrow" : ""} ${place.value.apart ? "apart" : ""}`} ref={box} aria-label={say("stage")}>
       <PictureColumn width={narrow ? Math.min(180, width) : 130 * unit} />
       {now.inputs.map((id, source) => (
         <InputColumn key={id} source={source} width={narrow ? width : (inputs > 1 ? 200 : 174) * unit} height={inputs > 1 ? (height - 40 * (inputs - 1)) / inputs : height} />

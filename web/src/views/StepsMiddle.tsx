@@ -21,8 +21,7 @@ function place(made: NumberFacts, n: number): string {
 }
 
 function sourceName(made: NumberFacts, n: number): string {
-  const from = made.layer.sources[made.source[n]];
-  return from === undefined ? "picture" : page.value.layers[from].name;
+  return page.value.layers[made.layer.sources[made.source[n]]]?.name ?? "picture";
 }
 
 function Merge({ made, op }: { made: NumberFacts; op: string }) {
@@ -116,7 +115,7 @@ export function StepsMiddle() {
           {now.rule === "sum" ? <Addends made={made} names={recipe.name === "affine" ? ["x × scale", "offset"] : ["x × k", "− mean × k", "beta"]} /> : (
             [[`x at ${place(made, 0)}`, made.x[0]], ...made.steps.map((step) => [`${step.name}: ${step.expression}`, step.value])] as [string, number][]
           ).map(([words, value]) => <li key={words}><Who>{words}</Who><Num>{fixed(value, places)}</Num></li>)}
-          {recipe.name === "batch_norm" ? <li class="dim">k = gamma / √(variance + ε) = {short(made.w[0], 6)}</li> : null}
+          {recipe.name === "batch_norm" ? <li class="dim">{say("norm", { k: short(made.w[0], 6) })}</li> : null}
         </ol>
       ) : null}
       <p class="verdict">

@@ -1,6 +1,7 @@
 // A sum over many maps: what each map's slice contributes, the plus where they meet, the bias,
 // the activation. Largest first; what does not fit is one row that opens.
 
+import { say } from "../words";
 import { useSignal } from "../track";
 import type { Group, NumberFacts } from "../data/number";
 import { ready, tensor, unflattened, values } from "../data/store";
@@ -187,7 +188,7 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
         </ol>
         {made.others.length || open.value ? (
           <button type="button" class="rest" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
-            {open.value ? <Who>show the largest only</Who> : (
+            {open.value ? <Who>{say("fewer")}</Who> : (
               <>
                 <Who>{count(made.others.length)} other {what}s</Who>
                 <Num>{made.print.lines[made.top.length]}</Num>

@@ -47,8 +47,8 @@ function Walker({ made }: { made: NumberFacts }) {
   return (
     <div class="walker">
       <label>
-        <span>add one by one</span>
-        <input type="range" min={0} max={terms} value={upTo} aria-valuetext={`${upTo} of ${terms} terms, running total ${fixed(sum, places)}`}
+        <span>{say("adding")}</span>
+        <input type="range" min={0} max={terms} value={upTo} aria-valuetext={say("running", { upTo, terms, "sum": fixed(sum, places) })}
           onInput={(event) => point(made, (added.value = Number(event.currentTarget.value)) - 1)} />
       </label>
       <p class="num">
@@ -114,15 +114,15 @@ export function SumPanel() {
   const { sorted } = lines(made, 8);
   const name = made.layer.activation ? activationWord(made.layer.activation.name) : "";
   const what = noun(made);
+  const engine = made.enginePre ?? made.engine;
   const few = made.groups.length === made.product.length;
   return (
-    <section class="panel" aria-label="The sum, term by term" id="sum">
+    <section class="panel" aria-label={say("terms")} id="sum">
       <h2>The sum behind <code>{made.layer.name}[{made.at.join(", ")}]</code></h2>
       <p>
-        {count(made.product.length)} products{made.bias === null ? "" : " and a bias"}{made.padding ? `; ${count(made.padding)} places of the window lie on padding and add nothing` : ""}.
-        {" "}Ours {minus(made.pre.toPrecision(12))}
-        {made.enginePre ?? made.engine ? <>, the engine's {minus((made.enginePre ?? made.engine ?? 0).toPrecision(9))}: {apart(made.pre, made.enginePre ?? made.engine ?? 0)}, bound {short(made.bound ?? 0, 3)}</> : null}
-        {name ? `; ${name} gives ${minus(made.value.toPrecision(9))}` : ""}.
+        {say("told", { products: made.product.length, bias: made.bias === null ? "" : say("told.bias"), padding: made.padding ? `; ${say("padded", { "places": made.padding })}` : "", ours: minus(made.pre.toPrecision(12)) })}
+        {engine ? say("told.engine", { "engine": minus(engine.toPrecision(9)), "apart": apart(made.pre, engine), "bound": short(made.bound ?? 0, 3) }) : ""}
+        {name && say("told.after", { name, value: minus(made.value.toPrecision(9)) })}.
       </p>
       <Walker made={made} key={pinned.value?.join()} />
       <div class="groups">

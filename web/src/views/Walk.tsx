@@ -24,7 +24,7 @@ export function Walk() {
   if (!slots) {
     const note = about(now);
     return note ? (
-      <section class="walk" aria-label="About this layer"><div class="walk-text"><h2>About this layer</h2><p>{note}</p></div></section>
+      <section class="walk" aria-label={say("about")}><div class="walk-text"><h2>{say("about")}</h2><p>{note}</p></div></section>
     ) : null;
   }
   if (!made || !at) return <section class="walk" />;
@@ -44,7 +44,7 @@ export function Walk() {
     value: minus(fixed(made.value, places)),
     top: minus(fixed(sorted[0]?.sum ?? 0, places)),
     topMap: sorted[0]?.channel ?? 0,
-    seen: box ? `a patch of ${box.sides}` : "all of it",
+    seen: box ? say("patch.part", { sides: box.sides }) : say("patch.all"),
     position: line ? `position ${column}` : `row ${row}, column ${column}`,
     verdict: name ? `${name} ${made.value === made.pre ? `keeps ${total}` : `turns ${total} into ${minus(fixed(made.value, places))}`}.` : "",
   };
@@ -57,9 +57,9 @@ export function Walk() {
         <p>{say(`walk.${step}.${kind}`, filled)}</p>
       </div>
       <nav class="walk-nav" aria-label="Steps">
-        <button type="button" disabled={step === 1} onClick={() => go({ step: step - 1 })}>Back</button>
+        <button type="button" aria-disabled={step === 1} onClick={() => step > 1 && go({ step: step - 1 })}>Back</button>
         <span class="dots" aria-hidden="true">{[0, 1, 2, 3, 4].map((n) => <i key={n} class={n + 1 === step ? "on" : ""} />)}</span>
-        <button type="button" class="primary" disabled={step === steps} onClick={() => go({ step: step + 1 })}>Next</button>
+        <button type="button" class="primary" aria-disabled={step === steps} onClick={() => step < steps && go({ step: step + 1 })}>Next</button>
       </nav>
     </section>
   );

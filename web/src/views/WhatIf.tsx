@@ -30,10 +30,14 @@ function Cell({ now, then, text = count }: { now: number | null; then: number | 
 }
 
 /** The layer in the words of both libraries, to take along. */
-function Code({ text }: { text: string }) {
+function Code({ lines }: { lines: readonly string[] }) {
   return (
-    <p class="copy"><code>{text}</code>
-      <Quiet on={() => void navigator.clipboard?.writeText(text)}>copy</Quiet></p>
+    <>
+      {lines.map((text, n) => (
+        <p key={n} class="copy"><b>{n ? "PyTorch" : "Keras"}</b><code data-code={n ? "torch" : "keras"}>{text}</code>
+          <Quiet on={() => void navigator.clipboard?.writeText(text)}>copy</Quiet></p>
+      ))}
+    </>
   );
 }
 
@@ -42,7 +46,7 @@ export function WhatIf() {
   const { knobs } = now;
   if (!now.inputs.length) return null;
   const info = tensor(now.inputs[0]);
-  if (!knobs) return now.code ? <Panel title="As code"><Code text={codeOf(now, null, info.shape)} /></Panel> : null;
+  if (!knobs) return now.code ? <Panel title="As code"><Code lines={codeOf(now, null, info.shape)} /></Panel> : null;
   const mine = changed(knobs, current.value);
   const sizes = info.shape.filter((_, n) => n !== info.channel);
   const channels = info.channel === null ? 1 : info.shape[info.channel];
@@ -103,7 +107,7 @@ export function WhatIf() {
           </tbody>
         </table>
       </div>
-      {now.code && after[place.value.layer].shape ? <Code text={codeOf(now, mine, info.shape)} /> : null}
+      {now.code && after[place.value.layer].shape ? <Code lines={codeOf(now, mine, info.shape)} /> : null}
     </Panel>
   );
 }

@@ -1,4 +1,5 @@
-// For everyone: no serious finding of axe on any kind of layer, and nothing lost at 200 %.
+// For everyone: no serious finding of axe and no small text on any kind of layer, nothing lost at
+// 200 %.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -25,11 +26,24 @@ const views: Record<string, readonly string[]> = {
   hostile: ["<img src=x onerror=document.title='owned'>", "שכבה_ראשונה"],
 };
 
+/** Words below 12 px. */
+function small(): string[] {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found: string[] = [];
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const parent = node.parentElement;
+    if (!parent || !node.textContent?.trim() || !parent.getClientRects().length || parent.closest("math, script, noscript")) continue;
+    if (parseFloat(getComputedStyle(parent).fontSize) < 12) found.push(`small text ${node.textContent}`);
+  }
+  return found;
+}
+
 async function serious(page: Page, where: string): Promise<string[]> {
+  const tiny = (await page.evaluate(small)).map((text) => `${where}: ${text}`);
   const result = await page.evaluate(() => (globalThis as any).axe.run(document, { resultTypes: ["violations"] }));
-  return result.violations
+  return tiny.concat(result.violations
     .filter((item: any) => item.impact === "serious" || item.impact === "critical")
-    .map((item: any) => `${where}: ${item.id} ${item.nodes.slice(0, 2).map((node: any) => node.html.slice(0, 100)).join(" | ")}`);
+    .map((item: any) => `${where}: ${item.id} ${item.nodes.slice(0, 2).map((node: any) => node.html.slice(0, 100)).join(" | ")}`));
 }
 
 for (const dark of [false, true]) {
@@ -66,6 +80,10 @@ test("axe finds nothing serious with the pictures, the pad and a word open, at e
   await page.click("text=Pictures");
   await page.click(".ledger .word >> nth=0");
   found.push(...(await serious(page, "a word")));
+  await page.click("text=Pictures");
+  await page.setInputFiles(".file input", { name: "model.onnx", mimeType: "application/octet-stream", buffer: Buffer.from("no") });
+  await page.waitForFunction(() => document.querySelector(".inputs-panel [role=status]")?.textContent?.includes("convlens open"));
+  found.push(...(await serious(page, "an error")));
   expect(found).toEqual([]);
   await close();
 }, 120_000);

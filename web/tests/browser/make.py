@@ -18,6 +18,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 import convlens
 from convlens.errors import NotExplained
 from convlens.keras import Input, Model, Sequential, layers
@@ -158,6 +161,11 @@ def main(folder: Path) -> None:
     for name, model in made.items():
         opened = convlens.load(model)
         runs[name] = opened.run()
+    # White at both sides, black in the middle: scaled it has white corners, cut it is black.
+    sides = np.full((28, 56), 255, np.uint8)
+    sides[:, 14:42] = 0
+    Image.fromarray(sides).save(folder / "sides.png")
+    convlens.load("digits").run(folder / "sides.png", resize=True).export(folder / "given.html")
     for name, run in runs.items():
         run.export(folder / f"{name}.html")
         known[name] = cells(run, rng, 7)

@@ -231,7 +231,8 @@ test("what if: a larger kernel moves every later shape and count", async () => {
   expect(await row.textContent()).toContain("(22, 22, 64)");
   expect(await row.textContent()).toContain("51,264");
   expect(await page.locator(".whatif tbody tr").nth(2).textContent()).toContain("(1600,)");
-  expect(await page.textContent(".copy code")).toBe('Conv2D(64, (5, 5), activation="relu")\nnn.Conv2d(32, 64, (5, 5))\nnn.ReLU()');
+  expect(await page.textContent(".copy code")).toBe('Conv2D(64, (5, 5), activation="relu")');
+  expect(await page.textContent("[data-code=torch]")).toBe("nn.Conv2d(32, 64, (5, 5))\nnn.ReLU()");
   await close();
 });
 
@@ -301,13 +302,29 @@ test("preprocessing can be changed, runs the picture again, and is in the addres
   await again.close();
 }, 120_000);
 
+test("another preprocessing starts from the picture that was given, not from the scaled one", async () => {
+  const { page, wrong, close } = await open(browser, join(folder, "given.html"), "#/number/conv2d?at=0,0,0");
+  const inputs = () => page.$$eval(".terms-table td:nth-child(3)", (list) => list.map((item) => Number(item.textContent)));
+  expect(await inputs()).toEqual(Array(9).fill(1));
+  await page.click("text=Pictures");
+  await page.click("text=preprocessing");
+  expect(await page.textContent(".prep")).toContain("starts from the picture as it was given");
+  await page.selectOption(".prep select >> nth=0", "crop");
+  await page.waitForURL(/prep=crop:/);
+  await page.waitForFunction(() => document.querySelector(".terms-table td:nth-child(3)")?.textContent === "0");
+  expect(await inputs()).toEqual(Array(9).fill(0));
+  expect(wrong).toEqual([]);
+  await close();
+});
+
 test("what if: a transposed layer and a resize move what follows, and give their code", async () => {
   const { page, close } = await open(browser, join(folder, "formulas.html"), "#/layer/conv2d_transpose");
   const put = (name: string, value: string) => page.locator(`[data-knob=${name}]`).evaluate((element, next) => {
     (element as HTMLInputElement).value = next;
     element.dispatchEvent(new Event("input", { bubbles: true }));
   }, value);
-  expect(await page.textContent(".copy code")).toBe('Conv2DTranspose(4, (3, 3), strides=(2, 2), padding="same", activation="gelu")\nnn.ConvTranspose2d(6, 4, (3, 3), stride=(2, 2))\n# then cut (before, after) of each axis: (0, 1),(0, 1)\nnn.GELU()');
+  expect(await page.textContent(".copy code")).toBe('Conv2DTranspose(4, (3, 3), strides=(2, 2), padding="same", activation="gelu")');
+  expect(await page.textContent("[data-code=torch]")).toBe("nn.ConvTranspose2d(6, 4, (3, 3), stride=(2, 2))\nnn.ZeroPad2d((0, -1, 0, -1))\nnn.GELU()");
   await put("stride", "3");
   expect(await page.locator(".whatif tbody tr").first().textContent()).toContain("(54, 42, 4)");
   await goTo(page, "#/layer/up_sampling2d");
