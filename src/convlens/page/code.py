@@ -161,17 +161,17 @@ def _normal(layer: Layer, recipe: FormulaRecipe, at: Layout) -> Lines | None:
             f"BatchNormalization({place}{own})",
             f"nn.BatchNorm{rank}d({shape[axis]}, {plain}){half}",
         )
-    if recipe.name == "group_norm":
+    if "groups" in known:
         groups = int(known["groups"])
         return (
             f"GroupNormalization({groups}, {own})",
             f"nn.GroupNorm({groups}, {shape[axis]}, {plain}){half}",
         )
-    return _layer_norm(recipe.name, at, known, own, scaled, moved)
+    return _layer_norm(recipe.name == "rms_norm", at, known, own, scaled, moved)
 
 
 def _layer_norm(
-    name: str, at: Layout, known: dict[str, Any], own: str, scaled: bool, moved: bool
+    rms: bool, at: Layout, known: dict[str, Any], own: str, scaled: bool, moved: bool
 ) -> Lines | None:
     """Layer and RMS norm: over any axes in Keras, over the last ones in PyTorch."""
     shape = at.shape
@@ -182,7 +182,7 @@ def _layer_norm(
         return None
     sizes = str(tuple(shape[n] for n in over))
     epsilon = own.split(",")[0].replace("epsilon", "eps")
-    if name == "rms_norm":
+    if rms:
         plain = "" if scaled else ", elementwise_affine=False"
         lines = f"RMSNormalization(axis={keras}, {own.split(',')[0]})", "RMSNorm"
         if not scaled or axes[-1] != len(shape):

@@ -23,7 +23,8 @@ def write(graph: Graph, path: str | os.PathLike[str]) -> Path:
         raise ModelError(
             "these are weights alone: there is no network to write",
             where=graph.name,
-            needed=" ".join(graph.facts),
+            needed="the network that they belong to",
+            hint=" ".join(graph.facts),
         )
     ending = target.suffix.lower()
     if ending == ".onnx":

@@ -341,7 +341,7 @@ def test_weights_alone_are_neither_run_nor_written_and_say_what_is_missing(
     tmp_path: Path,
 ) -> None:
     model = convlens.load(alone(tmp_path))
-    needed = (
+    hint = (
         "the file holds weights alone: it does not say how layers are connected, nor strides, "
         "padding and activations; give them with --architecture config.json (model.to_json() in "
         "Keras), or in Python with architecture= a network built with convlens.keras, or a "
@@ -355,7 +355,8 @@ def test_weights_alone_are_neither_run_nor_written_and_say_what_is_missing(
         with pytest.raises(ConvlensError) as caught:
             doing()
         assert caught.value.message == f"these are weights alone: there is no network to {what}"
-        assert caught.value.needed == needed
+        assert caught.value.needed == "the network that they belong to"
+        assert caught.value.hint == hint
     rows = model.describe().to_dict()["layers"]
     assert [row["output_shape"] for row in rows] == [None, None]
 
