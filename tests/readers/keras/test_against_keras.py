@@ -212,6 +212,69 @@ def test_a_whole_quantised_network_has_keras_shapes_and_counts(tmp_path: Path) -
             assert rows[name]["explained"] == (name == "mean")
 
 
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_quantising_to_whole_numbers_leaves_the_biases_to_train(
+    mode: str, ending: str, tmp_path: Path
+) -> None:
+    model = keras.Sequential([
+        keras.Input((5,), dtype="int32"),
+        layers.Embedding(9, 4),
+        layers.EinsumDense("abc,cd->abd", output_shape=(None, 6), bias_axes="d"),
+        layers.Dense(3, use_bias=False),
+        layers.Dense(2),
+    ])  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of each layer that has no quantised form
+        model.quantize(mode)
+    model.save(tmp_path / f"m.{ending}")
+    held = convlens.load(tmp_path / f"m.{ending}").describe().to_dict()["totals"]
+    trained = sum(int(np.prod(one.shape)) for one in model.trainable_weights)
+    assert (held["params"], held["trainable_params"]) == (model.count_params(), trained)
+
+
+@keras.saving.register_keras_serializable("tests")
+def waves(x: Any) -> Any:
+    """An activation of somebody's own."""
+    return keras.ops.sin(x)
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_an_activation_of_somebodys_own_stays_opaque_and_its_layer_is_told(
+    ending: str, tmp_path: Path
+) -> None:
+    model = keras.Sequential([
+        keras.Input((8, 8, 3)),
+        layers.Conv2D(4, 3, name="conv"),
+        layers.Conv2D(4, 3, activation=waves, name="waved"),
+        layers.Activation(waves, name="alone"),
+        layers.Conv2D(2, 3, name="after"),
+    ])  # fmt: skip
+    model.save(tmp_path / f"m.{ending}")
+    graph = convlens.load(tmp_path / f"m.{ending}").graph
+    assert [graph.call(one.name).layer.rule for one in model.layers] == [
+        "sum", "sum", "opaque", "sum",
+    ]  # fmt: skip
+    waved = graph.call("waved")
+    assert waved.activation is not None and waved.activation.rule == "opaque"
+    assert waved.activation_name == "tests>waves"
+    assert [graph.declared[one.name, 0] for one in model.layers] == [
+        one.output.shape[1:] for one in model.layers
+    ]
+    picture = np.random.default_rng(4).random((2, 8, 8, 3), np.float32)
+    live = convlens.load(randomised(model)).run(picture)
+    theirs = model.predict(picture, verbose=0)
+    np.testing.assert_allclose(live.output, theirs, rtol=2e-5, atol=2e-5)
+
+
+def test_a_cell_with_an_activation_of_somebodys_own_stays_opaque(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((8, 3)), layers.LSTM(4, activation=waves, name="cell")])
+    model.save(tmp_path / "m.keras")
+    layer = convlens.load(tmp_path / "m.keras").graph.call("cell").layer
+    assert layer.rule == "opaque"
+    assert getattr(layer, "why", "") == "its activation is tests>waves"
+
+
 @keras.saving.register_keras_serializable("tests")
 class Doubled(layers.Layer):
     """A layer of somebody's own."""

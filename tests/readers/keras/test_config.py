@@ -218,6 +218,23 @@ def test_what_serialisation_wraps_is_unwrapped_and_nothing_is_executed() -> None
     assert config["rest"] is Ellipsis
 
 
+@pytest.mark.parametrize(
+    ("saved", "read"),
+    [
+        ("ReLU", "ReLU"), ("linear", "linear"), (None, None), ("waves", kc.Custom("waves")),
+        ("My layers>waves", kc.Custom("My layers>waves")), ("<lambda>", kc.Custom("<lambda>")),
+        ("no function's name", "no function's name"), ("", ""),
+    ],
+)  # fmt: skip
+def test_an_activation_that_is_no_word_of_keras_is_a_function_of_somebodys_own(
+    saved: str | None, read: object
+) -> None:
+    odd = layer("Odd", "o", activation=saved, recurrent_activation=saved, other=saved)
+    config = parsed(sequential([input_layer("i", 4), odd])).layer("o").config
+    assert (config["activation"], config["recurrent_activation"]) == (read, read)
+    assert config["other"] == saved
+
+
 def test_quantised_policies_custom_classes_and_operations_are_told_apart() -> None:
     policy = {"module": "keras", "class_name": "QuantizedDTypePolicy",
               "config": {"mode": "int8", "source_name": "float32"}}  # fmt: skip

@@ -18,6 +18,7 @@ from ..files import shown
 from . import words as keras_words
 from .architecture import ArrayConstant, Call, Custom, Graph, LayerSpec, TensorRef, refs_in
 from .order import Numbering, call_order, ordered
+from .table.activations import ACTIVATIONS
 
 __all__ = [
     "ArrayConstant",
@@ -232,10 +233,19 @@ class _Reader:
         )  # fmt: skip
 
     def _setting(self, key: str, value: Any, depth: int) -> Any:
-        """A setting; an activation that is a layer of its own becomes a LayerSpec."""
+        """A setting; an activation that is a layer of its own becomes a LayerSpec.
+
+        The name of another function is one of its author's own: the file names it, and does not
+        hold it. What can be no function's name is left to be refused.
+        """
         plain = self.plain(value, depth)
-        if key.endswith("activation") and isinstance(plain, dict) and _is_layer(value):
+        if not key.endswith("activation"):
+            return plain
+        if isinstance(plain, dict) and _is_layer(value):
             return self.layer(value, depth + 1)
+        if isinstance(plain, str) and plain.lower() not in ACTIVATIONS:
+            function = plain.rpartition(">")[2].isidentifier() or plain == "<lambda>"
+            return Custom(plain) if function else plain
         return plain
 
     def plain(self, value: Any, depth: int = 0) -> Any:

@@ -266,9 +266,12 @@ class _Builder:
         try:
             if why is None and len(known) == len(arriving):
                 built = self._explained(layer, call, known, weights, steps)
-                if built is not None:
+                if built is None:
+                    why = "convlens does not know it"
+                elif _runs(built) or not self.weights.function(weights.names, call):
                     return built, self._made_shapes(built, known)
-                why = "convlens does not know it"
+                else:  # its live framework can run it as a whole
+                    why = "its activation is a function of its author's own"
         except NotExplained as error:
             why = error.message
         except ConvlensError as error:
@@ -429,6 +432,11 @@ def _model_in(layer: kc.LayerSpec) -> kc.Graph | None:
     """The model that the layer is, or that it applies at every step; None for other layers."""
     inner = over_time(layer)
     return layer.graph if inner is None else inner.graph
+
+
+def _runs(built: Built) -> bool:
+    """Whether the engine can run all of it."""
+    return built.layer.runs and (built.activation is None or built.activation.runs)
 
 
 def _works_in_rows(layer: kc.LayerSpec) -> bool:

@@ -6,6 +6,7 @@ settled for the whole model at once, when the first number is asked for: a summa
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -105,9 +106,20 @@ class LayerWeights:
                 name = given if given not in self.made else f"{given}_{number}"
                 axes = tuple(f"axis {axis}" for axis in range(len(shape)))
                 fixed = name.rsplit("/", 1)[-1].startswith(("moving_", "running_", "total"))
-                trainable = self.trainable and not fixed
+                trainable = self.trainable and not fixed and not self._frozen(name)
                 self.made[name] = Weight(name, shape, axes, values, trainable=trainable)
         return tuple(self.made.values())
+
+    def _frozen(self, name: str) -> bool:
+        """Whether quantising froze this array: all but the bias, where weights are whole numbers.
+
+        Keras stores kernel, bias and the kernel's scale, in this order.
+        """
+        if not re.match(r"int\d.*_from_", self.layer.dtype):
+            return False
+        config = self.layer.config
+        biased = config.get("use_bias") or config.get("bias_axes")
+        return not (name.endswith("bias") or (biased and name == "vars/1"))
 
     def leaf(self, known: bool = True) -> Leaf:
         """What the weights file is asked for."""
