@@ -21,7 +21,8 @@ from convlens.errors import ArgumentError
 from convlens.explain.graph_layout import draw
 from convlens.keras import Input, Model, Sequential, layers
 from convlens.page import document, export, fitted, packed, policy, safe_json, shuffled
-from convlens.page.build import build, preview
+from convlens.page.build import build
+from convlens.page.preview import preview
 from convlens.page.schema import SHARED, facts, plain, typescript
 from tests.readers.onnx.made import model_of, node, weight
 

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..axis import TransposedWindow
 from ..errors import ConvlensError
 from ..explain.facts import InputFact
 from ..explain.graph_layout import draw
@@ -24,12 +23,13 @@ from ..explain.number import binding_of, model_origin, tensor_name
 from ..explain.summary import RowFact, SummaryFact, cost_working, count_working, summarise
 from ..explain.wording import note_text
 from ..layers.base import Sizes
-from ..layers.resize import Scale
 from ..layers.spatial import axis_names
 from ..layers.weight import held
 from ..model import Graph, Step, TensorId, ordinal
 from .code import Layout, code_of
 from .first_words import first_words
+from .knobs import knobs
+from .preview import preview
 from .recipe import NOTHING, Found, find
 from .schema import (
     Budget,
@@ -37,13 +37,11 @@ from .schema import (
     Derivation,
     Field,
     FormulaRecipe,
-    Knobs,
     Layer,
     Page,
     Picture,
     Preprocess,
     Preview,
-    RowRecipe,
     ScatterRecipe,
     Start,
     Tensor,
@@ -55,8 +53,6 @@ from .words import words
 
 Array = NDArray[Any]
 MOST_MEANS = 60_000_000
-PREVIEW_MAPS = 12
-PREVIEW_SIDE = 28
 # Multiply-adds that a browser does while a stroke is drawn.
 QUICK = 40_000_000
 # Networks of more layers open on the whole, not on one layer.
@@ -222,67 +218,10 @@ def _recipe(builder: _Builder, step: Step) -> Found:
     return found
 
 
-def _knobs(step: Step, recipe: Any) -> Knobs | None:
-    """What of a layer can be changed: a window's numbers, a row's units."""
-    quantities = step.layer.quantities()
-    sizes = quantities.get("kernel", quantities.get("pool"))
-    has_bias = len(step.layer.weights()) > 1
-    if isinstance(recipe, RowRecipe):
-        units = quantities.get("units")
-        return Knobs("row", None, None, None, None, units, None, has_bias, False)
-    factors = _factors(step, recipe)
-    if factors is not None:
-        return Knobs("resize", None, None, None, None, None, None, False, False, None, factors)
-    if not isinstance(recipe, WindowRecipe) or sizes is None:
-        return None
-    windows = getattr(step.layer, "windows", ())
-    turned = all(isinstance(window, TransposedWindow) for window in windows) and bool(windows)
-    if not turned and any(getattr(axis, "up", 0) != 1 for axis in recipe.axes):
-        return None
-    padding = quantities.get("padding", ())
-    words = {word for word in padding if isinstance(word, str)}
-    shown: str | tuple[tuple[int, int], ...] = "valid"
-    if len(words) == 1 and all(isinstance(word, str) for word in padding):
-        shown = words.pop()
-    elif not words:
-        shown = tuple((int(a), int(b)) for a, b in padding)
-    more = [getattr(window, "output_padding", None) for window in windows]
-    return Knobs(
-        "transposed" if turned else "window",
-        tuple(sizes),
-        tuple(quantities.get("strides", (1,) * len(sizes))),
-        _dilation(quantities, windows),
-        shown,
-        quantities.get("filters"),
-        quantities.get("groups"),
-        has_bias,
-        any(getattr(window, "ceil", False) for window in windows),
-        None if None in more or not turned else tuple(n or 0 for n in more),
-    )
-
-
-def _dilation(quantities: Mapping[str, Any], windows: Sequence[Any]) -> tuple[int, ...] | None:
-    """The dilation that a layer lists, or that its windows have; None for a pool without."""
-    if "dilation" in quantities:
-        return tuple(quantities["dilation"])
-    found = tuple(int(getattr(window, "dilation", 1)) for window in windows)
-    return found if any(n > 1 for n in found) else None
-
-
 def _layout(builder: _Builder, tensor: TensorId) -> Layout:
     """How a tensor of the page lies."""
     info = builder.tensors[builder.tensor(tensor)]
     return Layout(info.shape, info.channel)
-
-
-def _factors(step: Step, recipe: Any) -> tuple[float, ...] | None:
-    """How many times as long a resize makes each axis; None for other layers and fixed sizes."""
-    scales = getattr(step.layer, "scales", None)
-    if scales is None or not isinstance(recipe, WindowRecipe | ScatterRecipe):
-        return None
-    if not all(isinstance(scale, Scale) and scale.factor for scale in scales):
-        return None
-    return tuple(float(scale.factor) for scale in scales)
 
 
 @dataclass(frozen=True)
@@ -388,7 +327,7 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         memory=4 * math.prod(sizes[made]),
         mean_activation=_mean(builder, made),
         shared_with=row.shared_with,
-        knobs=_knobs(step, found.recipe),
+        knobs=knobs(step, found.recipe),
         code=code_of(
             step.layer,
             found.recipe,
@@ -485,26 +424,6 @@ def start_of(builder: _Builder, layers: Sequence[Layer]) -> Start:
         return Start(index, None)
     at = np.unravel_index(int(np.nanargmax(array)) if np.isfinite(array).any() else 0, array.shape)
     return Start(index, tuple(int(n) for n in at))
-
-
-def preview(array: Array, channel: int | None) -> tuple[Array, tuple[int, int, int]]:
-    """8-bit pictures of the first maps, and (maps, height, width): byte 128 is 0."""
-    maps = array if channel is None else np.moveaxis(array, channel, 0)
-    maps = maps[None] if channel is None else maps
-    while maps.ndim > 3:
-        maps = maps[:, maps.shape[1] // 2]
-    while maps.ndim < 3:
-        maps = maps[:, None]
-    maps = maps[:PREVIEW_MAPS]
-    for axis in (1, 2):
-        size = maps.shape[axis]
-        if size > PREVIEW_SIDE:
-            places = np.linspace(0, size - 1, PREVIEW_SIDE).round().astype(int)
-            maps = maps.take(places, axis=axis)
-    finite = np.nan_to_num(maps.astype(np.float64), posinf=0, neginf=0)
-    largest = float(np.abs(finite).max()) if finite.size else 0.0
-    scaled = finite / largest if largest > 0 else finite
-    return (128 + np.round(scaled * 127)).astype(np.uint8), maps.shape
 
 
 def _with_previews(builder: _Builder) -> None:
