@@ -285,3 +285,17 @@ def test_the_page_of_an_onnx_file_knows_its_norms_offsets_and_maps() -> None:
     line = next(tensor for tensor in page.tensors if tensor.id == page.layers[1].inputs[0])
     assert (line.shape, line.channel, line.axes) == ((1, 32), 0, ("map", "steps"))
     assert page.layers[3].title == "Each number is scaled and shifted"
+
+
+def test_an_activation_of_somebodys_own_is_named_and_its_layer_gets_no_code() -> None:
+    def waves() -> None: ...
+
+    model = Sequential([Input((8, 8, 3)), layers.Conv2D(4, 3, activation=waves)])
+    (layer,) = build(convlens.load(model).run(), mode="exported").page.layers
+    assert (layer.after, layer.activation, layer.code) == ("waves", None, None)
+    assert layer.pre is not None
+    (known,) = build(
+        convlens.load(Sequential([Input((8, 8, 3)), layers.Conv2D(4, 3, activation="relu")])).run(),
+        mode="exported",
+    ).page.layers
+    assert known.after is None and known.activation is not None and known.code is not None

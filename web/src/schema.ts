@@ -161,6 +161,7 @@ export interface Layer {
   readonly output: string;
   readonly pre: string | null;
   readonly activation: FormulaRecipe | null;
+  readonly after: string | null;
   readonly recipe: WindowRecipe | RowRecipe | ScatterRecipe | MergeRecipe | FormulaRecipe | NoRecipe;
   readonly input_shapes: readonly (readonly (number | null)[])[];
   readonly output_shape: readonly (number | null)[];

@@ -308,6 +308,7 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         output=output,
         pre=pre,
         activation=acts if isinstance(acts, FormulaRecipe) else None,
+        after=call.activation_name if pre and not isinstance(acts, FormulaRecipe) else None,
         recipe=found.recipe,
         input_shapes=row.input_shapes if whole else tuple((None, *shape) for shape in shapes),
         output_shape=row.output_shape if last else (None, *sizes[made]),
@@ -328,7 +329,9 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         mean_activation=_mean(builder, made),
         shared_with=row.shared_with,
         knobs=knobs(step, found.recipe),
-        code=code_of(
+        code=None
+        if pre and not isinstance(acts, FormulaRecipe)
+        else code_of(
             step.layer,
             found.recipe,
             _layout(builder, step.inputs[0]) if step.inputs else Layout((), None),

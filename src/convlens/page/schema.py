@@ -228,7 +228,7 @@ class Layer:
 
     `output` and `pre` are the tensors after and before its activation (`pre` null where there is
     none); `inputs` are tensors, `sources` the layers that made them. `number` counts from 1, `nth`
-    is the word for it.
+    is the word for it. `after` names the activation where the page cannot work it out.
     """
 
     number: int
@@ -242,6 +242,7 @@ class Layer:
     output: str
     pre: str | None
     activation: FormulaRecipe | None
+    after: str | None
     recipe: Recipe
     input_shapes: tuple[Shape, ...]
     output_shape: Shape

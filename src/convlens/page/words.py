@@ -90,6 +90,8 @@ SENTENCES: dict[str, str] = {
     "inputs": "{maps} input maps of {height} by {width}, the window marked in each",
     "outputs": "all {maps} output maps; arrow keys move the cell",
     "patch": "the picture, with the patch of {sides} that this number sees",
+    "after": "what it makes of the sum is not worked out here",
+    "live.after": "{layer} [{at}]: the sum is {value}; what {after} makes of it is not known",
     "live.sum": "{layer} [{at}] = {value}, from {terms} products",
     "live.other": "{layer} [{at}] = {value}; numbers read: {terms}",
     "trail.title": "Back to the picture",

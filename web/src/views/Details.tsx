@@ -98,7 +98,7 @@ function Twin() {
     <Panel title={say("text")}>
       <p>
         {say("twin", { ordinal: now.nth, name: now.name, kind: now.kind, from: now.input_shapes.map(shapeText).join(" and "), to: shapeText(now.output_shape) })}
-        {at && made ? say("twin.number", { at: at.join(", "), value: minus(fixed(made.value, places)) }) : ""}
+        {at && made && !now.after ? say("twin.number", { at: at.join(", "), value: minus(fixed(made.value, places)) }) : ""}
       </p>
       {sums && made ? (
         <ul>

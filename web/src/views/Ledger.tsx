@@ -47,6 +47,8 @@ export function Ledger({ facts, print }: { facts: NumberFacts; print: Printed })
           </dt>
           <dd class="num big" data-value={facts.value}>{minus(fixed(facts.value, places))}</dd>
         </div>
+      ) : layer.after ? (
+        <div class="act"><dt><bdi>{layer.after}</bdi> <small>{say("after")}</small></dt></div>
       ) : <div class="hidden" data-value={facts.value} />}
       {engine === null ? null : (
         <div class="engine">

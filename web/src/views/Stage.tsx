@@ -215,8 +215,8 @@ export function Live() {
   const made = rested.value;
   return (
     <p class="hidden" aria-live="polite" data-live>
-      {made ? say(`live.${made.rule === "sum" ? "sum" : "other"}`, {
-        layer: made.layer.name, at: made.at.join(", "), value: made.value.toPrecision(6), terms: made.product.length,
+      {made ? say(`live.${made.layer.after ? "after" : made.rule === "sum" ? "sum" : "other"}`, {
+        after: made.layer.after ?? "", layer: made.layer.name, at: made.at.join(", "), value: made.value.toPrecision(6), terms: made.product.length,
       }) : ""}
     </p>
   );
