@@ -20,7 +20,7 @@ import convlens
 from convlens.errors import ArgumentError
 from convlens.explain.graph_layout import draw
 from convlens.keras import Input, Model, Sequential, layers
-from convlens.page import document, export, fitted, packed, policy, safe_json, shuffled
+from convlens.page import bundle, document, export, fitted, packed, policy, safe_json, shuffled
 from convlens.page.build import build
 from convlens.page.preview import preview
 from convlens.page.schema import SHARED, facts, plain, typescript
@@ -115,13 +115,16 @@ def test_the_policy_allows_the_pages_own_script_and_style_and_nothing_else(built
     page = Scripts(document(built.page, {}))
     running = [text for tag, attrs, text in page.parts if tag == "style" or not attrs.get("type")]
     assert len(running) == 2
-    for text in running:
+    (deflated,) = [text for _, attrs, text in page.parts if attrs.get("id") == "bundle"]
+    script = zlib.decompress(base64.b64decode(deflated)).decode()
+    assert script == bundle()[0]
+    for text in (*running, script):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"'sha256-{digest}'" in page.policy
     assert page.policy.startswith("default-src 'none'; ")
     assert "connect-src 'none'" in page.policy
     assert "unsafe" not in page.policy
-    assert "connect-src 'self'" in policy("a", "b", "'self'")
+    assert "connect-src 'self'" in policy(["a"], "b", "'self'")
 
 
 def test_a_pages_text_cannot_leave_its_script_element() -> None:
