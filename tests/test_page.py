@@ -17,10 +17,22 @@ import numpy as np
 import pytest
 
 import convlens
+from convlens import samples
+from convlens.cli import main
 from convlens.errors import ArgumentError
 from convlens.explain.graph_layout import draw
 from convlens.keras import Input, Model, Sequential, layers
-from convlens.page import bundle, document, export, fitted, packed, policy, safe_json, shuffled
+from convlens.page import (
+    UNPACK,
+    bundle,
+    document,
+    export,
+    fitted,
+    packed,
+    policy,
+    safe_json,
+    shuffled,
+)
 from convlens.page.build import build
 from convlens.page.preview import preview
 from convlens.page.schema import SHARED, facts, plain, typescript
@@ -105,20 +117,36 @@ def test_facts_of_the_page_are_those_of_the_summary(digits: Any, built: Any) -> 
     assert built.page.layers[1].params_working == "3*3*32*64 + 64 = 18,496"
 
 
-def test_digits_with_one_input_takes_at_most_450_kb(digits: Any, tmp_path: Path) -> None:
-    path = digits.export(tmp_path / "page.html")
+@pytest.mark.parametrize("digit", samples.digits())
+def test_digits_with_one_input_takes_at_most_450_kb(digit: str, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    words = ["export", "digits", "--input", str(samples.digit_path(digit)), "-o", str(path)]
+    assert main(words) == 0
     assert path.stat().st_size <= 450_000
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_same_run_gives_the_same_file(digits: Any, tmp_path: Path) -> None:
+    words = "import convlens, sys; convlens.load('digits').run().export(sys.argv[1])"
+    again = tmp_path / "again.html"
+    subprocess.run([sys.executable, "-c", words, again], check=True)
+    assert again.read_bytes() == digits.export(tmp_path / "page.html").read_bytes()
+
+
+def inflated(page: Scripts, id: str) -> str:
+    """What an exported page holds deflated under an id."""
+    (text,) = [text for _, attrs, text in page.parts if attrs.get("id") == id]
+    return zlib.decompress(base64.b64decode(text)).decode()
 
 
 def test_the_policy_allows_the_pages_own_script_and_style_and_nothing_else(built: Any) -> None:
     page = Scripts(document(built.page, {}))
     running = [text for tag, attrs, text in page.parts if tag == "style" or not attrs.get("type")]
-    assert len(running) == 2
-    (deflated,) = [text for _, attrs, text in page.parts if attrs.get("id") == "bundle"]
-    script = zlib.decompress(base64.b64decode(deflated)).decode()
-    assert script == bundle()[0]
-    for text in (*running, script):
+    assert running == [UNPACK]
+    inside = [inflated(page, "bundle-script"), inflated(page, "bundle-style")]
+    assert tuple(inside) == bundle()
+    assert json.loads(inflated(page, "page")) == facts(built.page)
+    for text in (*running, *inside):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"'sha256-{digest}'" in page.policy
     assert page.policy.startswith("default-src 'none'; ")

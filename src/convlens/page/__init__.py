@@ -34,15 +34,24 @@ from .schema import (
 )
 
 STATIC = Path(__file__).parents[1] / "static"
-# An exported page holds its script deflated, which saves 47 kB. This unpacks it; the policy names
-# the hash of what comes out, too, so nothing else can run.
+# An exported page holds its facts, style and script deflated, which saves 78 kB. This puts them in
+# their places; the policy names the hashes of what comes out, too, so nothing else can run.
 UNPACK = """
-const packed = Uint8Array.from(atob(document.getElementById("bundle").textContent), (c) => c.charCodeAt(0));
-const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-new Response(stream).text().then((text) => {
-  const script = document.createElement("script");
-  script.textContent = text;
-  document.body.append(script);
+const place = (id) => document.getElementById(id);
+const inflated = (id) => {
+  const bytes = Uint8Array.from(atob(place(id).textContent), (c) => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+};
+const unpack = async () => {
+  place("page").textContent = await inflated("page");
+  for (const tag of ["style", "script"]) {
+    const element = document.createElement(tag);
+    element.textContent = await inflated("bundle-" + tag);
+    document.body.append(element);
+  }
+};
+unpack().catch((error) => {
+  place("app").textContent = "This page could not be unpacked. It needs a browser of 2023 or newer. (" + error + ")";
 });
 """
 Array = NDArray[Any]
@@ -65,9 +74,12 @@ def shuffled(array: Array) -> bytes:
 
 def packed(array: Array) -> str:
     """Byte-shuffled deflate in base64: what the page's `DecompressionStream` undoes."""
-    return base64.b64encode(
-        zlib.compress(shuffled(array), 9 if array.size < 1 << 17 else 6)
-    ).decode("ascii")
+    return deflated(shuffled(array), 9 if array.size < 1 << 17 else 6)
+
+
+def deflated(data: bytes, level: int = 9) -> str:
+    """`data` as deflate in base64."""
+    return base64.b64encode(zlib.compress(data, level)).decode("ascii")
 
 
 def safe_json(value: Any) -> str:
@@ -108,17 +120,22 @@ def policy_of(mode: str) -> str:
 def document(page: Page, blobs: Mapping[str, Array]) -> str:
     """The whole page as HTML. `blobs` may be empty when a server sends the arrays."""
     script, style = bundle()
-    arrays = "\n".join(
-        f'<script type="text/plain" id="blob-{html.escape(name)}">{packed(array)}</script>'
-        for name, array in blobs.items()
-    )
-    code = f"<script>{script}</script>"
+    known = safe_json(facts(page))
+    arrays = [held(f"blob-{html.escape(name)}", packed(array)) for name, array in blobs.items()]
     if page.mode == "exported":
-        deflated = base64.b64encode(zlib.compress(script.encode(), 9)).decode("ascii")
-        code = (
-            f'<script type="text/plain" id="bundle">{deflated}</script>\n<script>{UNPACK}</script>'
-        )
+        look = ""
+        scripts = [
+            held("page", deflated(known.encode())),
+            *arrays,
+            held("bundle-style", deflated(style.encode())),
+            held("bundle-script", deflated(script.encode())),
+            f"<script>{UNPACK}</script>",
+        ]
+    else:
+        look = f"\n<style>{style}</style>"
+        scripts = [held("page", known, "application/json"), *arrays, f"<script>{script}</script>"]
     title = html.escape(f"{page.model} - convlens")
+    code = "\n".join(scripts)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -127,18 +144,20 @@ def document(page: Page, blobs: Mapping[str, Array]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>{style}</style>
+<title>{title}</title>{look}
 </head>
 <body>
 <div id="app"></div>
 <noscript>This page draws a neural network and adds up its numbers: it needs JavaScript.</noscript>
-<script type="application/json" id="page">{safe_json(facts(page))}</script>
-{arrays}
 {code}
 </body>
 </html>
 """
+
+
+def held(id: str, text: str, kind: str = "text/plain") -> str:
+    """Text that stands in the page and is not run."""
+    return f'<script type="{kind}" id="{id}">{text}</script>'
 
 
 # Bytes of values that an exported page holds unless told otherwise.
@@ -235,7 +254,9 @@ def _cut(built: Built, kept: set[str], whole: set[int]) -> Built:
         budget=Budget(size, total, words),
         recomputable=page.recomputable and not missing,
     )
-    return Built(page, {name: built.blobs[name] for name in blobs if name}, built.sizes)
+    return Built(
+        page, {name: make for name, make in built.blobs.items() if name in blobs}, built.sizes
+    )
 
 
 def export(

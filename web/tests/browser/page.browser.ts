@@ -335,6 +335,18 @@ test("what if: a transposed layer and a resize move what follows, and give their
   await close();
 });
 
+test("a browser that cannot unpack the page says so", async () => {
+  const context = await browser.newContext({ offline: true });
+  const page = await context.newPage();
+  await page.addInitScript(() => Reflect.deleteProperty(globalThis, "DecompressionStream"));
+  await page.goto(`file://${digits()}`);
+  await page.waitForFunction(() => document.getElementById("app")?.textContent);
+  expect(await page.textContent("#app")).toBe(
+    "This page could not be unpacked. It needs a browser of 2023 or newer. (ReferenceError: DecompressionStream is not defined)",
+  );
+  await context.close();
+});
+
 test("names from a model are only text", async () => {
   const { page, wrong, close } = await open(browser, join(folder, "hostile.html"));
   await goTo(page, "#/network/");
