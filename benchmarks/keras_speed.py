@@ -15,12 +15,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `benchmarks`, started as a file
+from benchmarks.measure import in_turn
+
 KERAS_ENV = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
 KERAS_ENV.pop("PYTHONDONTWRITEBYTECODE", None)  # all sides start from their bytecode
 
@@ -50,15 +49,16 @@ def summary(folder: Path, repeat: int) -> list[bool]:
     """The summary of ResNet-50 as a whole process."""
     path = folder / "resnet50.keras"
     make(f"import keras; keras.applications.ResNet50(weights=None).save({str(path)!r})")
-    numpy, ours = best_in_turn(
+    numpy, ours = in_turn(
         [
             lambda: process("import numpy"),
             lambda: process(["-m", "convlens", "summary", str(path)]),
         ],
         repeat,
+        of=min,
     )
     load = f"import keras; keras.models.load_model({str(path)!r}).summary()"
-    (theirs,) = best_in_turn([lambda: process(load)], 1)
+    (theirs,) = in_turn([lambda: process(load)], 1)
     print(f"import numpy {numpy:.3f} s, convlens summary {ours:.3f} s, Keras {theirs:.2f} s")
     return [
         ratio("convlens summary / import numpy", ours / numpy, 2.0),
@@ -113,27 +113,11 @@ def engine(folder: Path, repeat: int) -> list[bool]:
     name = session.get_inputs()[0].name
     ours = convlens.load(folder / "resnet50.keras")
     picture = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-    theirs, mine = best_in_turn(
-        [lambda: session.run(None, {name: x}), lambda: ours.predict(picture)], repeat
+    theirs, mine = in_turn(
+        [lambda: session.run(None, {name: x}), lambda: ours.predict(picture)], repeat, of=min
     )
     print(f"ONNX Runtime {1000 * theirs:.0f} ms, ours {1000 * mine:.0f} ms")
     return [ratio("our lowering / PyTorch's export", mine / theirs, 1.15)]
-
-
-def best_in_turn(calls: list[Callable[[], Any]], repeat: int) -> list[float]:
-    """Seconds of each call after a first one, the best of `repeat`.
-
-    They take turns, so that whatever else the machine does slows them all alike.
-    """
-    found = [float("inf")] * len(calls)
-    for call in calls:
-        call()  # makes sessions and bytecode
-    for _ in range(repeat):
-        for place, call in enumerate(calls):
-            started = time.perf_counter()
-            call()
-            found[place] = min(found[place], time.perf_counter() - started)
-    return found
 
 
 def main() -> int:

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 CACHE = Path(tempfile.gettempdir()) / "convlens-benchmarks"
+REST = 0.3  # seconds between two works
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,27 @@ def best_seconds(work: Callable[[], object], batches: int, calls: int) -> float:
     return best
 
 
-def in_turn(works: list[Callable[[], object]], runs: int) -> list[float]:
-    """Median times of several works, called in turn so that a busy machine is busy for all."""
+def in_turn(
+    works: Sequence[Callable[[], object]],
+    runs: int,
+    of: Callable[[list[float]], float] = statistics.median,
+) -> list[float]:
+    """Times of several works, called in turn so that a busy machine is busy for all.
+
+    Each is called once before, which makes sessions and bytecode; `of` makes one time of those of
+    the `runs` calls. Before each call there is a rest: threads of an engine's pool spin for a while
+    after its work, and would take a core from the next one (ONNX Runtime took twice its time).
+    """
     for work in works:
         work()
     times: list[list[float]] = [[] for _ in works]
     for _ in range(runs):
         for work, into in zip(works, times, strict=True):
+            time.sleep(REST)
             start = time.perf_counter()
             work()
             into.append(time.perf_counter() - start)
-    return [statistics.median(into) for into in times]
+    return [of(into) for into in times]
 
 
 def python(*words: str) -> Callable[[], object]:

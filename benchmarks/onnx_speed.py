@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .measure import CACHE, Row, in_turn
+from .measure import CACHE, Row, in_turn, python
 
-SUMMARY = """
-import sys
-from convlens import load
-load(sys.argv[1]).summary()
-"""
 THEIRS = """
 import sys, onnx, onnx.shape_inference
 onnx.shape_inference.infer_shapes(onnx.load(sys.argv[1]))
@@ -32,6 +27,29 @@ from convlens import load
 load(sys.argv[1]).summary()
 status = Path("/proc/self/status").read_text().split("VmHWM:")[1]
 print(int(status.split()[0]) // 1024, file=sys.stderr)
+"""
+# In a process of its own: Python's collector looks at all that a process holds.
+GROWTH = """
+import sys, timeit
+from convlens.readers.onnx import read_file
+print(min(timeit.repeat(lambda: read_file(sys.argv[1]).declared, number=1, repeat=7)))
+"""
+LOGGED = """
+import torch, torchlens
+from benchmarks.measure import in_turn
+from benchmarks.onnx_speed import torch_resnet
+network, x = torch_resnet(), torch.randn(1, 3, 224, 224)
+with torch.no_grad():
+    print(*in_turn([lambda: torchlens.trace(network, x)], 7, of=min))
+"""
+EVERY = """
+import sys
+import numpy as np
+from benchmarks.measure import in_turn
+from convlens import load
+model = load(sys.argv[1])
+x = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+print(*in_turn([lambda: model.run(x).execution._tensors(0)], 15, of=min))
 """
 LARGE = 5 << 30
 
@@ -110,26 +128,15 @@ def huge() -> Path:
     return path
 
 
-def _process(code: str, path: Path) -> float:
-    begun = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begun
-
-
-def _best(times: list[float]) -> float:
-    return min(times)
-
-
 def opening() -> Row:
     """Whole processes, in turn, the best of five."""
-    path = resnet()
-    ours, theirs = [], []
-    for _ in range(5):
-        ours.append(_process(SUMMARY, path))
-        theirs.append(_process(THEIRS, path))
-    ratio = _best(ours) / _best(theirs)
-    detail = f"{_best(ours):.2f} s, onnx.load + shape_inference {_best(theirs):.2f} s"
-    return Row("ResNet-50 to the printed summary, whole process", ratio, 1.0, "times", detail)
+    path = str(resnet())
+    ours, theirs = in_turn(
+        [python("-m", "convlens", "summary", path), python("-c", THEIRS, path)], 5, of=min
+    )
+    detail = f"{ours:.2f} s, onnx.load + shape_inference {theirs:.2f} s"
+    what = "ResNet-50 to the printed summary, whole process"
+    return Row(what, ours / theirs, 1.0, "times", detail)
 
 
 def running() -> list[Row]:
@@ -151,27 +158,21 @@ def running() -> list[Row]:
     source = session.get_inputs()[0].name
     worker_of(model.graph).info()
     model.run(x).execution._tensors(0)
-    ours, theirs, plainly = [], [], []
-    for _ in range(7):
-        begun = time.perf_counter()
-        model.run(x).execution._tensors(0)
-        ours.append(time.perf_counter() - begun)
-        begun = time.perf_counter()
-        session.run(names, {source: x})
-        theirs.append(time.perf_counter() - begun)
-        begun = time.perf_counter()
-        plain.run(None, {plain.get_inputs()[0].name: x})
-        plainly.append(time.perf_counter() - begun)
-    detail = f"{_best(ours):.3f} s, ONNX Runtime {_best(theirs):.3f} s"
+    given = {source: x}
+    ours, theirs, plainly = in_turn(
+        [
+            lambda: model.run(x).execution._tensors(0),
+            lambda: session.run(names, given),
+            lambda: plain.run(None, given),
+        ],
+        9,
+        of=min,
+    )
+    detail = f"{ours:.3f} s, ONNX Runtime {theirs:.3f} s"
+    alone = "the same against plain ONNX Runtime (one output)"
     return [
-        Row("every activation of ResNet-50", _best(ours) / _best(theirs), 1.2, "times", detail),
-        Row(
-            "the same against plain ONNX Runtime (one output)",
-            _best(ours) / _best(plainly),
-            None,
-            "times",
-            f"plain {_best(plainly):.3f} s",
-        ),
+        Row("every activation of ResNet-50", ours / theirs, 1.2, "times", detail),
+        Row(alone, ours / plainly, None, "times", f"plain {plainly:.3f} s"),
     ]
 
 
@@ -210,46 +211,32 @@ def torch_resnet() -> Any:
 
 
 def logged() -> Row:
-    """TorchLens' log of one forward pass of ResNet-50 against our run of every activation."""
+    """TorchLens' log of one forward pass of ResNet-50 against our run of every activation.
+
+    Each in a process of its own: Python's collector looks at all that a process holds.
+    """
     what = "TorchLens' forward log of ResNet-50 against our every activation"
     try:
-        import torch
-        import torchlens
-    except ImportError as missing:
-        return Row(what, float("nan"), None, "times", f"not measured: no `{missing.name}` here")
-    from convlens import load
-
-    model, network = load(resnet()), torch_resnet()
-    x = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
-
-    def ours() -> None:
-        model.run(x).execution._tensors(0)
-
-    def theirs() -> None:
-        with torch.no_grad():
-            torchlens.trace(network, torch.from_numpy(x))
-
-    ours()
-    slow, fast = in_turn([theirs, ours], 3)
-    detail = f"{slow:.2f} s, ours {fast:.3f} s (TorchLens {torchlens.__version__})"
+        slow, fast = _printed(LOGGED), _printed(EVERY, resnet())
+    except subprocess.CalledProcessError as failed:
+        missing = failed.stderr.strip().splitlines()[-1]
+        return Row(what, float("nan"), None, "times", f"not measured: {missing}")
+    detail = f"{slow:.2f} s, ours {fast:.3f} s (TorchLens {version('torchlens')})"
     return Row(what, slow / fast, 20.0, "times", detail, least=True)
+
+
+def _printed(code: str, *words: object) -> float:
+    """The number that a fresh Python process prints."""
+    command = [sys.executable, "-c", code, *map(str, words)]
+    done = subprocess.run(command, check=True, text=True, capture_output=True)
+    return float(done.stdout.split()[-1])
 
 
 def growth() -> Row:
     """A graph of 10,000 nodes against one of 1,000: linear is 10."""
-    from convlens.readers.onnx import read_file
 
-    def seconds(count: int) -> float:
-        path = chain(count)
-        times = []
-        for _ in range(3):
-            begun = time.perf_counter()
-            _ = read_file(path).declared
-            times.append(time.perf_counter() - begun)
-        return _best(times)
-
-    small, large = seconds(1_000), seconds(10_000)
-    detail = f"{small:.2f} s and {large:.2f} s"
+    small, large = _printed(GROWTH, chain(1_000)), _printed(GROWTH, chain(10_000))
+    detail = f"{small:.3f} s and {large:.3f} s"
     return Row("10,000 nodes against 1,000", large / small, 15.0, "times", detail)
 
 

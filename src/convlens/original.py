@@ -114,8 +114,11 @@ class OriginalExecution:
 
     def _estimated(self) -> dict[TensorId, int]:
         """Bytes of each tensor as far as they are known before the run."""
+        given = {i.name: self._own(i.tensor) for i in self.graph.inputs}
         try:
-            shapes = self.graph.shapes({i.name: self._own(i.tensor) for i in self.graph.inputs})
+            # Most runs are of the declared sizes, whose shapes the graph keeps.
+            known = given == {i.name: i.shape for i in self.graph.inputs}
+            shapes = self.graph.declared if known else self.graph.shapes(given)
         except ConvlensError:
             return {}
         bytes_of = {}

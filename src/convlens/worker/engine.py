@@ -13,12 +13,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from .frames import CAN_PASS_FILES, SHARE_FROM, Shared, anonymous, mapped, places_of, receive, send
+from .frames import (
+    CAN_PASS_FILES,
+    SHARE_FROM,
+    Place,
+    Shared,
+    anonymous,
+    mapped,
+    places_of,
+    receive,
+    send,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
     Arrays = dict[str, np.ndarray[Any, Any]]
+    Kinds = Mapping[str, tuple[Any, tuple[int, ...]]]
 
 # Where a machine has no instruction for products of bytes, the engine cuts them off at 16 bits
 # unless it is told not to.
@@ -32,7 +43,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.session: Any = None
-        self.made: dict[Any, dict[str, tuple[Any, tuple[int, ...]]]] = {}
+        self.made: dict[Any, Kinds] = {}
         self.kept: dict[int, _Kept] = {}
         self.count = 0
 
@@ -111,15 +122,14 @@ class Engine:
     def _in_place(
         self,
         feeds: Arrays,
-        kinds: Mapping[str, tuple[Any, tuple[int, ...]]],
+        kinds: Kinds,
         unused: Sequence[int],
     ) -> Shared:
         """A run whose outputs lie in an anonymous file from the start.
 
-        A file of the same size that nobody reads any more is written again: its pages are there.
+        A file of the same size that nobody reads any more is written again: its pages are there,
+        and where it held the same tensors the engine knows their places.
         """
-        import numpy as np
-
         places, size = places_of(kinds)
         number = next((n for n in unused if n in self.kept and self.kept[n].size == size), None)
         self._drop(n for n in unused if n != number)
@@ -129,13 +139,11 @@ class Engine:
             file = anonymous(size)
             kept = _Kept(file, mapped(file.fileno(), size), size)
         try:
-            binding = self.session.io_binding()
+            if kept.kinds is not kinds:
+                kept.kinds, kept.binding = kinds, self._bound(kept, kinds, places)
             for name, array in feeds.items():
-                binding.bind_cpu_input(name, array)
-            start = np.frombuffer(kept.memory, np.uint8).ctypes.data
-            for name, _, shape, offset, _ in places:
-                binding.bind_output(name, "cpu", 0, kinds[name][0].type, shape, start + offset)
-            self.session.run_with_iobinding(binding)
+                kept.binding.bind_cpu_input(name, array)
+            self.session.run_with_iobinding(kept.binding)
         except BaseException:
             kept.file.close()
             if number is not None:
@@ -147,6 +155,16 @@ class Engine:
             self.kept[number] = kept
         return Shared(kept.file, places, size, number)
 
+    def _bound(self, kept: _Kept, kinds: Kinds, places: Sequence[Place]) -> Any:
+        """The engine's outputs, each at its place in the file."""
+        import numpy as np
+
+        binding = self.session.io_binding()
+        start = np.frombuffer(kept.memory, np.uint8).ctypes.data
+        for name, _, shape, offset, _ in places:
+            binding.bind_output(name, "cpu", 0, kinds[name][0].type, shape, start + offset)
+        return binding
+
     def _drop(self, numbers: Iterable[int]) -> None:
         """Let go of kept files."""
         for number in numbers:
@@ -155,13 +173,15 @@ class Engine:
                 kept.file.close()
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Kept:
-    """An anonymous file, mapped here as long as it is kept."""
+    """An anonymous file, mapped here as long as it is kept, and what was last written there."""
 
     file: IO[bytes]
     memory: mmap.mmap
     size: int
+    kinds: Kinds | None = None
+    binding: Any = None
 
 
 def _sizes(shape: Any) -> list[int | None]:
