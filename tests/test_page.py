@@ -256,6 +256,21 @@ def test_recipes_cover_residual_grouped_transposed_and_merged_layers() -> None:
     assert len(found) == 13
 
 
+def test_numbers_that_are_flattened_behind_a_relu_are_on_the_page() -> None:
+    network = Sequential(
+        [
+            Input((5, 5, 1)),
+            layers.Conv2D(2, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    page = build(convlens.load(network).run(), mode="exported").page
+    before, flat = (next(t for t in page.tensors if t.id == page.layers[n].output) for n in (0, 1))
+    assert before.clipped_from == flat.clipped_from == page.layers[0].pre
+    assert (before.blob, flat.blob) == (None, None)
+
+
 def test_stages_of_a_layer_are_rows_of_their_own() -> None:
     run = convlens.load(
         Sequential([Input((8, 8, 3)), layers.SeparableConv2D(5, 3, name="sep")])

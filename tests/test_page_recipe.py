@@ -47,6 +47,13 @@ def test_a_norm_is_found_from_its_reading(
     assert found.constants[1] == ("beta" if len(layer.weights()) > 1 else None)
 
 
+def test_a_layer_norm_with_scales_of_1_is_no_group_norm() -> None:
+    gamma = Weight("g", (6,), ("a",), Values(lambda: np.ones(6, np.float32), "file"))
+    found = recipe(layers.LayerNorm(gamma), (8, 6))
+    assert isinstance(found, FormulaRecipe)
+    assert (found.name, found.numbers) == ("layer_norm", (0.001, 0, 1))
+
+
 def test_a_norm_that_the_page_cannot_make_is_left_to_python() -> None:
     assert recipe(layers.UnitNorm()) == NoRecipe("none")
     assert recipe(layers.LayerNorm(weight("g", 6), None, subtract=False)) == NoRecipe("none")

@@ -177,7 +177,8 @@ class _Builder:
         if self.out_of_reach(tensor) is not None:
             clipped_from = None
         elif same_as is not None:
-            blob = self.tensors[same_as].blob
+            # The same numbers in the same order: stored once, or made from what a ReLU clips.
+            blob, clipped_from = self.tensors[same_as].blob, self.tensors[same_as].clipped_from
         elif clipped_from is None:
             blob = self.blob(lambda: self.value(tensor), 4 * math.prod(shape))
         axes, channel = _axes(len(shape), last)

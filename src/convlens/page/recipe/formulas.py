@@ -86,6 +86,11 @@ class _Norm:
     over: tuple[int, ...]
     epsilon: float
 
+    def scales(self, shape: Sizes) -> int:
+        """How many numbers gamma and beta have: scales of 1 do not tell whose they are."""
+        axes = (self.axis,) if self.name == "group_norm" else self.over
+        return math.prod(shape[n] for n in axes)
+
     def value(
         self, x: FloatArray, own: float, at: Index, shape: Sizes, scales: Mapping[str, Array]
     ) -> float:
@@ -116,7 +121,7 @@ def _norm(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
     held = {role: by_name[name] for role, (name, _, _) in first.stored.items() if name}
     views = {role: weight.view() for role, weight in held.items()}
     for norm in _norms(first.blocks[0].index, asked[-1], shape, layer.quantities()["epsilon"]):
-        if all(
+        if all(view.size == norm.scales(shape) for view in views.values()) and all(
             math.isclose(
                 reading.value,
                 norm.value(reading.blocks[0].x, float(inputs[0][at]), at, shape, views),
