@@ -111,6 +111,53 @@ def test_a_dense_layer_over_rows_says_at_how_many_places() -> None:
     )
 
 
+def test_one_is_said_as_one_and_a_vector_has_no_maps() -> None:
+    flat = Sequential(
+        [
+            Input((6,)),
+            layers.BatchNormalization(name="norm"),
+            layers.Dense(1, name="dense"),
+            layers.Dense(1, name="last", use_bias=False),
+        ]
+    )
+    words = said(flat, (1, 6))
+    assert words["norm"] == (
+        "Each of 6 numbers is scaled and shifted",
+        "One factor and one shift for each number, the same for every input: two numbers that "
+        "follow from four stored ones.",
+    )
+    assert words["dense"] == (
+        "1 number, from all 6",
+        "It adds up all 6, every one times a weight of its own, and a bias: 6 × 1 = 6 weights.",
+    )
+    assert words["last"][1] == "It adds up one number, times a weight of its own: 1 × 1 = 1 weight."
+    map_ = Sequential(
+        [
+            Input((4, 4, 1)),
+            layers.BatchNormalization(name="norm"),
+            layers.MaxPooling2D(name="pool"),
+            layers.GlobalAveragePooling2D(name="mean"),
+        ]
+    )
+    words = said(map_, (1, 4, 4, 1))
+    assert words["norm"][0] == "The map is scaled and shifted"
+    assert words["pool"][1].startswith("The map goes from 4×4 to 2×2, by itself")
+    assert words["mean"][0] == "One number for the map: its mean"
+
+
+@pytest.mark.parametrize(
+    ("groups", "title"),
+    [
+        (6, "Each of 6 maps gets mean 0 and spread 1"),
+        (3, "6 maps, in groups of 2, get mean 0 and spread 1"),
+        (1, "6 maps, together, get mean 0 and spread 1"),
+    ],
+)
+def test_a_group_norm_says_whose_numbers_are_compared(groups: int, title: str) -> None:
+    network = Sequential([Input((4, 4, 6)), layers.GroupNormalization(groups, name="norm")])
+    assert said(network, (1, 4, 4, 6))["norm"][0] == title
+
+
 def onnx_file(path: Any, nodes: list[Any], held: dict[str, Any], shape: list[int]) -> str:
     """A file with that graph from `x` to `y`."""
     graph = helper.make_graph(

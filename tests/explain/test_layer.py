@@ -111,7 +111,7 @@ def test_misconceptions_stand_where_they_belong() -> None:
     assert "0 cells before and 1 cell after, so the first window starts at 0" in text("conv2d")
     assert "Keras counts 16 parameters, PyTorch 8" in text("batch_normalization")
     assert "does not double what one number sees" in text("pool")
-    assert "the last 1 cell of the axis are never read" in text("pool")
+    assert "no window reads the last 1 cell of the axis" in text("pool")
     assert "does not undo a convolution" in text("conv2d_transpose")
     assert "does not flatten by itself" in text("dense")
 

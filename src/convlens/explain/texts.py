@@ -29,7 +29,7 @@ TEXTS: dict[str, str] = {
         "{filters:n map}."
     ),
     "conv.filter.one": (
-        "A filter reads one map here: it is a {kernel:by} block of weights. Laid on a place it "
+        "A filter reads one map here: it is a block of {kernel:by} weights. Laid on a place it "
         "gives ONE number: the sum of {products:n product}. {filters:n filter}, so "
         "{filters:n map}."
     ),
@@ -60,12 +60,12 @@ TEXTS: dict[str, str] = {
         "{groups:n} times as many."
     ),
     "conv.size_free": (
-        "The size of the picture is not in the weights: the same {weights:n} serve every place, "
-        "and a larger picture needs no more. There is one bias per filter, not one per place."
+        "The size of the input is not in the weights: the same {weights:n} serve every place, "
+        "and a larger input needs no more. There is one bias per filter, not one per place."
     ),
     "conv.size_free.plain": (
-        "The size of the picture is not in the weights: the same {weights:n} serve every place, "
-        "and a larger picture needs no more. There is no bias."
+        "The size of the input is not in the weights: the same {weights:n} serve every place, "
+        "and a larger input needs no more. There is no bias."
     ),
     "conv.pointwise": (
         "A window of one cell: nothing is mixed between places, only the {maps:n map} of one place "
@@ -105,8 +105,8 @@ TEXTS: dict[str, str] = {
         "never sees what comes later, and the length stays {out}."
     ),
     "window.unread": (
-        "The last window ends at position {last} of {n}, so the last {unread:n cell} of the axis "
-        "are never read: another window would hang over. Sizes are rounded down, "
+        "The last window ends at position {last} of {n}, so no window reads the last "
+        "{unread:n cell} of the axis: another would hang over. Sizes are rounded down, "
         "({n} - {span}) / {stride} + 1, not {n} / {stride}."
     ),
     "window.dilation": (
@@ -115,15 +115,15 @@ TEXTS: dict[str, str] = {
     ),
     # -- pools ----------------------------------------------------------------------------------
     "pool.max": (
-        "Takes the largest number of each {kernel:by} window, in every map by itself. No weights, "
+        "Takes the largest number of each window of {kernel:by}, in every map by itself. No weights, "
         "no mixing of maps. Padding never wins: it counts as minus infinity, not as zero."
     ),
     "pool.average": (
-        "Takes the mean of each {kernel:by} window, in every map by itself. No weights, no mixing "
+        "Takes the mean of each window of {kernel:by}, in every map by itself. No weights, no mixing "
         "of maps."
     ),
     "pool.lp": (
-        "Takes a power mean of each {kernel:by} window, in every map by itself. No weights."
+        "Takes a power mean of each window of {kernel:by}, in every map by itself. No weights."
     ),
     "pool.jump": (
         "A pool with stride {stride:by} does not double what one number sees. It widens it by "
@@ -132,7 +132,7 @@ TEXTS: dict[str, str] = {
     ),
     "pool.ceil": (
         "ceil_mode counts a last window that hangs over the end, unless it would start in the "
-        "padding behind the picture: so it is not simply rounding up."
+        "padding behind the map: so it is not simply rounding up."
     ),
     "pool.counts_padding": (
         "At the border the mean still divides by all {taps}, as if the padding were zeros "
@@ -144,7 +144,7 @@ TEXTS: dict[str, str] = {
     ),
     "global.average": (
         "The mean of each whole map, {spatial:by} numbers: one number per map, {channels:n} in "
-        "all. It works for any picture size, which Flatten does not."
+        "all. It works for maps of any size, which Flatten does not."
     ),
     "global.max": (
         "The largest number of each whole map ({spatial:by}): one per map, {channels:n} in all."
@@ -161,9 +161,9 @@ TEXTS: dict[str, str] = {
     ),
     # -- dense, flatten and their kin -----------------------------------------------------------
     "dense.all": (
-        "Each of the {units:n output number} is a sum over all {features:n input number} with "
-        "weights of its own: {features:n}*{units:n} = {weights:n} weights. A place in the picture "
-        "is nothing special any more: the {features:n} is fixed, so is the picture's size."
+        "Each output number, {units:n} in all, is a sum over all {features:n input number} with "
+        "weights of its own: {features:n}*{units:n} = {weights:n} weights. Where a number stands "
+        "is nothing special any more: the {features:n} is fixed, and with it the input's size."
     ),
     "dense.on_map": (
         "Dense does not flatten by itself: it works on the last axis ({features:n} numbers), at "

@@ -61,9 +61,16 @@ def first_words(
         known = _FORMULAS.get(recipe.name)
         if known is not None:
             title, answer = known
-            maps = "number" if output.channel is None else plural(_maps(output), "map")
+            one = "number" if output.channel is None else "map"
             row = count(output.shape[recipe.axis]) if recipe.name == "softmax" else ""
-            return FirstWords(title.format(maps=maps, row=row), answer)
+            many = math.prod(output.shape) if output.channel is None else _maps(output)
+            slots = {
+                "each": _each(many, one),
+                "one": one,
+                "group": _group(recipe, output),
+                "row": row,
+            }
+            return FirstWords(title.format(**slots), answer.format(**slots))
         return FirstWords(
             f"Each number by itself goes through {recipe.name.replace('_', ' ')}",
             "No window and no neighbours: a number comes out where one went in.",
@@ -80,6 +87,22 @@ def sides(sizes: Sequence[int]) -> str:
 
 def _maps(tensor: Tensor) -> int:
     return 1 if tensor.channel is None else tensor.shape[tensor.channel]
+
+
+def _each(many: int, word: str) -> str:
+    """`Each of 16 maps`; of one alone, `The map`."""
+    return f"The {word}" if many == 1 else f"Each of {count(many)} {word}s"
+
+
+def _group(recipe: FormulaRecipe, tensor: Tensor) -> str:
+    """Whose numbers a group norm brings to mean 0: each map's, or those of several together."""
+    if recipe.name != "group_norm":
+        return ""
+    maps, width = tensor.shape[recipe.axis], int(recipe.numbers[1] or 1)
+    if width == 1:
+        return f"{_each(maps, 'map')} gets"
+    together = "together" if width == maps else f"in groups of {width}"
+    return f"{count(maps)} maps, {together}, get"
 
 
 def _places(tensor: Tensor) -> Sizes:
@@ -141,20 +164,20 @@ def _convolution(recipe: WindowRecipe) -> FirstWords:
 def _pool(recipe: WindowRecipe, before: Tensor, after: Tensor) -> FirstWords:
     """A window without weights."""
     kernel = [axis.kernel for axis in recipe.axes]
-    maps = plural(recipe.channels_in, "map")
+    maps = _each(recipe.channels_in, "map")
     was, now = _places(before), _places(after)
     whole = math.prod(was)
     if after.channel is None or math.prod(now) == 1:
         word = "largest number" if recipe.combine == "max" else "mean"
         return FirstWords(
-            f"One number for each of {maps}: its {word}",
+            f"One number for {maps.lower()}: its {word}",
             f"All {sides(was)}{f' = {count(whole)}' if len(was) > 1 else ''} numbers of a map "
             "become one. Where in the map they stood is forgotten.",
         )
     word = "largest number" if recipe.combine == "max" else "mean"
     return FirstWords(
         f"The {word} of each window of {sides(kernel)}",
-        f"Each of {maps} goes from {sides(was)} to {sides(now)}, by itself: maps are not mixed and "
+        f"{maps} goes from {sides(was)} to {sides(now)}, by itself: maps are not mixed and "
         "nothing is learnt.",
     )
 
@@ -171,14 +194,17 @@ def _resize(way: str, before: Tensor, after: Tensor) -> FirstWords:
 
 def _row(recipe: RowRecipe, before: Tensor, after: Tensor) -> FirstWords:
     read, made = before.shape[-1], after.shape[-1]
+    what = f"all {count(read)}, every one" if read > 1 else "one number,"
     answer = (
-        f"Each adds up all {count(read)}, every one times a weight of its own"
+        f"{'Each' if made > 1 else 'It'} adds up {what} times a weight of its own"
         f"{', and a bias' if recipe.bias else ''}: "
-        f"{count(read)} × {count(made)} = {count(read * made)} weights."
+        f"{count(read)} × {count(made)} = {plural(read * made, 'weight')}."
     )
     if len(after.shape) > 1:
         answer += f" The same weights at each of {count(math.prod(after.shape[:-1]))} places."
-    return FirstWords(f"{plural(made, 'number')}, each from all {count(read)}", answer)
+    each = "each from" if made > 1 else "from"
+    numbers = f"all {count(read)}" if read > 1 else "one number"
+    return FirstWords(f"{plural(made, 'number')}, {each} {numbers}", answer)
 
 
 _MERGES = {
@@ -239,17 +265,17 @@ _FORMULAS: dict[str, tuple[str, str]] = {
         "exp of each, divided by the sum of the exps: the largest gets the largest share.",
     ),
     "batch_norm": (
-        "Each of {maps} is scaled and shifted",
-        "One factor and one shift for each map, the same at every place: two numbers that follow "
-        "from four stored ones.",
+        "{each} is scaled and shifted",
+        "One factor and one shift for each {one}, the same for every input: two numbers that "
+        "follow from four stored ones.",
     ),
     "affine": (
         "Each number is scaled and shifted",
         "A stored factor and a stored addend, map by map or place by place; either may be missing.",
     ),
     "group_norm": (
-        "{maps}, in groups, get mean 0 and spread 1",
-        "Mean and spread are measured on this very picture; then each map is scaled and shifted.",
+        "{group} mean 0 and spread 1",
+        "Mean and spread are measured on the numbers at hand; then each map is scaled and shifted.",
     ),
     "layer_norm": (
         "Numbers get mean 0 and spread 1",
