@@ -271,6 +271,20 @@ def test_numbers_that_are_flattened_behind_a_relu_are_on_the_page() -> None:
     assert (before.blob, flat.blob) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("shape", "word"),
+    [((8, 8, 1), "picture"), ((3, 8, 8), "picture"), ((8, 8, 7), "input"), ((20, 3), "input")],
+)
+def test_what_is_no_picture_is_called_an_input(shape: tuple[int, ...], word: str) -> None:
+    page = build(
+        convlens.load(Sequential([Input(shape), layers.ReLU()])).run(), mode="exported"
+    ).page
+    assert page.words["picture"] == word
+    assert page.words["trail.title"] == f"Back to the {word}"
+    assert page.words["pictures"] == f"{word.title()}s"
+    assert page.inputs == (page.input,)
+
+
 def test_stages_of_a_layer_are_rows_of_their_own() -> None:
     run = convlens.load(
         Sequential([Input((8, 8, 3)), layers.SeparableConv2D(5, 3, name="sep")])

@@ -65,16 +65,16 @@ export function count(n: number): string {
 
 /** A number for people: a few significant digits, never an exponent near 1; a real minus sign. */
 export function short(x: number, digits = 4): string {
-  if (!Number.isFinite(x)) return Number.isNaN(x) ? "not a number" : x > 0 ? "∞" : "−∞";
   if (x === 0) return "0";
+  if (!Number.isFinite(x)) return minus(fixed(x, 0));
   const size = Math.abs(x);
   const text = size >= 1e6 || size < 1e-4 ? x.toExponential(digits - 2) : fixed(x, placesFor([x], digits));
   return minus(text);
 }
 
-/** A typographic minus for people's eyes. */
+/** A number for people's eyes: a typographic minus, and more than 24 digits as a power of ten. */
 export function minus(text: string): string {
-  return text.replace("-", "−");
+  return (text.length > 24 && Number(text) ? Number(text).toExponential(5) : text).replace("-", "−").replace("nan", "NaN").replace("Infinity", "inf");
 }
 
 export function plural(n: number, one: string): string {

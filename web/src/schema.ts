@@ -223,11 +223,12 @@ export interface Page {
   readonly mode: "served" | "exported";
   readonly version: string;
   readonly model: string;
-  readonly weights: "file" | "random" | "trained";
+  readonly weights: "file" | "live" | "random" | "trained";
   readonly input_words: string;
   readonly input_said: readonly string[];
   readonly framework: string;
   readonly input: string;
+  readonly inputs: readonly string[];
   readonly classes: readonly string[];
   readonly layers: readonly Layer[];
   readonly tensors: readonly Tensor[];

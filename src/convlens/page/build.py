@@ -250,7 +250,7 @@ def _derivations(
         )
     if work.working and work.textbook:
         formula = f"{work.working} = {work.textbook:,}"
-        words = "products of a weight with an input number, for one picture"
+        words = "products of a weight with an input number, for one input"
         if work.macs != work.textbook and work.macs is not None:
             words += f"; {work.macs:,} of them meet a real input, the rest padding"
         lines.append(Derivation("macs", "multiply-adds", formula, words))
@@ -468,6 +468,20 @@ def _recomputable(layers: Sequence[Layer], graph: Graph) -> bool:
     )
 
 
+def _is_picture(graph: Graph) -> bool:
+    """Whether the network is given one grid of pixels: grey, or with three or four colours."""
+    shapes = [spec.shape for spec in graph.inputs]
+    return (
+        len(shapes) == 1 and len(shapes[0]) == 3 and bool({shapes[0][0], shapes[0][-1]} & {1, 3, 4})
+    )
+
+
+def _origin(graph: Graph) -> str:
+    """Where the weights come from; those of a live module are in no file."""
+    origin = model_origin(graph)
+    return "live" if origin == "file" and graph.path is None else origin
+
+
 def input_words(origin: InputFact) -> str:
     """Where the input came from, for people."""
     words = {
@@ -520,11 +534,12 @@ def build(
         mode=mode,
         version=__version__,
         model=run.model.graph.name,
-        weights=model_origin(run.model.graph),  # type: ignore[arg-type]
+        weights=_origin(run.model.graph),  # type: ignore[arg-type]
         input_words=input_words(run.origin),
         input_said=run.origin.remarks,
         framework=run.model.graph.framework,
         input=first,
+        inputs=tuple(tensor_name(spec.tensor) for spec in builder.graph.inputs),
         classes=around.classes,
         layers=layers,
         tensors=tuple(builder.tensors.values()),
@@ -537,6 +552,6 @@ def build(
         start=start_of(builder, layers),
         budget=Budget(total, total, ""),
         recent=recent,
-        words=words(),
+        words=words("picture" if _is_picture(builder.graph) else "input"),
     )
     return Built(page, builder.blobs, builder.sizes)

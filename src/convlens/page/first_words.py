@@ -77,7 +77,8 @@ def first_words(
         )
     shapes = " and ".join(dict.fromkeys(shape_text(tensor.shape) for tensor in inputs))
     made = shape_text(output.shape)
-    return FirstWords(f"{shapes} becomes {made}" if shapes else made, notes[0] if notes else "")
+    title = f"{made} goes in and comes out" if shapes == made else f"{shapes} becomes {made}"
+    return FirstWords(title if shapes else made, notes[0] if notes else "")
 
 
 def sides(sizes: Sequence[int]) -> str:

@@ -321,18 +321,20 @@ class Totals:
 class Page:
     """Everything but the arrays. `mode` says whether a server stands behind the page.
 
-    `picture` is the data address of the picture that the run was given, for other preprocessing.
+    `picture` is the data address of the picture that the run was given, for other preprocessing;
+    `inputs` names every tensor that the network is given, `input` the first.
     """
 
     schema: int
     mode: Literal["served", "exported"]
     version: str
     model: str
-    weights: Literal["file", "random", "trained"]
+    weights: Literal["file", "live", "random", "trained"]
     input_words: str
     input_said: tuple[str, ...]
     framework: str
     input: str
+    inputs: tuple[str, ...]
     classes: tuple[str, ...]
     layers: tuple[Layer, ...]
     tensors: tuple[Tensor, ...]

@@ -1,13 +1,14 @@
 """The page's own sentences: words that explain themselves, and the walkthrough.
 
-They are sent with the facts; `{name}` is a number or a name that the page fills in. What is said
-about a layer itself comes from the catalogue that every surface uses.
+They are sent with the facts; `{name}` is a number or a name that the page fills in, `{name word}` a
+number with its word, `{picture}` what the network is given. What is said about a layer itself comes
+from the catalogue that every surface uses.
 """
 
 from __future__ import annotations
 
 GLOSSARY: dict[str, str] = {
-    "picture": "The input of the network: a grid of numbers, one per pixel (and per colour).",
+    "picture": "What the network is given: a grid of numbers, for a picture one per pixel and colour.",
     "map": "One channel of what flows through the network, seen as a picture.",
     "filter": "One block of weights. It spans all input maps and makes one output map.",
     "weight": "One learnt number. A filter multiplies each with an input number.",
@@ -18,7 +19,7 @@ GLOSSARY: dict[str, str] = {
     "softmax": "Turns a row of numbers into shares of 1: exp of each, divided by the sum of the exps.",
     "parameters": "All learnt numbers of a layer: weights and biases.",
     "MACs": "Multiply-adds: how many products of a learnt weight with a real input there are.",
-    "receptive field": "The patch of the picture that can reach one number of this layer.",
+    "receptive field": "The patch of the {picture} that can reach one number of this layer.",
     "stride": "How many cells the window moves from one output to the next.",
     "padding": "Cells of nothing (zeros) around a map, so that the window can reach over its edge.",
     "dilation": "The spacing between the cells that a window reads.",
@@ -32,11 +33,11 @@ SENTENCES: dict[str, str] = {
     "walk.1": "The window",
     "walk.1.sum": (
         "The {ordinal} layer looks at {own} maps through a window of {kernel}. It sits at the same "
-        "place, {position}, in all {own} of them; in the picture it sees {seen}."
+        "place, {position}, in all {own} of them; in the {picture} it sees {seen}."
     ),
     "walk.1.one": (
         "The {ordinal} layer looks at its input through a window of {kernel}, here at {position}; in the "
-        "picture it sees {seen}."
+        "{picture} it sees {seen}."
     ),
     "walk.2": "The filter",
     "walk.2.sum": (
@@ -44,14 +45,16 @@ SENTENCES: dict[str, str] = {
         "each map, every slice different. Each weight is multiplied with the cell under it."
     ),
     "walk.2.one": (
-        "Filter {filter} is {kernel} weights: {products} of them, each times the cell under it."
+        "Filter {filter} is a block of {kernel} = {products weight}: each is multiplied with the cell under it."
     ),
     "walk.3": "The sum",
     "walk.3.sum": (
-        "Map {topMap} adds {top}, the most of all. The {own} slices are ADDED into one number, and "
-        "the bias {bias} joins: {total}. This plus sign is why {own} maps become one."
+        "Map {topMap} counts most, with {top}. The {own} slices are ADDED into one number{bias}: "
+        "{total}. This plus sign is why {own} maps become one."
     ),
-    "walk.3.one": "The {products} products and the bias {bias} add up to {total}.",
+    "walk.3.one": "{products product}{bias} together: {total}.",
+    "walk.bias.sum": ", and the bias {bias} joins",
+    "walk.bias.one": " and the bias {bias}",
     "walk.4": "One number",
     "walk.4.sum": (
         "{verdict} {value} is one cell of map {filter}. The window moves on, and the same weights are "
@@ -63,46 +66,50 @@ SENTENCES: dict[str, str] = {
     ),
     "walk.5": "{filters}, not {product}",
     "walk.5.sum": (
-        "Each of {filters} filters does this once: {filters} maps. Before the plus there are "
-        '{own} × {filters} = {product} maps for a moment: choose "keep apart" to see them.'
+        "Every filter does this once: {filters filter}, {filters map}. Before the plus there are "
+        '{own} × {filters} = {product map} for a moment: choose "keep apart" to see them.'
     ),
-    "walk.5.one": "Each of {filters} filters makes one map of its own: {filters} maps.",
+    "walk.5.one": "Every filter makes one map of its own: {filters filter}, {filters map}.",
     "burst.1": (
-        "Without the plus, each of {filters} filters leaves {own} maps, one for each input map: "
+        "Without the plus, every filter leaves {own} maps, one for each input map: "
         "{own} × {filters} = {product}."
     ),
     "burst.2": (
-        "That is another layer: a depthwise layer of {per} filters per map. It has the same {weights} "
+        "That is another layer: a depthwise layer of {per filter} per map. It has the same {weights} "
         "weights ({kernel}×{own}×{filters}), and nothing is added up."
     ),
     "used": (
-        "weight ({place}) of the slice for map {map}: used {times} times, once at every place where "
+        "weight ({place}) of the slice for map {map}: used {times time}, once at every place where "
         "it meets the map"
     ),
     "kernels": (
-        "A column per filter, a row per input map: {filters} × {own} slices of {kernel}, the first "
-        "{columns} × {rows} drawn. Blue below 0, orange above, up to {largest}."
+        "A column per filter, a row per input map: {filters} × {own} slices of {kernel}. "
+        "Blue below 0, orange above, up to {largest}."
     ),
+    "kernels.some": " Drawn are the first {columns} × {rows}.",
     "focus": (
         "output map {c}, {height} by {width} cells; arrow keys move the cell, page up and down "
         "change the map; now at {position}"
     ),
     "inputs": "{maps} input maps of {height} by {width}, the window marked in each",
     "outputs": "all {maps} output maps; arrow keys move the cell",
-    "patch": "the picture, with the patch of {sides} that this number sees",
+    "patch": "the {picture}, with the patch of {sides} that this number sees",
     "after": "what it makes of the sum is not worked out here",
     "live.after": "{layer} [{at}]: the sum is {value}; what {after} makes of it is not known",
-    "live.sum": "{layer} [{at}] = {value}, from {terms} products",
+    "live.sum": "{layer} [{at}] = {value}, from {terms product}",
     "live.other": "{layer} [{at}] = {value}; numbers read: {terms}",
-    "trail.title": "Back to the picture",
+    "trail.title": "Back to the {picture}",
     "trail.words": (
         "The cells that number [{at}] rests on, layer by layer: its window in each, through to the "
-        "picture. Of many maps the one with the largest number in the window is shown."
+        "{picture}. Of many maps the one with the largest number in the window is shown."
     ),
-    "trail.height": "rows",
-    "trail.width": "columns",
+    "trail.height": "row",
+    "trail.width": "column",
+    "trail.depth": "slice",
+    "trail.steps": "step",
+    "trail.numbers": "number",
     "trail.over": "; part of it lies on padding",
-    "trail.more": "show {more} layers more",
+    "trail.more": "show {more layer} more",
     "prep": (
         "A picture is {fit} to {height}×{width}{grey}; a pixel of 0 to 255 becomes "
         "pixel / 255 × {top}{mean}{std}."
@@ -132,6 +139,8 @@ SENTENCES: dict[str, str] = {
     "fold": "the {layers} layers above repeat: ×{times} in all. Show {rows} rows",
     "scale": "colours: from 0 to {text} (orange)",
     "scale.both": "colours: from -{text} (blue) through 0 to {text} (orange)",
+    "scale.0": "all 0",
+    "scale.nan": "nothing finite",
     "drop.served": "a picture, an array (.npy) or a model: drop, paste or",
     "drop.exported": "a picture: drop, paste or",
     "twin": "The {ordinal} layer, {name} ({kind}), turns {from} into {to}.",
@@ -139,13 +148,19 @@ SENTENCES: dict[str, str] = {
     "twin.after": ", after the activation {value}",
     "patch.part": "a patch of {sides}",
     "patch.all": "all of it",
-    "told": "{products} products{bias}{padding}. Ours {ours}",
+    "told": "{products product}{bias}{padding}. Ours {ours}",
     "told.bias": " and a bias",
     "told.engine": ", the engine's {engine}: {apart}, bound {bound}",
     "told.after": "; {name} gives {value}",
     "heat": "heatmap of all weights",
     "stage": "How this layer makes its numbers",
     "where": "Where the numbers come from",
+    "sees": "sees of the {picture}",
+    "moves": "moves by {by} for each step",
+    "outer": "; an outer bound",
+    "once": "for one {picture}.",
+    "picture": "{picture}",
+    "rows": "the first {rows} of {many} add",
     "text": "The picture as text",
     "terms": "The sum, term by term",
     "fewer": "show the largest only",
@@ -159,18 +174,29 @@ SENTENCES: dict[str, str] = {
     "norm": "k = gamma / √(variance + ε) = {k}",
     "relu.on": "above 0: keeps it",
     "relu.off": "not above 0: makes it 0",
-    "padded": "{places} places of the window lie on padding",
-    "running": "{upTo} of {terms} terms, running total {sum}",
+    "relu.nan": "not a number: keeps it",
+    "apart.0": "equal, bit for bit",
+    "apart.off": "off by {off}",
+    "apart.nan": "not a number either",
+    "apart.inf": "beyond what its 32 bits hold",
+    "padded": "padding under the window: {places place}",
+    "running": "{upTo} of {terms term}, running total {sum}",
     "weights.random": "random weights",
     "weights.trained": "trained weights",
     "weights.file": "weights from the file",
-    "own": "These numbers were computed by this page: the engine has not run on this picture.",
+    "weights.live": "weights of a live model",
+    "own": "These numbers were computed by this page: the engine has not run on this input.",
     "large": "this network is too large to run in a page: open it with convlens open",
     "nokeras": "# Keras does not take this: stride beside dilation, or a factor that is not whole",
     "closed": "models and arrays need the command: convlens open",
 }
 
 
-def words() -> dict[str, str]:
-    """Everything the page says, by id; a glossary word's id is `?word`."""
-    return SENTENCES | {f"?{word}": line for word, line in GLOSSARY.items()}
+def words(given: str) -> dict[str, str]:
+    """Everything the page says, by id; a glossary word's id is `?word`.
+
+    `given` is what the network is given, for people: `picture`, or `input` where it is none.
+    """
+    lines = SENTENCES | {f"?{word}": line for word, line in GLOSSARY.items()}
+    lines["pictures"] = "Pictures" if given == "picture" else "Inputs"
+    return {name: line.replace("{picture}", given) for name, line in lines.items()}

@@ -156,7 +156,7 @@ function row(out: Draft, layer: Layer, weightId: string, biasId: string | null, 
   const unitAt = at[at.length - 1];
   const start = flat(info.shape.slice(0, -1), at.slice(0, -1)) * n;
   const maps = unflattened(layer.inputs[0]);
-  const step = maps.channel === null ? 1 : strides(maps.shape)[maps.channel];
+  const step = maps.channel === null || info.shape.length > 1 ? 1 : strides(maps.shape)[maps.channel];
   const channels = maps.channel === null || info.shape.length > 1 ? n : maps.shape[maps.channel];
   const channelOf = (i: number) => Math.floor(i / step) % channels;
   const order = Array.from({ length: n }, (_, i) => i);

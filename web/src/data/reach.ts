@@ -101,7 +101,9 @@ export function rectangle(id: string, ranges: Ranges) {
   const info = tensor(id);
   const all = ranges.filter((_, axis) => axis !== info.channel);
   if (!all.length) return null;
-  const sides = all.map(([low, high]) => high - low + 1).join("×");
+  // Of a window that lies over the edge, what is really there.
+  const sizes = info.shape.filter((_, axis) => axis !== info.channel);
+  const sides = all.map(([low, high], n) => Math.min(high, sizes[n] - 1) - Math.max(low, 0) + 1).join("×");
   if (info.shape.length === 1) {
     // A long row is drawn in lines: from the first to the last, whole where there are several.
     const [[, row, column], [, last, end]] = ranges[0].map((n) => atCell(info, [n]));

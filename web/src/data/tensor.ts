@@ -103,7 +103,8 @@ export function strongest(info: Tensor, numbers: Float32Array): number[] {
   return unflat(info.shape, best);
 }
 
-export function largestSize(numbers: Float32Array): number {
+/** The largest size of a finite number. */
+export function largestSize(numbers: ArrayLike<number>): number {
   let largest = 0;
   for (let n = 0; n < numbers.length; n++) {
     const size = Math.abs(numbers[n]);

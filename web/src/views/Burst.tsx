@@ -10,6 +10,8 @@ import type { Layer } from "../schema";
 import { count } from "../decimal";
 import { go, layer, place, reducedMotion } from "../state";
 import { say } from "../words";
+import { placeOf, pointIn } from "./parts";
+import { isNarrow } from "./useSize";
 import { useMemo, useRef, useSignal, useWork } from "../track";
 
 /** The layer whose maps lie apart, or are on their way. */
@@ -31,11 +33,12 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
   useWork(() => {
     const box = stage.current;
     if (!box || !canvas.current || !partial || !image) return;
-    const frame = box.getBoundingClientRect();
-    const outputs = box.querySelector(".maps.outputs")?.getBoundingClientRect();
-    const columns = Number(box.querySelector(".maps.outputs")?.getAttribute("data-columns")) || 8;
+    const frame = placeOf(box);
+    const maps = box.querySelector<HTMLElement>(".outputs");
+    const outputs = maps && placeOf(maps);
+    const columns = Number(maps?.dataset.columns) || 8;
     const { filters, channels } = partial;
-    const free = frame.width < 900 ? 0 : 300;
+    const free = isNarrow() ? 0 : 300;
     const gap = 1;
     const tile = Math.max(2, Math.min((frame.width - free) / filters - gap, (frame.height - 8) / channels - gap, 40));
     const left = free + Math.max(0, (frame.width - free - filters * (tile + gap)) / 2);
@@ -76,10 +79,10 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
   return (
     <div class="burst">
       <canvas ref={canvas} aria-hidden="true" onMouseMove={(event) => {
-        const box = event.currentTarget.getBoundingClientRect();
+        const { x, y } = pointIn(event);
         const g = geometry.current;
-        const f = Math.floor((event.clientX - box.left - g.left) / (g.tile + 1));
-        const c = Math.floor((event.clientY - box.top - g.top) / (g.tall + 1));
+        const f = Math.floor((x - g.left) / (g.tile + 1));
+        const c = Math.floor((y - g.top) / (g.tall + 1));
         words.value = f >= 0 && f < partial.filters && c >= 0 && c < partial.channels
           ? say("burst.here", { map: c, filter: f }) : "";
       }} />

@@ -3,11 +3,11 @@
 import { computed } from "@preact/signals-core";
 import { ready, tensor, values } from "../data/store";
 import { largestSize, shapeText, size } from "../data/tensor";
-import { count, fixed, minus, placesFor } from "../decimal";
+import { count, fixed, minus, placesFor, plural } from "../decimal";
 import { drawGrid } from "../draw/atlas";
 import { cell, layer, pinned, pinnedFacts } from "../state";
 import { say } from "../words";
-import { lines } from "./SumMiddle";
+import { lines, noun, part } from "./SumMiddle";
 import { Maths } from "./Maths";
 import { Drawing, Panel } from "./parts";
 import { about } from "./Walk";
@@ -29,11 +29,11 @@ function Derivations() {
         {now.weights.map((weight) => (
           <div key={weight.name}>
             <dt><bdi>{weight.name}</bdi></dt>
-            <dd><code>{shapeText(weight.shape)}</code> <small class="dim">{weight.axes.join(", ")} · {count(weight.count)} numbers{weight.trainable ? "" : ", not trained"}</small></dd>
+            <dd><code>{shapeText(weight.shape)}</code> <small class="dim">{weight.axes.join(", ")} · {plural(weight.count, "number")}{weight.trainable ? "" : ", not trained"}</small></dd>
           </div>
         ))}
         {now.field ? (
-          <div><dt>sees of the picture</dt><dd>{now.field.map((axis) => axis.size).join(" × ")} <small class="dim">moves by {now.field.map((axis) => axis.stride).join(", ")} for each step{now.field.every((axis) => axis.exact) ? "" : "; an outer bound"}</small></dd></div>
+          <div><dt>{say("sees")}</dt><dd>{now.field.map((axis) => axis.size).join(" × ")} <small class="dim">{now.field.some((axis) => axis.stride) ? say("moves", { by: [...new Set(now.field.map((axis) => axis.stride))].join(", ") }) : ""}{now.field.every((axis) => axis.exact) ? "" : say("outer")}</small></dd></div>
         ) : null}
       </dl>
       {notes.map((note) => <p key={note} class="misread">{note}</p>)}
@@ -64,7 +64,7 @@ function Kernels() {
   const stepY = Math.ceil(taps / wide) * px + 2;
   return (
     <Panel title="All filters">
-      <p class="dim">{say("kernels", { filters, own: perGroup, kernel: kernel.join("×"), "columns": columns, rows, largest: largest.toPrecision(3) })}</p>
+      <p class="dim">{say("kernels", { filters, own: perGroup, kernel: kernel.join("×"), "largest": largest.toPrecision(3) })}{columns < filters || rows < perGroup ? say("kernels.some", { "columns": columns, rows }) : ""}</p>
       <div class="scroll-x"><div class="kernels">
         <Drawing width={columns * stepX} height={rows * stepY} on={[numbers]} role="img" aria-label={say("heat")} draw={(context) => {
           for (let f = 0; f < columns; f++) {
@@ -92,7 +92,7 @@ function Twin() {
   const now = layer.value;
   const made = pinnedFacts.value;
   const at = pinned.value;
-  const sums = made && made.rule === "sum" ? lines(made, 7) : null;
+  const sums = made && made.rule === "sum" && now.recipe.form !== "formula" ? lines(made, 7) : null;
   const places = made ? placesFor([made.pre, made.value], 6) : 6;
   return (
     <Panel title={say("text")}>
@@ -102,11 +102,11 @@ function Twin() {
       </p>
       {sums && made ? (
         <ul>
-          {sums.top.map((group, n) => <li key={group.channel}>map {group.channel} adds {minus(sums.print.lines[n])}</li>)}
-          {sums.others.length ? <li>{count(sums.others.length)} other maps add {minus(sums.print.lines[sums.top.length])}</li> : null}
+          {sums.top.map((group, n) => <li key={group.channel}>{part(made, group)} adds {minus(sums.print.lines[n])}</li>)}
+          {sums.others.length ? <li>{count(sums.others.length)} other {noun(made)}s add {minus(sums.print.lines[sums.top.length])}</li> : null}
           {made.bias === null ? null : <li>the bias adds {minus(sums.print.lines[sums.print.lines.length - 1])}</li>}
           {sums.print.rounding ? <li>rounding {minus(sums.print.rounding)}</li> : null}
-          <li>together {minus(sums.print.total)}{made.value === made.pre ? "" : say("twin.after", { value: minus(fixed(made.value, places)) })}</li>
+          <li>together {minus(sums.print.total)}{Object.is(made.value, made.pre) ? "" : say("twin.after", { value: minus(fixed(made.value, places)) })}</li>
         </ul>
       ) : null}
     </Panel>

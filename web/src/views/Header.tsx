@@ -7,7 +7,7 @@ import { address, go, pinned, place } from "../state";
 import { inputsOpen } from "./Inputs";
 import { brief, Dim } from "./parts";
 import { useRef, useWork } from "../track";
-import { say } from "../words";
+import { inputName, say } from "../words";
 
 export function Header() {
   const now = page.value;
@@ -26,8 +26,8 @@ export function Header() {
             onClick={(event) => { event.preventDefault(); go(depth === "number" ? { depth, at: pinned.value } : { depth }); }}>{word}</a>
         ))}
       </nav>
-      <button type="button" class="quiet" aria-expanded={inputsOpen.value} onClick={() => (inputsOpen.value = !inputsOpen.value)}>Pictures</button>
-      <button type="button" class="quiet" aria-label={isDark.value ? "light colours" : "dark colours"} onClick={switchTheme}>{isDark.value ? "☀" : "☾"}</button>
+      <button class="quiet" aria-expanded={inputsOpen.value} onClick={() => (inputsOpen.value = !inputsOpen.value)}>{say("pictures")}</button>
+      <button class="quiet" aria-label={isDark.value ? "light colours" : "dark colours"} onClick={switchTheme}>{isDark.value ? "☀" : "☾"}</button>
     </header>
   );
 }
@@ -44,7 +44,7 @@ export function Strip() {
   const around = now.layers.map((layer, n) => ({ layer, n })).filter(({ n }) => now.layers.length < 12 || Math.abs(n - here) < 3);
   return (
     <nav class="strip" aria-label="Layers" ref={strip}>
-      <span class="chip ghost">picture <small>{shapeText(tensor(now.input).shape)}</small></span>
+      {now.inputs.map((id) => <span key={id} class="chip ghost"><bdi>{inputName(id)}</bdi> <small>{shapeText(tensor(id).shape)}</small></span>)}
       {around[0]?.n > 0 ? <Dim>…</Dim> : null}
       {around.map(({ layer, n }) => (
         <a key={layer.name} class="chip" title={layer.name} href={address({ ...place.value, layer: n, at: null, depth: "layer" })} aria-current={n === here ? "true" : undefined}

@@ -6,7 +6,7 @@ import { blob, overrides, page, read, ready, replacePage, served, tensor, values
 import { say } from "../words";
 import { go, place } from "../state";
 import { keys } from "./Maps";
-import { Dim, pointIn, Quiet } from "./parts";
+import { Dim, entered, pointIn, Quiet } from "./parts";
 import { useRef, useSignal, useWork } from "../track";
 
 export const inputsOpen = signal(false);
@@ -213,7 +213,7 @@ function Preprocessing() {
     if (fits && Number(a) && [...list(b), ...list(c)].every(Number.isFinite) && list(c).every(Boolean)) go({ prep: next }, "replace");
   };
   const field = (n: number, name: string) => (
-    <label>{name} <input value={fields[n]} inputMode="decimal" onChange={(event) => set(n, event.currentTarget.value.replace(/[^\d.,e-]/gi, ""))} /></label>
+    <label>{name} <input value={fields[n]} inputMode="decimal" onChange={(event) => set(n, entered(event).replace(/[^\d.,e-]/gi, ""))} /></label>
   );
   const range = `${top}:${mean}:${std}`;
   const names = Object.keys(ranges).filter((name) => channels === 3 || name !== "ImageNet");
@@ -226,13 +226,13 @@ function Preprocessing() {
       })}</p>
       {page.value.input_said.length ? <p class="dim">{page.value.input_said.join("; ")}.</p> : null}
       {page.value.picture ? <p class="dim">{say("given")}</p> : null}
-      <label>size <select value={fit} onChange={(event) => set(0, event.currentTarget.value)}><option value="stretch">{say("fit.stretch")}</option><option value="crop">{say("fit.crop")}</option></select></label>
-      <label>numbers <select value={range} onChange={(event) => { if (event.currentTarget.value) go({ prep: `${fit}:${order}:${event.currentTarget.value}` }, "replace"); }}>
+      <label>size <select value={fit} onChange={(event) => set(0, entered(event))}><option value="stretch">{say("fit.stretch")}</option><option value="crop">{say("fit.crop")}</option></select></label>
+      <label>numbers <select value={range} onChange={(event) => { if (entered(event)) go({ prep: `${fit}:${order}:${entered(event)}` }, "replace"); }}>
         {names.map((name) => <option key={name} value={ranges[name]}>{name}</option>)}
         {names.some((name) => ranges[name] === range) ? null : <option value={range}>own</option>}
       </select></label>
       {field(2, "white is")}{field(3, "minus mean")}{field(4, "divided by std")}
-      {channels === 3 ? <label>channels <select value={order} onChange={(event) => set(1, event.currentTarget.value)}><option value="rgb">{say("rgb")}</option><option value="bgr">{say("bgr")}</option></select></label> : null}
+      {channels === 3 ? <label>channels <select value={order} onChange={(event) => set(1, entered(event))}><option value="rgb">{say("rgb")}</option><option value="bgr">{say("bgr")}</option></select></label> : null}
     </details>
   );
 }
@@ -241,7 +241,7 @@ function Answer() {
   const { layers, classes } = page.value;
   const last = layers[layers.length - 1];
   const row = last && values(last.output);
-  if (!ready(row) || row.length > 1000 || row.length < 2) return null;
+  if (!ready(row) || row.length > 1000 || ![last.recipe, last.activation].some((made) => made?.form === "formula" && made.name === "softmax")) return null;
   const best = row.indexOf(Math.max(...row));
   return <p>answer: <b class="huge" data-answer>{classes[best] ?? best}</b> <Dim>{(100 * row[best]).toFixed(1)} of 100</Dim></p>;
 }
@@ -252,13 +252,13 @@ export function Inputs() {
   const shape = tensor(now.input).shape;
   const count = shape.reduce((a, b) => a * b, 1);
   return (
-    <aside class="inputs-panel" aria-label="Pictures">
+    <aside class="inputs-panel" aria-label={say("pictures")}>
       <p role="status" class="note">{said.value}</p>
       {inputsOpen.value ? (
         <>
           <div class="gallery">
             {now.pictures.map((picture) => (
-              <button type="button" key={picture.id} aria-label={picture.label} onClick={() => void take(blobOf(picture.png ?? ""))}><img src={picture.png ?? ""} alt="" width="34" height="34" /></button>
+              <button key={picture.id} aria-label={picture.label} onClick={() => void take(blobOf(picture.png ?? ""))}><img src={picture.png ?? ""} alt="" width="34" height="34" /></button>
             ))}
           </div>
           {now.preprocess ? <label><input type="checkbox" checked={pen.value} onChange={() => (pen.value = !pen.value)} /> draw one</label> : null}

@@ -41,7 +41,7 @@ export function CountLine() {
 
 export function LayerView() {
   return (
-    <main class={`layer-view depth-${place.value.depth}`}>
+    <main>
       <div class="screen">
         <Title />
         <Stage />

@@ -13,7 +13,8 @@ export function activationWord(name: string): string {
 
 /** A difference for people: exact zero is said so. */
 export function apart(a: number, b: number): string {
-  return a === b ? "equal, bit for bit" : `off by ${short(Math.abs(a - b), 3)}`;
+  const off = Math.abs(a - b);
+  return a === b ? say("apart.0") : off >= 0 && off < Infinity ? say("apart.off", { "off": short(off, 3) }) : say(Object.is(a, b) ? "apart.nan" : "apart.inf");
 }
 
 /** The bend of ReLU, with this number's place on it. */
@@ -42,7 +43,7 @@ export function Ledger({ facts, print }: { facts: NumberFacts; print: Printed })
         <div class="act">
           <dt>
             <Word of={activationWord(name)}>{activationWord(name)}</Word>
-            {name === "relu" ? <small>{say(facts.pre > 0 ? "relu.on" : "relu.off")}</small> : null}
+            {name === "relu" ? <small>{say(`relu.${facts.pre > 0 ? "on" : facts.pre <= 0 ? "off" : "nan"}`)}</small> : null}
             <Curve facts={facts} />
           </dt>
           <dd class="num big" data-value={facts.value}>{minus(fixed(facts.value, places))}</dd>
@@ -54,7 +55,7 @@ export function Ledger({ facts, print }: { facts: NumberFacts; print: Printed })
         <div class="engine">
           <dt><Word of="engine">engine</Word> says
             <small>{apart(facts.enginePre === null ? facts.value : facts.pre, engine)}</small>
-            {facts.bound ? <small><Word of="bound">bound</Word> {short(facts.bound, 3)}</small> : null}
+            {facts.bound && facts.bound < Infinity ? <small><Word of="bound">bound</Word> {short(facts.bound, 3)}</small> : null}
           </dt>
           <dd class="num" data-engine={facts.engine ?? undefined}>{minus(fixed(engine, places))}</dd>
         </div>

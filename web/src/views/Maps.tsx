@@ -9,7 +9,7 @@ import { atlas, drawTile } from "../draw/atlas";
 import { css, isDark, styleColour } from "../draw/colour";
 import type { Tensor } from "../schema";
 import { say } from "../words";
-import { Drawing, pointIn } from "./parts";
+import { Dim, Drawing, pointIn } from "./parts";
 
 /** A rectangle of cells; `channels` null means: in every map. */
 export interface Mark {
@@ -210,6 +210,7 @@ export function Scale({ id }: { id: string }) {
   if (!ready(numbers) || !numbers.length) return null;
   void isDark.value;
   const { largest, low } = atlas(tensor(id), numbers);
+  if (!largest) return <Dim>{say(numbers[0] === 0 ? "scale.0" : "scale.nan")}</Dim>;
   const text = largest >= 100 ? largest.toFixed(0) : largest.toPrecision(3);
   return (
     <span class="scale" role="img" aria-label={say(low ? "scale.both" : "scale", { text })}>

@@ -6,19 +6,20 @@
 import { computed, signal } from "@preact/signals-core";
 import { page, tensor } from "../data/store";
 import { mapView, shapeText } from "../data/tensor";
-import { count, short } from "../decimal";
+import { count, plural, short } from "../decimal";
 import { css, styleColour } from "../draw/colour";
 import type { Layer } from "../schema";
 import { address, go, place } from "../state";
 import { ratioOf } from "./Stage";
 import { Maps } from "./Maps";
-import { brief, Drawing, placeOf } from "./parts";
+import { brief, Drawing, entered, placeOf } from "./parts";
 import { curve } from "./Strands";
 import { Word } from "./Word";
 import { useRef, useSignal, useWork } from "../track";
 import { say } from "../words";
 
-const tall = 62;
+// In letters: three lines of text.
+const tall = 3.875 * parseFloat(getComputedStyle(document.documentElement).fontSize);
 const laneStep = 18;
 const search = signal("");
 const sortBy = signal<"order" | "params" | "macs" | "memory" | "mean">("order");
@@ -97,7 +98,7 @@ function Thumbs({ layer }: { layer: Layer }) {
   const line = !flat && view.height === 1;
   const shown = flat ? 1 : Math.min(view.channels, line ? 3 : 8);
   const ratio = ratioOf(info);
-  const tile = flat || line ? 180 : Math.min(40, 44 / ratio);
+  const tile = Math.min(flat || line ? 180 : 40, 44 / ratio);
   const drawn = useRef(false);
   if (!drawn.current) drawn.current = still.value;
   if (!drawn.current || (flat && view.height > 1)) return <span class="thumbs" />;
@@ -135,7 +136,7 @@ function LayerRow({ entry, lanes, top }: { entry: Entry; lanes: number; top: num
       <div class="net-row fold" role="row" style={{ top: `${top}px`, height: `${tall}px` }}>
         <span role="cell">{ordered ? <Lanes n={entry.layer} layer={null} lanes={lanes} /> : null}</span>
         <span role="cell" class="fold-words">
-          <button type="button" onClick={() => (opened.value = new Set([...opened.value, entry.fold]))}>
+          <button onClick={() => (opened.value = new Set([...opened.value, entry.fold]))}>
             {say(fold.period === 1 ? "fold.one" : "fold", { layers: fold.period, times: fold.times, rows: fold.last - fold.first + 1 })}
           </button>
         </span>
@@ -174,7 +175,8 @@ export function Network() {
     const measure = () => {
       const top = box.current ? placeOf(box.current).top : 0;
       const first = Math.max(0, Math.floor(-top / tall) - 4);
-      if (first !== sight.peek()[0] || !box.current?.childElementCount) sight.value = [first, first + Math.ceil(innerHeight / tall) + 10];
+      const next: [number, number] = [first, first + Math.ceil(innerHeight / tall) + 10];
+      if (next.join() !== sight.peek().join()) sight.value = next;
     };
     measure();
     let wait = 0;
@@ -198,17 +200,17 @@ export function Network() {
   const { totals } = now;
   return (
     <main class="network">
-      <div class="title net-title">
+      <div class="title">
         <p class="which dim">the whole network</p>
-        <h1 tabIndex={-1}><bdi>{now.model}</bdi>: {count(now.layers.length)} layers</h1>
+        <h1 tabIndex={-1}><bdi>{now.model}</bdi>: {plural(now.layers.length, "layer")}</h1>
         <p class="answer">
-          {count(totals.params)} <Word of="parameters">parameters</Word>, {totals.macs === null ? "" : <>{count(totals.macs)} <Word of="MACs">MACs</Word> for one picture. </>}
+          {count(totals.params)} <Word of="parameters">parameters</Word>, {totals.macs === null ? "" : <>{count(totals.macs)} <Word of="MACs">MACs</Word> {say("once")} </>}
           {now.budget.words}
         </p>
       </div>
       <div class="net-tools">
-        <label>Search <input type="search" value={search.value} onInput={(event) => (search.value = event.currentTarget.value)} /></label>
-        <label>Sort and colour by <select value={sortBy.value} onChange={(event) => (sortBy.value = event.currentTarget.value as typeof sortBy.value)}>
+        <label>Search <input type="search" value={search.value} onInput={(event) => (search.value = entered(event))} /></label>
+        <label>Sort and colour by <select value={sortBy.value} onChange={(event) => (sortBy.value = entered(event) as typeof sortBy.value)}>
           <option value="order">order</option>
           <option value="params">parameters</option>
           <option value="macs">MACs</option>
@@ -220,11 +222,9 @@ export function Network() {
       <div class="net-scroll">
       <div role="table" aria-label="Layers" aria-rowcount={list.length} style={{ "--lanes": `${lanes * laneStep + 12}px` }}>
         <div class="net-row net-head dim" role="row">
-          {["", "layer", "maps", "output shape", "weights"].map((word) => <span key={word} role="columnheader">{word}</span>)}
-          <span role="columnheader"><Word of="parameters">parameters</Word></span>
-          <span role="columnheader"><Word of="MACs">MACs</Word></span>
-          <span role="columnheader"><Word of="receptive field">sees</Word></span>
-          {sortBy.value === "memory" || sortBy.value === "mean" ? <span role="columnheader">{sortBy.value}</span> : null}
+          {["", "layer", "maps", "output shape", "weights", "parameters", "MACs", "sees", ...(sortBy.value === "memory" || sortBy.value === "mean" ? [sortBy.value] : [])].map((word) => (
+            <span key={word} role="columnheader"><Word of={word === "sees" ? "receptive field" : word}>{word}</Word></span>
+          ))}
         </div>
         <div ref={box} role="rowgroup" class="net-body" style={{ height: `${list.length * tall}px` }}>
           {list.slice(...range).map((entry, n) => (

@@ -4,7 +4,7 @@ import type { NumberFacts } from "../data/number";
 import { css, inkOn } from "../draw/colour";
 import { atlas } from "../draw/atlas";
 import { ready, tensor, values } from "../data/store";
-import { count, fixed, minus, placesFor, short } from "../decimal";
+import { count, fixed, minus, placesFor, plural, short } from "../decimal";
 import { say } from "../words";
 import { apart } from "./Ledger";
 import { Dim } from "./parts";
@@ -15,14 +15,14 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   const id = facts.layer.inputs[0];
   const numbers = values(id);
   const largest = ready(numbers) ? atlas(tensor(id), numbers, 1).largest : 1;
-  const columns = recipe.axes[recipe.axes.length - 1].kernel;
+  const columns = Math.min(8, recipe.axes[recipe.axes.length - 1].kernel);
   const many = facts.x.length > 64;
   const places = placesFor(facts.x, 4);
   const max = recipe.combine === "max";
   const map = facts.groups[0]?.channel ?? 0;
   return (
     <div class="middle pool-middle">
-      <p class="caption"><b>one window of map {map}</b> <Dim>{count(facts.x.length)} numbers</Dim></p>
+      <p class="caption"><b>one window of map {map}</b> <Dim>{plural(facts.x.length, "number")}</Dim></p>
       {many ? (
         <p class="note">{count(facts.x.length)} numbers, from {short(Math.min(...facts.x))} to {short(Math.max(...facts.x))}</p>
       ) : (
@@ -37,7 +37,7 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
       <p class="verdict">
         {max ? "the largest is" : `their sum divided by ${facts.divisor}`}
         <b class="num" data-value={facts.value}>{minus(fixed(facts.value, places + 2))}</b>
-        {facts.engine === null ? null : <small data-bound={facts.bound}>engine: {apart(facts.value, facts.engine)}{facts.bound ? `, bound ${short(facts.bound, 3)}` : ""}</small>}
+        {facts.engine === null ? null : <small data-bound={facts.bound}>engine: {apart(facts.value, facts.engine)}{facts.bound && facts.bound < Infinity ? `, bound ${short(facts.bound, 3)}` : ""}</small>}
       </p>
       <p class="dim">
         {facts.padding ? `${say("padded", { "places": facts.padding })}. ` : ""}

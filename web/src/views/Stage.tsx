@@ -1,19 +1,19 @@
 // One layer as one picture: picture, input maps, how the number is made, output maps.
 
-import { feeds, rectangle } from "../data/reach";
+import { feeds, readsOf, rectangle } from "../data/reach";
 import { page, ready, tensor, unflattened, values } from "../data/store";
-import { atCell, cellAt, mapView, shapeText, size } from "../data/tensor";
+import { atCell, cellAt, largestSize, mapView, shapeText, size } from "../data/tensor";
 import { count, fixed, plural } from "../decimal";
 import type { Layer, Tensor } from "../schema";
 import { behind, cell, facts, go, hovered, hoveredInput, layer, pinned, place, rested } from "../state";
-import { say } from "../words";
+import { inputBehind, inputName, say } from "../words";
 import { Burst, spread } from "./Burst";
 import { Maps, Scale, thinnest, type Mark } from "./Maps";
 import { Middle } from "./Middle";
 import { Dim, Num, Who } from "./parts";
 import { Strands } from "./Strands";
 import { Bar } from "./SumMiddle";
-import { useWidth } from "./useSize";
+import { isNarrow, useWidth } from "./useSize";
 import { useRef } from "../track";
 
 /** Columns and tile size so that `n` maps fill a box. */
@@ -71,7 +71,7 @@ function channelsRead(now: Layer, at: readonly number[] | null, info: Tensor): r
 
 export function PictureColumn({ width }: { width: number }) {
   const now = layer.value;
-  const id = page.value.input;
+  const id = inputBehind(behind.value);
   if (now.inputs.includes(id) || !page.value.layers.some((item) => item.inputs.includes(id))) return null;
   const info = tensor(id);
   const ranges = behind.value;
@@ -81,7 +81,7 @@ export function PictureColumn({ width }: { width: number }) {
   return (
     <figure class="column picture-column">
       <figcaption>
-        <b>picture</b> <Dim>{shapeText(info.shape)}</Dim>
+        <b>{inputName(id)}</b> <Dim>{shapeText(info.shape)}</Dim>
       </figcaption>
       <Maps id={id} tile={tile} columns={1} only={0} label={say(box ? "patch" : "?picture", { ...box })}
         marks={windowMarks(id, ranges, "field", null)} class="picture" />
@@ -99,13 +99,14 @@ export function InputColumn({ width, height, source = 0 }: { width: number; heig
   const { id } = info;
   const view = mapView(info);
   const maps = Math.min(view.channels, mostMaps);
-  const ranges = behind.value;
-  const isPicture = id === page.value.input;
+  // Its own window, not that of all ways that lead to it.
+  const ranges = at && id === now.inputs[source] ? new Map([[id, readsOf(now, source, at.map((n) => [n, n]))]]) : behind.value;
+  const isPicture = page.value.inputs.includes(id);
   const { columns, tile } = fit(maps, ratioOf(info), width, height);
   return (
     <figure class="column input-column">
       <figcaption>
-        <b>{isPicture ? "picture" : info.channel === null ? "numbers" : plural(view.channels, "map")}</b>{" "}
+        <b>{isPicture ? inputName(id) : info.channel === null ? "numbers" : plural(view.channels, "map")}</b>{" "}
         <Dim>{shapeText(info.shape)}</Dim>
       </figcaption>
       <Maps id={id} tile={tile} columns={columns} most={mostMaps} class="inputs"
@@ -149,12 +150,12 @@ function Units({ now }: { now: Layer }) {
   const numbers = values(now.output);
   if (!ready(numbers)) return null;
   const own = cell.value?.[0];
-  const largest = Math.max(...numbers.map(Math.abs));
+  const largest = largestSize(numbers);
   return (
     <ol class="units">
       {[...numbers].map((x, n) => (
         <li key={n}>
-          <button type="button" class={n === own ? "own" : ""} aria-pressed={n === pinned.value?.[0]} onMouseEnter={() => (hovered.value = [n])} onMouseLeave={() => (hovered.value = null)} onClick={() => go({ at: [n] })}>
+          <button class={n === own ? "own" : ""} aria-pressed={n === pinned.value?.[0]} onMouseEnter={() => (hovered.value = [n])} onMouseLeave={() => (hovered.value = null)} onClick={() => go({ at: [n] })}>
             <Who>{page.value.classes[n] ?? n}</Who><Num>{fixed(x, 6)}</Num><Bar value={x} largest={largest} />
           </button>
         </li>
@@ -226,13 +227,14 @@ export function Stage() {
   const box = useRef<HTMLElement>(null);
   const width = useWidth(box, 1232);
   const now = layer.value;
-  const narrow = width < 900;
+  const narrow = isNarrow();
   const height = narrow ? 300 : 356;
-  const unit = narrow ? width : (width - 100) / 1132;
+  // Above the least width the pictures grow with it; what stands between them needs 700.
+  const unit = Math.min((width - 100) / 1132, (width - 700) / 560);
   const inputs = now.inputs.length;
   const missing = now.inputs.some((id) => values(id) === "absent") || values(now.output) === "absent";
   return (
-    <section class={`stage ${narrow ? "narrow" : ""} ${place.value.apart ? "apart" : ""}`} ref={box} aria-label={say("stage")}>
+    <section class="stage" ref={box} aria-label={say("stage")}>
       <PictureColumn width={narrow ? Math.min(180, width) : 130 * unit} />
       {now.inputs.map((id, source) => (
         <InputColumn key={id} source={source} width={narrow ? width : (inputs > 1 ? 200 : 174) * unit} height={inputs > 1 ? (height - 40 * (inputs - 1)) / inputs : height} />

@@ -6,7 +6,7 @@ import { unflat } from "../data/tensor";
 import { count, fixed, minus, placesFor, printed, short } from "../decimal";
 import { css } from "../draw/colour";
 import { cell, facts, layer } from "../state";
-import { say } from "../words";
+import { inputName, say } from "../words";
 import { activationWord, apart } from "./Ledger";
 import { useSignal, useWork } from "../track";
 import { brief, Dim, Num, Who } from "./parts";
@@ -20,8 +20,9 @@ function place(made: NumberFacts, n: number): string {
   return made.input[n] < 0 ? "" : `[${unflat(tensor(id).shape, made.input[n]).join(", ")}]`;
 }
 
-function sourceName(made: NumberFacts, n: number): string {
-  return page.value.layers[made.layer.sources[made.source[n]]]?.name ?? "picture";
+/** What an addend of a merge comes from. */
+export function sourceName(made: NumberFacts, n: number): string {
+  return page.value.layers[made.layer.sources[made.source[n]]]?.name ?? inputName(made.layer.inputs[made.source[n]]);
 }
 
 function Merge({ made, op }: { made: NumberFacts; op: string }) {
@@ -51,8 +52,8 @@ function Addends({ made, names }: { made: NumberFacts; names: readonly string[] 
 interface RemoteFacts {
   readonly value: number;
   readonly difference: number;
-  readonly steps: readonly { name: string; expression: string; value: number }[];
-  readonly terms: readonly { source: string | null; input: readonly number[] | null; x: number; product: number | null }[];
+  readonly "steps": readonly { name: string; "expression": string; value: number }[];
+  readonly terms: readonly { "source": string | null; input: readonly number[] | null; x: number; product: number | null }[];
 }
 
 /** A number that Python works out: asked for when the cell rests. */
@@ -70,9 +71,9 @@ function Remote() {
   if (!now) return <p class="dim">…</p>;
   return (
     <ol class="steps-list">
-      {now.terms.slice(0, 9).map((term, n) => <li key={n}><Who><bdi>{term.source}</bdi> <Dim>[{term.input?.join(", ")}]</Dim></Who><span class="num">{short(term.product ?? term.x, 6)}</span></li>)}
+      {now.terms.slice(0, 9).map((term, n) => <li key={n}><Who><bdi>{term["source"]}</bdi> <Dim>[{term.input?.join(", ")}]</Dim></Who><span class="num">{short(term.product ?? term.x, 6)}</span></li>)}
       {now.terms.length > 9 ? <li>…</li> : null}
-      {now.steps.map((step) => <li key={step.name}><Who>{step.name} <Dim>{step.expression}</Dim></Who><span class="num">{short(step.value, 6)}</span></li>)}
+      {now["steps"].map((step) => <li key={step.name}><Who>{step.name} <Dim>{step["expression"]}</Dim></Who><span class="num">{short(step.value, 6)}</span></li>)}
       <li><b>{at}</b><b class="num" data-value={now.value}>{short(now.value, 7)}</b></li>
       <li class="dim">engine: off by {short(Math.abs(now.difference), 3)}</li>
     </ol>
@@ -89,7 +90,7 @@ export function StepsMiddle() {
         <p class="caption"><b>{now.kind}</b></p>
         {now.rule !== "opaque" && page.value.mode === "served" ? <Remote /> : <p class="note">
           {say(now.rule === "opaque" ? "opaque" : "elsewhere")}{" "}
-          {now.rule === "opaque" ? null : <code>convlens explain {page.value.model} {now.name} --at …</code>}
+          {now.rule === "opaque" ? null : <code>convlens explain MODEL {JSON.stringify(now.name)} --at …</code>}
         </p>}
       </div>
     );
@@ -121,7 +122,7 @@ export function StepsMiddle() {
       <p class="verdict">
         <i class="swatch" style={{ background: css(made.value, Math.max(...made.x.map(Math.abs), Math.abs(made.value))) }} />
         <b class="num" data-value={made.value}>{minus(fixed(made.value, places))}</b>
-        {made.engine === null ? null : <small data-bound={made.bound}>engine: {apart(made.value, made.engine)}{made.bound ? `, bound ${short(made.bound, 3)}` : ""}</small>}
+        {made.engine === null ? null : <small data-bound={made.bound}>engine: {apart(made.value, made.engine)}{made.bound && made.bound < Infinity ? `, bound ${short(made.bound, 3)}` : ""}</small>}
       </p>
     </div>
   );

@@ -1,7 +1,7 @@
 // The strands: from the window in each map, through its slice, to the plus where they meet.
 
 import { unflattened } from "../data/store";
-import { mapView } from "../data/tensor";
+import { largestSize } from "../data/tensor";
 import { sharp } from "../draw/atlas";
 import { isDark, styleColour } from "../draw/colour";
 import { facts, layer, place } from "../state";
@@ -47,8 +47,7 @@ export function Strands({ stage }: { stage: { current: HTMLElement | null } }) {
     };
     const inputs = at(maps);
     const info = unflattened(now.inputs[0]);
-    const view = mapView(info);
-    const columns = Number(maps.getAttribute("data-columns")) || 1;
+    const columns = Number(maps.dataset.columns) || 1;
     const count = Number(maps.dataset.count) || 1;
     const pitchX = (inputs.width + 3) / columns;
     const pitchY = (inputs.height + 3) / Math.ceil(count / columns);
@@ -60,8 +59,7 @@ export function Strands({ stage }: { stage: { current: HTMLElement | null } }) {
     canvas.current.style.left = `${inputs.left}px`;
     canvas.current.style.width = `${target.x - inputs.left}px`;
     context.translate(-inputs.left, 0);
-    let largest = 0;
-    for (const group of made.groups) largest = Math.max(largest, Math.abs(group.sum));
+    const largest = largestSize(made.groups.map((group) => group.sum));
     const bySize = new Map(made.groups.map((group) => [group.channel, group.sum]));
     context.lineCap = "round";
     rows.forEach((row) => {
@@ -73,7 +71,8 @@ export function Strands({ stage }: { stage: { current: HTMLElement | null } }) {
       context.globalAlpha = 0.55;
       context.strokeStyle = styleColour("--soft");
       context.lineWidth = 1;
-      if (info.channel !== null && view.channels > 1) {
+      // Maps that are not drawn have no strand.
+      if (count > 1 && channel < count && info.channel !== null) {
         const x = inputs.left + (channel % columns) * pitchX + (pitchX - 3);
         const y = inputs.top + Math.floor(channel / columns) * pitchY + (pitchY - 3) / 2;
         curve(context, { x, y }, { x: place.left - 2, y: place.middle });

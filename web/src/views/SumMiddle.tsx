@@ -6,7 +6,7 @@ import { useSignal } from "../track";
 import type { Group, NumberFacts } from "../data/number";
 import { ready, tensor, unflattened, values } from "../data/store";
 import { partialsOf } from "../data/partial";
-import { atCell, size, unflat } from "../data/tensor";
+import { atCell, largestSize, size, unflat } from "../data/tensor";
 import { atlas, drawGrid, drawTile } from "../draw/atlas";
 import { styleColour } from "../draw/colour";
 import { count, minus, placesFor, printed } from "../decimal";
@@ -15,6 +15,7 @@ import { hoveredWeight } from "../state";
 import { ExactSum } from "../sum";
 import { Ledger } from "./Ledger";
 import { Dim, Drawing, maker, Num, Who, pointIn } from "./parts";
+import { sourceName } from "./StepsMiddle";
 import { Word } from "./Word";
 
 /** Window and slice of one map as full grids; NaN where the window lies on padding. */
@@ -80,7 +81,7 @@ function Slices({ facts, groups, scales, width }: { facts: NumberFacts; groups: 
       context.fillText("×", 49, n * rowHeight + 24);
       if (!drawn) return;
       context.fillText("→", 102, n * rowHeight + 24);
-      const tall = Math.min(side, (side * drawn.height) / drawn.width);
+      const tall = Math.max(4, Math.min(side, (side * drawn.height) / drawn.width));
       const from = n * rowHeight + 2 + (side - tall) / 2;
       drawTile(context, drawn, group.channel - first, left.partial, from, side, tall);
       const [, row, column] = atCell(tensor(facts.layer.output), facts.at);
@@ -127,18 +128,20 @@ function firstOf(facts: NumberFacts): number {
   return Math.floor(filterOf(facts) / (recipe.channels_out / recipe.groups)) * (recipe.channels_in / recipe.groups);
 }
 
+/** What adds to a sum: maps, or numbers of a row. */
 export function noun(facts: NumberFacts): string {
-  return unflattened(facts.layer.inputs[0]).channel === null ? "number" : "map";
+  const info = unflattened(facts.layer.inputs[0]);
+  const rows = facts.layer.recipe.form === "row" && info.id === facts.layer.inputs[0];
+  return info.channel === null || (rows && info.channel < info.shape.length - 1) ? "number" : "map";
+}
+
+/** One of them, by name. */
+export function part(facts: NumberFacts, { channel, start }: Group): string {
+  return facts.layer.recipe.form === "merge" ? sourceName(facts, start) : `${noun(facts)} ${channel}`;
 }
 
 function scalesOf(facts: NumberFacts): Scales {
-  let x = 0;
-  let w = 0;
-  let sum = 0;
-  for (const v of facts.x) x = Math.max(x, Math.abs(v));
-  for (const v of facts.w) w = Math.max(w, Math.abs(v));
-  for (const group of facts.groups) sum = Math.max(sum, Math.abs(group.sum));
-  return { x, w, sum };
+  return { x: largestSize(facts.x), w: largestSize(facts.w), sum: largestSize(facts.groups.map((group) => group.sum)) };
 }
 
 /** Lines of the sum: the largest groups, all others in one, the bias; printed so that they add up. */
@@ -165,15 +168,15 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
   const width = summed ? left.partial + side + 2 : 100;
   // Where each map gives one number, it meets a weight, not a slice of them.
   const single = facts.groups.length === facts.x.length;
-  const part = single ? "weight" : "slice";
+  const word = single ? "weight" : "slice";
   return (
     <div class="middle sum-middle">
-      <div class="terms-box" style={{ "--g": `${width}px` }}>
+      <div class="terms-box" style={{ "--g": `${width}px`, "--n": Math.max(8, ...made.print.lines.map((line) => line.length)) }}>
         <p class="caption">
-          <b>{facts.bias === null && facts.weight[0] < 0 ? "" : `${maker(facts.layer)} ${filter}`}</b> <Dim>one {facts.groups.length > 1 ? `${part} for each ${what}` : part}</Dim>
+          <b>{facts.bias === null && facts.weight[0] < 0 ? "" : `${maker(facts.layer)} ${filter}`}</b> <Dim>one {facts.groups.length > 1 ? `${word} for each ${what}` : word}</Dim>
         </p>
         <div class="terms-head dim">
-          <span /> <span class="g">{single ? "input" : <Word of="window">window</Word>}<i /> <Word of="weight">{part}</Word>{summed ? <span>its map</span> : null}</span> <span>adds</span>
+          <span /> <span class="g">{single ? "input" : <Word of="window">window</Word>}<i /> <Word of="weight">{word}</Word>{summed ? <span>its map</span> : null}</span> <span>adds</span>
         </div>
         <ol class={`terms ${open.value ? "open" : ""}`}>
           {made.top.map((group, n) => (
@@ -187,7 +190,7 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
           <Slices facts={facts} groups={made.top} scales={scales} width={width} />
         </ol>
         {made.others.length || open.value ? (
-          <button type="button" class="rest" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
+          <button class="rest" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
             {open.value ? <Who>{say("fewer")}</Who> : (
               <>
                 <Who>{count(made.others.length)} other {what}s</Who>

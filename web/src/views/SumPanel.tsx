@@ -12,7 +12,7 @@ import { uses } from "../axis";
 import { say } from "../words";
 import { lines, noun } from "./SumMiddle";
 import { activationWord, apart } from "./Ledger";
-import { Dim, Num } from "./parts";
+import { Dim, entered, Num } from "./parts";
 
 const added = signal<number | null>(null);
 const mostRows = 400;
@@ -49,7 +49,7 @@ function Walker({ made }: { made: NumberFacts }) {
       <label>
         <span>{say("adding")}</span>
         <input type="range" min={0} max={terms} value={upTo} aria-valuetext={say("running", { upTo, terms, "sum": fixed(sum, places) })}
-          onInput={(event) => point(made, (added.value = Number(event.currentTarget.value)) - 1)} />
+          onInput={(event) => point(made, (added.value = Number(entered(event))) - 1)} />
       </label>
       <p class="num">
         {n < 0 ? "nothing yet" : <>
@@ -63,8 +63,9 @@ function Walker({ made }: { made: NumberFacts }) {
 
 function GroupTerms({ made, group }: { made: NumberFacts; group: Group }) {
   const products = [...made.product.subarray(group.start, group.end)].slice(0, mostRows);
+  const many = group.end - group.start;
   const places = placesFor([...products, group.sum], 6);
-  const print = printed(products, group.end - group.start > mostRows ? fsum(products) : group.sum, places);
+  const print = printed(products, many > mostRows ? fsum(products) : group.sum, places);
   const shape = tensor(made.layer.inputs[0]).shape;
   return (
     <table class="terms-table">
@@ -80,7 +81,7 @@ function GroupTerms({ made, group }: { made: NumberFacts; group: Group }) {
           );
         })}
         {print.rounding ? <tr><td colSpan={5}>rounding</td><td>{minus(print.rounding)}</td></tr> : null}
-        <tr class="sum-row"><td colSpan={5}>adds</td><td>{minus(print.total)}</td></tr>
+        <tr class="sum-row"><td colSpan={5}>{many > mostRows ? say("rows", { rows: mostRows, many }) : "adds"}</td><td>{minus(print.total)}</td></tr>
       </tbody>
     </table>
   );

@@ -6,7 +6,7 @@ import { atCell, flat, mapView, size, unflat } from "../data/tensor";
 import { count } from "../decimal";
 import type { Tensor } from "../schema";
 import { go, pinned, place } from "../state";
-import { say } from "../words";
+import { inputName, say } from "../words";
 import { Maps } from "./Maps";
 import { Dim, Panel, Quiet } from "./parts";
 import { useSignal } from "../track";
@@ -30,26 +30,32 @@ function loudest(info: Tensor, ranges: Ranges): number {
   return map;
 }
 
+/** `row 10`, `rows 10..12`. */
+function along(axis: string, [low, high]: Ranges[number]): string {
+  const word = say(`trail.${axis}`);
+  return low === high ? `${word || axis} ${low}` : `${word ? `${word}s` : axis} ${low}..${high}`;
+}
+
 /** `rows 10..12, columns 17..19`, with what lies over the edge said. */
 function extent(info: Tensor, ranges: Ranges): string {
   const over = ranges.some(([low, high], axis) => low < 0 || high >= info.shape[axis]);
-  const named = info.axes.map((axis, n) => (n === info.channel ? "" : `${say(`trail.${axis}`) || axis} ${ranges[n].join("..")}`)).filter(Boolean);
+  const named = info.axes.map((axis, n) => (n === info.channel ? "" : along(axis, ranges[n]))).filter(Boolean);
   return named.join(", ") + (over ? say("trail.over") : "");
 }
 
 function Step({ info, ranges }: { info: Tensor; ranges: Ranges }) {
-  const { layers, input } = page.value;
+  const { layers, inputs } = page.value;
   const n = layers.findIndex((layer) => layer.output === info.id || layer.pre === info.id);
   const box = rectangle(info.id, ranges);
   const map = loudest(info, ranges);
   const view = mapView(info);
-  const name = info.id === input ? "picture" : (layers[n]?.name ?? info.id);
+  const name = inputs.includes(info.id) ? inputName(info.id) : (layers[n]?.name ?? info.id);
   const text = extent(info, ranges);
   return (
     <li>
-      <button type="button" class="step" disabled={n < 0} onClick={() => go({ layer: n, depth: "layer" })}>
+      <button class="step" disabled={n < 0} onClick={() => go({ layer: n, depth: "layer" })}>
         <Maps id={info.id} tile={96} columns={1} only={map} label={`${name}: ${text}`}
-          marks={box ? [{ ...box, channels: null, kind: info.id === input ? "field" : "window" }] : []} />
+          marks={box ? [{ ...box, channels: null, kind: inputs.includes(info.id) ? "field" : "window" }] : []} />
         <bdi>{name}</bdi>
       </button>
       <small class="dim">{view.channels > 1 ? `map ${count(map)}; ` : ""}{text}</small>
@@ -61,14 +67,14 @@ export function Trail() {
   const all = useSignal(false);
   const at = pinned.value;
   if (!at) return null;
-  const { layers, input } = page.value;
+  const { layers, inputs } = page.value;
   const found = windowsBehind(place.value.layer, at);
   const made = new Map(layers.map((layer, n) => [layer.output, n]));
   const own = layers[place.value.layer].output;
   const steps = [...found].filter(([id]) => id !== own).map(([id, ranges]) => ({ info: tensor(id), ranges }));
   steps.sort((a, b) => (made.get(b.info.id) ?? -1) - (made.get(a.info.id) ?? -1));
   if (steps.length < 2) return null;
-  const shown = all.value ? steps : steps.filter((step, n) => n < few || step.info.id === input);
+  const shown = all.value ? steps : steps.filter((step, n) => n < few || inputs.includes(step.info.id));
   return (
     <Panel title={say("trail.title")}>
       <p><Dim>{say("trail.words", { at: at.join(", ") })}</Dim></p>

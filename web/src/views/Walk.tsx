@@ -3,12 +3,12 @@
 import { lines } from "./SumMiddle";
 import { activationWord } from "./Ledger";
 import { atCell } from "../data/tensor";
-import { page, tensor } from "../data/store";
+import { tensor } from "../data/store";
 import { rectangle, windowsBehind } from "../data/reach";
-import { fixed, minus } from "../decimal";
+import { fixed, minus, plural } from "../decimal";
 import { go, layer, pinned, pinnedFacts, place, steps } from "../state";
 import type { Layer } from "../schema";
-import { say } from "../words";
+import { inputBehind, say } from "../words";
 import { Dim } from "./parts";
 
 /** The note that stands below the picture of a layer without steps: the first not said above it. */
@@ -29,27 +29,29 @@ export function Walk() {
   }
   if (!made || !at) return <section class="walk" />;
   const { print, sorted } = lines(made, 7);
-  const [filter, row, column] = atCell(tensor(now.output), at);
-  const range = windowsBehind(place.value.layer, at).get(page.value.input);
-  const box = range && rectangle(page.value.input, range);
+  const [filter] = atCell(tensor(now.output), at);
+  const ranges = windowsBehind(place.value.layer, at);
+  const id = inputBehind(ranges);
+  const range = ranges.get(id);
+  const box = range && rectangle(id, range);
   const { places } = print;
-  const line = !slots.kernel.includes("×");
+  const spatial = at.filter((_, n) => n !== tensor(now.output).channel);
   const kind = slots.own === 1 ? "one" : "sum";
   const name = now.activation ? activationWord(now.activation.name) : "";
   const total = minus(print.total);
   const filled = {
     ...slots,
     ordinal: now.nth, filter, total,
-    bias: made.bias === null ? "(none)" : minus(fixed(made.bias, places)),
+    bias: made.bias === null ? "" : say(`walk.bias.${kind}`, { bias: minus(fixed(made.bias, places)) }),
     value: minus(fixed(made.value, places)),
     top: minus(fixed(sorted[0]?.sum ?? 0, places)),
     topMap: sorted[0]?.channel ?? 0,
     seen: box ? say("patch.part", { sides: box.sides }) : say("patch.all"),
-    position: line ? `position ${column}` : `row ${row}, column ${column}`,
-    verdict: name ? `${name} ${made.value === made.pre ? `keeps ${total}` : `turns ${total} into ${minus(fixed(made.value, places))}`}.` : "",
+    position: spatial.map((n, axis) => `${spatial.length < 2 ? "position" : ["column", "row", "slice"][spatial.length - 1 - axis]} ${n}`).join(", "),
+    verdict: name ? `${name} ${Object.is(made.value, made.pre) ? `keeps ${total}` : `turns ${total} into ${minus(fixed(made.value, places))}`}.` : "",
   };
   const step = place.value.step;
-  const title = step === 5 && kind === "one" ? `${slots.filters} filters` : say(`walk.${step}`, filled);
+  const title = step === 5 && kind === "one" ? plural(slots.filters, "filter") : say(`walk.${step}`, filled);
   return (
     <section class="walk" aria-label="Walkthrough">
       <div class="walk-text" aria-live="polite">
@@ -57,9 +59,9 @@ export function Walk() {
         <p>{say(`walk.${step}.${kind}`, filled)}</p>
       </div>
       <nav class="walk-nav" aria-label="Steps">
-        <button type="button" aria-disabled={step === 1} onClick={() => step > 1 && go({ step: step - 1 })}>Back</button>
+        <button aria-disabled={step === 1} onClick={() => step > 1 && go({ step: step - 1 })}>Back</button>
         <span class="dots" aria-hidden="true">{[0, 1, 2, 3, 4].map((n) => <i key={n} class={n + 1 === step ? "on" : ""} />)}</span>
-        <button type="button" class="primary" aria-disabled={step === steps} onClick={() => step < steps && go({ step: step + 1 })}>Next</button>
+        <button class="primary" aria-disabled={step === steps} onClick={() => step < steps && go({ step: step + 1 })}>Next</button>
       </nav>
     </section>
   );

@@ -6,7 +6,7 @@ import { shapeText } from "../data/tensor";
 import { changed, codeOf, rederive, axisOf, type Change, type Then } from "../data/whatif";
 import { count } from "../decimal";
 import { layer, place } from "../state";
-import { Panel, Quiet } from "./parts";
+import { entered, maker, Panel, Quiet } from "./parts";
 
 const change = signal<{ at: number; of: Change }>({ at: -1, of: {} });
 const current = computed<Change>(() => (change.value.at === place.value.layer ? change.value.of : {}));
@@ -15,18 +15,23 @@ function set(part: Change): void {
   change.value = { at: place.value.layer, of: { ...current.value, ...part } };
 }
 
-function Slider({ name, value, low, high, step = 1 }: { name: keyof Change; value: number; low: number; high: number; step?: number }) {
+function Slider({ name, word = name, value, low, high, step = 1 }: { name: keyof Change; word?: string; value: number; low: number; high: number; step?: number }) {
   return (
     <label class="knob">
-      <span>{name} <b class="num">{value}</b></span>
+      <span>{word} <b class="num">{value}</b></span>
       <input type="range" min={low} max={Math.max(low, high)} step={step} value={value} data-knob={name}
-        onInput={(event) => set({ [name]: Number(event.currentTarget.value) })} />
+        onInput={(event) => set({ [name]: Number(entered(event)) })} />
     </label>
   );
 }
 
 function Cell({ now, then, text = count }: { now: number | null; then: number | null; text?: (n: number) => string }) {
   return <td class={now === then ? "" : "moved"}>{then === null ? "?" : text(then)}</td>;
+}
+
+/** What a layer sees, and would: where Python knows it otherwise than we do (an outer bound), no guess. */
+function Sees({ field, was, now }: { field: number | null; was: number | undefined; now: number | null }) {
+  return <Cell now={field} then={was === now ? field : was === field ? now : null} />;
 }
 
 /** The layer in the words of both libraries, to take along. */
@@ -77,12 +82,12 @@ export function WhatIf() {
         {mine.stride ? <Slider {...ends("stride", turned ? 8 : least)} /> : null}
         {mine.dilation ? <Slider {...ends("dilation", kernel > 1 ? most : 1)} /> : null}
         {mine.scale ? <Slider name="scale" value={mine.scale[0]} low={0.5} high={Math.max(8, mine.scale[0])} step={0.5} /> : null}
-        {mine.filters === null ? null : <Slider name="filters" value={mine.filters} low={mine.groups ?? 1} high={Math.max(512, mine.filters)} step={mine.groups ?? 1} />}
+        {mine.filters === null ? null : <Slider name="filters" word={`${maker(now)}s`} value={mine.filters} low={mine.groups ?? 1} high={Math.max(512, mine.filters)} step={mine.groups ?? 1} />}
         {mine.groups !== null && divisors.length > 1 && !turned ? (
-          <label class="knob"><span>groups</span><select value={mine.groups} onChange={(event) => set({ groups: Number(event.currentTarget.value) })}>{divisors.map((n) => <option key={n} value={n}>{n}</option>)}</select></label>
+          <label class="knob"><span>groups</span><select value={mine.groups} onChange={(event) => set({ groups: Number(entered(event)) })}>{divisors.map((n) => <option key={n} value={n}>{n}</option>)}</select></label>
         ) : null}
         {mine.kernel ? (
-          <label class="knob"><span>padding</span><select value={typeof mine.padding === "string" ? mine.padding : ""} onChange={(event) => set({ padding: event.currentTarget.value as "valid" })}>
+          <label class="knob"><span>padding</span><select value={typeof mine.padding === "string" ? mine.padding : ""} onChange={(event) => set({ padding: entered(event) as "valid" })}>
             {typeof knobs.padding === "string" ? null : <option value="">as it is</option>}
             {(["valid", "same"] as const).map((word) => <option key={word} disabled={!fits({ padding: word })}>{word}</option>)}
           </select></label>
@@ -100,7 +105,7 @@ export function WhatIf() {
                 <td class={before[n].shape?.join() === after[n].shape?.join() ? "" : "moved"} data-then={n}>{after[n].shape ? shapeText(after[n].shape) : "does not fit"}</td>
                 <Cell now={before[n].params} then={after[n].params} />
                 <Cell now={before[n].macs} then={after[n].macs} />
-                <Cell now={before[n].sees[0]?.size ?? null} then={after[n].sees[0]?.size ?? null} />
+                <Sees field={page.value.layers[n].field?.[0]?.size ?? null} was={before[n].sees[0]?.size} now={after[n].sees[0]?.size ?? null} />
               </tr>
             ))}
             <tr class="sum-row"><td>all</td><td /><td /><Cell now={total(before, "params")} then={total(after, "params")} /><Cell now={total(before, "macs")} then={total(after, "macs")} /><td /></tr>

@@ -2,6 +2,7 @@
 
 import { say } from "../words";
 import { signal } from "@preact/signals-core";
+import { placeOf } from "./parts";
 
 /** The word whose line is shown, and where. */
 export const asked = signal<{ word: string; x: number; y: number } | null>(null);
@@ -11,11 +12,10 @@ export function Word({ of, children }: { of: string; children?: preact.Component
   if (!line) return <>{children ?? of}</>;
   return (
     <button
-      type="button"
       class="word"
       aria-label={`${typeof children === "string" ? children : of}: what is this?`}
       onClick={(event) => {
-        const box = event.currentTarget.getBoundingClientRect();
+        const box = placeOf(event.currentTarget);
         asked.value = asked.value?.word === of ? null : { word: of, x: box.left, y: box.bottom };
         event.stopPropagation();
       }}

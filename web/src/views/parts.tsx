@@ -25,7 +25,7 @@ export function Who({ children }: Kids) {
 }
 
 export function Quiet({ on, children }: Kids & { readonly on: () => void; readonly key?: unknown }) {
-  return <button type="button" class="quiet" onClick={on}>{children}</button>;
+  return <button class="quiet" onClick={on}>{children}</button>;
 }
 
 /** The end of a long name, from a slash on: what tells it from its neighbours. */
@@ -65,6 +65,11 @@ export function Drawing({ width, height, draw, on, ...rest }: CanvasProps & {
     if (canvas.current) draw(sharp(canvas.current, width, height));
   }, [...on, width, height, isDark.value]);
   return <canvas ref={canvas} style={{ width: `${width}px`, height: `${height}px` }} aria-hidden={rest.role ? undefined : "true"} {...rest} />;
+}
+
+/** What stands in the field that an event comes from. */
+export function entered(event: { currentTarget: { value: string } }): string {
+  return event.currentTarget.value;
 }
 
 /** An element's place on the screen, and the mouse in it. */

@@ -15,3 +15,8 @@ export function useWidth(reference: { current: HTMLElement | null }, initial: nu
   }, []);
   return width.value;
 }
+
+/** Whether the parts of a picture stand below each other: where the style sheet says so, in letters. */
+export function isNarrow(): boolean {
+  return matchMedia("(max-width: 75em)").matches;
+}

@@ -2,6 +2,7 @@
 
     python make.py FOLDER             digits.html, residual.html, hostile.html, formulas.html, cells.json
     python make.py FOLDER resnet50    resnet50.keras, resnet50.html, cells.json
+    python make.py FOLDER odd         pages of networks that are not a chain over one picture
 
 cells.json holds, for random cells of every layer (borders included), what `explain(...).to_dict()`
 says, which is what `convlens explain --json` prints. ResNet-50 is the one of Keras' applications,
@@ -151,6 +152,58 @@ def cells(
     return found
 
 
+def two() -> Any:
+    """Two inputs, an Add, a Flatten right behind a ReLU, and two outputs."""
+    left, right = Input((16, 16, 3), name="left"), Input((16, 16, 1), name="right")
+    a = layers.Conv2D(8, 3, name="a")(left)
+    b = layers.Conv2D(8, 3, name="b")(right)
+    x = layers.Conv2D(4, 5, activation="relu", name="c")(layers.Add(name="add")([a, b]))
+    flat = layers.Flatten(name="flat")(x)
+    mean = layers.GlobalAveragePooling2D()(x)
+    return Model(
+        [left, right], [layers.Dense(1, name="one")(flat), layers.Dense(3)(mean)], name="two"
+    )
+
+
+def overflow() -> Any:
+    """Numbers that no float32 holds, and sums of them that are no numbers."""
+    return Sequential(
+        [
+            Input((6, 6, 2)),
+            layers.Activation("exponential", name="exp"),
+            layers.Conv2D(3, 3, activation="relu", name="conv"),
+            layers.GlobalAveragePooling2D(name="mean"),
+        ],
+        name="overflow",
+    )
+
+
+def sound() -> Any:
+    """One axis, long windows, and a pool over all of it; depth comes last."""
+    return Sequential(
+        [
+            Input((60, 2)),
+            layers.Conv1D(4, 5, activation="relu", name="conv"),
+            layers.GlobalMaxPooling1D(name="top"),
+            layers.Dense(1, name="one"),
+        ],
+        name="sound",
+    )
+
+
+def odd(folder: Path) -> None:
+    """Pages of networks that are not a chain over one picture."""
+    cube = Sequential([Input((5, 6, 7, 1)), layers.Conv3D(2, 3, name="conv")], name="cube")
+    # No two alike: what repeats is folded.
+    tall = [layers.Conv2D(2 + n % 7 + n % 5, 3, padding="same") for n in range(40)]
+    made = {"two": two(), "sound": sound(), "cube": cube}
+    made["tall"] = Sequential([Input((9, 9, 1)), *tall], name="tall")
+    for name, model in made.items():
+        convlens.load(model).run().export(folder / f"{name}.html")
+    large = np.full((1, 6, 6, 2), 200, np.float32)
+    convlens.load(overflow()).run(large).export(folder / "overflow.html")
+
+
 def main(folder: Path) -> None:
     """Write everything."""
     rng = random.Random(7)
@@ -175,5 +228,7 @@ def main(folder: Path) -> None:
 if __name__ == "__main__":
     if sys.argv[2:] == ["resnet50"]:
         resnet50(Path(sys.argv[1]), random.Random(50))
+    elif sys.argv[2:] == ["odd"]:
+        odd(Path(sys.argv[1]))
     else:
         main(Path(sys.argv[1]))

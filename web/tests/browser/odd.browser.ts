@@ -1,0 +1,116 @@
+// Networks that are not a chain over one picture, windows of any size, text of any size.
+
+import { join } from "node:path";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { goTo, launch, makePages, open, settled } from "./setup";
+
+let browser: Browser;
+let folder: string;
+
+beforeAll(async () => {
+  folder = makePages("odd");
+  browser = await launch();
+}, 120_000);
+afterAll(() => browser?.close());
+
+const page = (name: string, hash = "", look = {}) => open(browser, join(folder, `${name}.html`), hash, look);
+const wide = (on: Page) => on.evaluate(() => document.documentElement.scrollWidth);
+
+test("of several inputs each has its name, and a layer shows the one that it comes from", async () => {
+  const { page: on, wrong, close } = await page("two", "#/layer/b");
+  expect(await on.$$eval(".chip.ghost", (list) => list.map((item) => item.textContent))).toEqual(["left (16, 16, 3)", "right (16, 16, 1)"]);
+  expect(await on.textContent(".input-column figcaption")).toBe("right (16, 16, 1)");
+  expect(await on.textContent(".walk-text p")).toContain("in the input it sees a patch of 3×3.");
+  await goTo(on, "#/number/add");
+  expect((await on.textContent("[aria-label='The picture as text']"))?.replace(/−?\d+\.\d+/g, "#")).toContain("a adds #b adds #");
+  await goTo(on, "#/number/c");
+  expect(await on.$$eval(".trail bdi", (list) => list.map((item) => item.textContent))).toEqual(["add", "b", "a", "right", "left"]);
+  expect(wrong).toEqual([]);
+  await close();
+});
+
+test("a Dense layer behind a ReLU and a Flatten has its sum", async () => {
+  const { page: on, close } = await page("two", "#/number/one");
+  expect(await on.textContent("h1")).toBe("1 number, from all 400");
+  expect(await on.locator("[data-pre]").count()).toBe(1);
+  await goTo(on, "#/number/flat");
+  expect(await on.textContent(".verdict small")).toBe("engine: equal, bit for bit");
+  await close();
+});
+
+test("what is no picture is called an input, one product is no products, and 3 axes have 3 places", async () => {
+  const { page: on, close } = await page("sound", "#/number/one");
+  expect(await on.textContent(".picture-column figcaption")).toBe("input (60, 2)");
+  expect(await on.textContent(".knob span")).toBe("units 1");
+  expect(await on.textContent("[aria-label='The picture as text'] li")).toMatch(/^number \d adds/);
+  await goTo(on, "#/network/");
+  expect(await on.textContent(".answer")).toContain("MACs for one input.");
+  await goTo(on, "#/number/conv?at=3,1");
+  expect(await on.textContent(".walk-text p")).toContain("position 3");
+  await goTo(on, "#/number/top");
+  expect(await wide(on)).toBe(1280);
+  await close();
+  const cube = await page("cube", "#/layer/conv?at=1,2,3,0");
+  expect(await cube.page.textContent(".walk-text p")).toBe(
+    "The 1st layer looks at its input through a window of 3×3×3, here at slice 1, row 2, column 3; in the input it sees a patch of 3×3×3.",
+  );
+  await cube.close();
+});
+
+test("numbers without end and no numbers are said as such, and widen nothing", async () => {
+  const { page: on, wrong, close } = await page("overflow", "#/number/exp?at=0,0,0");
+  expect(await on.textContent(".verdict")).toBe("7.22597e+86engine: beyond what its 32 bits hold");
+  expect(await wide(on)).toBe(1280);
+  await goTo(on, "#/number/mean");
+  for (const hash of ["#/number/conv", "#/number/mean", "#/network/"]) {
+    await goTo(on, hash);
+    expect(await on.textContent("main")).not.toMatch(/off by (NaN|inf|∞|not)|bound (NaN|inf|∞)|undefined/);
+    expect(await wide(on)).toBe(1280);
+  }
+  expect(wrong).toEqual([]);
+  await close();
+});
+
+/** Whether the ledger stands left of the output maps, or above them. */
+function apart(): boolean {
+  const [ledger, maps] = [".ledger", ".output-column"].map((name) => document.querySelector(name)!.getBoundingClientRect());
+  const text = [...document.querySelectorAll(".ledger dd")].map((item) => item.getBoundingClientRect().right);
+  return ledger.bottom <= maps.top || Math.max(ledger.right, ...text) <= maps.left;
+}
+
+test("at any width the sum stands beside the maps or above them, never over them", async () => {
+  for (const width of [360, 768, 899, 901, 1024, 1199, 1201, 1280, 1920]) {
+    const { page: on, close } = await page("two", "#/layer/c", { width });
+    expect(await on.evaluate(apart), `${width}`).toBe(true);
+    expect(await wide(on), `${width}`).toBe(width);
+    await close();
+  }
+}, 60_000);
+
+test("text follows the size that the browser is set to, and the page with it", async () => {
+  for (const size of [16, 20, 32]) {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, reducedMotion: "reduce", offline: true });
+    const on = await context.newPage();
+    const session = await context.newCDPSession(on);
+    await session.send("Page.setFontSizes", { fontSizes: { standard: size } });
+    for (const hash of ["#/layer/c", "#/number/one", "#/network/"]) {
+      await on.goto(`file://${join(folder, "two.html")}${hash}`);
+      await settled(on);
+      expect(await on.evaluate(() => parseFloat(getComputedStyle(document.body).fontSize))).toBe(0.875 * size);
+      expect(await wide(on), `${size} ${hash}`).toBe(1280);
+      if (hash !== "#/network/") expect(await on.evaluate(apart), `${size} ${hash}`).toBe(true);
+      else expect(await on.$$eval(".net-body .net-row", (rows) => rows.every((row) => [...row.querySelectorAll(".net-name, .net-shape")].every((part) => part.scrollHeight <= row.clientHeight)))).toBe(true);
+    }
+    await context.close();
+  }
+}, 60_000);
+
+test("a window of any height is filled with layers", async () => {
+  const { page: on, close } = await page("tall", "#/network/", { height: 600 });
+  const last = () => on.$$eval(".net-body .net-row", (rows) => Math.max(...rows.map((row) => row.getBoundingClientRect().bottom)));
+  expect(await last()).toBeGreaterThanOrEqual(600);
+  await on.setViewportSize({ width: 1280, height: 2000 });
+  await on.waitForFunction(() => [...document.querySelectorAll(".net-body .net-row")].some((row) => row.getBoundingClientRect().bottom >= 2000));
+  await close();
+});
