@@ -229,6 +229,18 @@ def test_a_broken_model_is_a_message_and_leaves_no_file(client: Client, session:
     assert not [path for path in session.folder.rglob("*") if path.is_file()]
 
 
+def test_a_message_names_the_file_and_not_where_it_was_put(client: Client) -> None:
+    answer = client.post(
+        "/model",
+        params={"token": TOKEN, "kind": "file", "name": "mine.keras"},
+        content=b"PK\x03\x04",
+    )
+    assert answer.text == (
+        "mine.keras: this begins like a zip file but is cut short or damaged\n"
+        "  hint:   was the download or the copy interrupted? Get the file again"
+    )
+
+
 def test_a_built_in_network_can_be_opened(client: Client) -> None:
     answer = send(client, "/model", b"", kind="known", name="answer")
     assert answer.json()["model"] == "answer"

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import os
+import re
 import secrets
 import socket
 import sys
@@ -223,7 +225,9 @@ def application(session: Session, token: str, hosts: frozenset[str]) -> Starlett
             try:
                 response = await handler(request)
             except ConvlensError as error:
-                response = PlainTextResponse(str(error), status_code=400)
+                # Where an upload lies is nothing to its reader.
+                said = re.sub(re.escape(f"{session.folder}{os.sep}") + r"\d+[/\\]", "", str(error))
+                response = PlainTextResponse(said, status_code=400)
             response.headers.update(_HEADERS)
             return response
 

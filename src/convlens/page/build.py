@@ -487,7 +487,7 @@ def input_words(origin: InputFact) -> str:
     words = {
         "sample": "its own sample picture",
         "noise": f"random noise (seed {origin.seed})",
-        "file": "your picture",
+        "file": "your picture" if origin.picture else "your array",
         "array": "your array",
     }
     return words.get(origin.source, origin.source)

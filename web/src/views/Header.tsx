@@ -1,6 +1,6 @@
 // The head of the page: where the reader is, and the way to everywhere else.
 
-import { page, tensor } from "../data/store";
+import { overrides, page, tensor } from "../data/store";
 import { shapeText } from "../data/tensor";
 import { isDark, switchTheme } from "../draw/colour";
 import { address, go, pinned, place } from "../state";
@@ -19,7 +19,7 @@ export function Header() {
         convlens
       </a>
       <span class="model"><bdi>{now.model}</bdi></span>
-      <span class="dim tag">{say(`weights.${now.weights}`)} · {now.input_words}</span>
+      <span class="dim tag">{say(`weights.${now.weights}`)} · {overrides.value.size ? say("yours") : now.input_words}</span>
       <nav class="depths" aria-label="Depth">
         {depths.map(([depth, word]) => (
           <a key={depth} href={address({ ...here, depth })} aria-current={here.depth === depth ? "page" : undefined}

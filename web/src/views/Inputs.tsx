@@ -119,9 +119,14 @@ function loaded(id: string): Promise<Values | null> {
 
 async function take(file: Blob & { name?: string }): Promise<void> {
   const name = file.name ?? "";
+  said.value = "";
   if (file.type.startsWith("image/")) {
+    const before = given;
     given = file;
-    await again();
+    await again().catch(() => {
+      given = before;
+      said.value = say("undrawn");
+    });
   } else if (page.value.mode === "served") {
     given = null;
     ask(name.endsWith(".npy") ? "run" : "model", file, { kind: "file", name });
@@ -243,7 +248,7 @@ function Answer() {
   const row = last && values(last.output);
   if (!ready(row) || row.length > 1000 || ![last.recipe, last.activation].some((made) => made?.form === "formula" && made.name === "softmax")) return null;
   const best = row.indexOf(Math.max(...row));
-  return <p>answer: <b class="huge" data-answer>{classes[best] ?? best}</b> <Dim>{(100 * row[best]).toFixed(1)} of 100</Dim></p>;
+  return best < 0 ? null : <p>answer: <b class="huge" data-answer>{classes[best] ?? best}</b> <Dim>{(100 * row[best]).toFixed(1)} of 100</Dim></p>;
 }
 
 export function Inputs() {
@@ -251,6 +256,8 @@ export function Inputs() {
   if (!inputsOpen.value && !said.value) return null;
   const shape = tensor(now.input).shape;
   const count = shape.reduce((a, b) => a * b, 1);
+  // 0: this page cannot run the network; 2: there is a server that takes any file.
+  const able = now.mode === "served" ? 2 : Number(now.recomputable);
   return (
     <aside class="inputs-panel" aria-label={say("pictures")}>
       <p role="status" class="note">{said.value}</p>
@@ -258,19 +265,19 @@ export function Inputs() {
         <>
           <div class="gallery">
             {now.pictures.map((picture) => (
-              <button key={picture.id} aria-label={picture.label} onClick={() => void take(blobOf(picture.png ?? ""))}><img src={picture.png ?? ""} alt="" width="34" height="34" /></button>
+              <button key={picture.id} aria-label={picture["label"]} onClick={() => void take(blobOf(picture.png ?? ""))}><img src={picture.png ?? ""} alt="" width="34" height="34" /></button>
             ))}
           </div>
           {now.preprocess ? <label><input type="checkbox" checked={pen.value} onChange={() => (pen.value = !pen.value)} /> draw one</label> : null}
           {pen.value ? <Pad /> : null}
           <Answer />
-          <p>
+          {able ? <p>
             <Quiet on={() => run(new Float32Array(count))}>all zeros</Quiet>
             <Quiet on={() => run(Float32Array.from({ length: count }, Math.random))}>random</Quiet>
             {overrides.value.size ? <Quiet on={() => { given = own(); done = now.preprocess?.prep ?? ""; go({ prep: "" }, "replace"); overrides.value = new Map(); }}>back</Quiet> : null}
-          </p>
-          <label class="file">{say(`drop.${now.mode}`)}{" "}
-            <input type="file" onChange={(event) => { const file = event.currentTarget.files?.[0]; if (file) void take(file); }} /></label>
+          </p> : <p>{say("large")}</p>}
+          {able && (able > 1 || now.preprocess) ? <label class="file">{say(`drop.${now.mode}`)}{" "}
+            <input type="file" onChange={(event) => { const file = event.currentTarget.files?.[0]; if (file) void take(file); }} /></label> : null}
           {now.recent.map((name) => <Quiet key={name} on={() => { given = null; ask("model", "", { kind: "known", name }); }}><bdi>{name}</bdi></Quiet>)}
           {now.preprocess ? <Preprocessing /> : null}
           {overrides.value.size ? <p class="dim">{say("own")}</p> : null}

@@ -11,6 +11,7 @@ import { Trail } from "./Trail";
 import { Walk } from "./Walk";
 import { Word } from "./Word";
 import { brief, Dim, maker } from "./parts";
+import { say } from "../words";
 
 function Title() {
   const now = layer.value;
@@ -27,7 +28,7 @@ function Title() {
 export function CountLine() {
   const now = layer.value;
   const [first, ...others] = now.weights;
-  if (!first) return <p class="count-line">no weights{now.rule === "opaque" ? " are known here" : ": nothing here is learnt"}</p>;
+  if (!first) return <p class="count-line">{say(now.rule === "opaque" ? "unknown" : "none")}</p>;
   const rest = others.map((weight) => ` + ${count(weight.count)}`).join("");
   const all = now.weights.reduce((sum, weight) => sum + weight.count, 0);
   return (

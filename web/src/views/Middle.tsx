@@ -17,7 +17,7 @@ export function Middle({ narrow, missing }: { narrow: boolean; missing: boolean 
     );
   }
   if (!made && now.recipe.form === "none") return <StepsMiddle />;
-  if (!made) return <div class="middle"><p class="dim">reading the numbers …</p></div>;
+  if (!made) return <div class="middle"><p class="dim">{say("reading")}</p></div>;
   if (now.recipe.form === "row" || (now.recipe.form === "window" && now.recipe.combine === "sum")) {
     return <SumMiddle facts={made} narrow={narrow} />;
   }

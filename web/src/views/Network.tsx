@@ -201,7 +201,7 @@ export function Network() {
   return (
     <main class="network">
       <div class="title">
-        <p class="which dim">the whole network</p>
+        <p class="which dim">{say("whole")}</p>
         <h1 tabIndex={-1}><bdi>{now.model}</bdi>: {plural(now.layers.length, "layer")}</h1>
         <p class="answer">
           {count(totals.params)} <Word of="parameters">parameters</Word>, {totals.macs === null ? "" : <>{count(totals.macs)} <Word of="MACs">MACs</Word> {say("once")} </>}
@@ -210,7 +210,7 @@ export function Network() {
       </div>
       <div class="net-tools">
         <label>Search <input type="search" value={search.value} onInput={(event) => (search.value = entered(event))} /></label>
-        <label>Sort and colour by <select value={sortBy.value} onChange={(event) => (sortBy.value = entered(event) as typeof sortBy.value)}>
+        <label>{say("sort")} <select value={sortBy.value} onChange={(event) => (sortBy.value = entered(event) as typeof sortBy.value)}>
           <option value="order">order</option>
           <option value="params">parameters</option>
           <option value="macs">MACs</option>

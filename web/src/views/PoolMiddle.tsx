@@ -22,7 +22,7 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   const map = facts.groups[0]?.channel ?? 0;
   return (
     <div class="middle pool-middle">
-      <p class="caption"><b>one window of map {map}</b> <Dim>{plural(facts.x.length, "number")}</Dim></p>
+      <p class="caption"><b>{say("pooled", { map })}</b> <Dim>{plural(facts.x.length, "number")}</Dim></p>
       {many ? (
         <p class="note">{count(facts.x.length)} numbers, from {short(Math.min(...facts.x))} to {short(Math.max(...facts.x))}</p>
       ) : (
@@ -35,7 +35,7 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
         </div>
       )}
       <p class="verdict">
-        {max ? "the largest is" : `their sum divided by ${facts.divisor}`}
+        {say(max ? "largest" : "divided", { by: facts.divisor ?? 1 })}
         <b class="num" data-value={facts.value}>{minus(fixed(facts.value, places + 2))}</b>
         {facts.engine === null ? null : <small data-bound={facts.bound}>engine: {apart(facts.value, facts.engine)}{facts.bound && facts.bound < Infinity ? `, bound ${short(facts.bound, 3)}` : ""}</small>}
       </p>

@@ -90,7 +90,7 @@ export function StepsMiddle() {
         <p class="caption"><b>{now.kind}</b></p>
         {now.rule !== "opaque" && page.value.mode === "served" ? <Remote /> : <p class="note">
           {say(now.rule === "opaque" ? "opaque" : "elsewhere")}{" "}
-          {now.rule === "opaque" ? null : <code>convlens explain MODEL {JSON.stringify(now.name)} --at …</code>}
+          {now.rule === "opaque" ? null : <code>{say("command", { name: JSON.stringify(now.name) })}</code>}
         </p>}
       </div>
     );

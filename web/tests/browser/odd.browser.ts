@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { goTo, launch, makePages, open, settled } from "./setup";
+import { goTo, launch, makePages, open, root, serve, settled } from "./setup";
 
 let browser: Browser;
 let folder: string;
@@ -69,6 +69,36 @@ test("numbers without end and no numbers are said as such, and widen nothing", a
     expect(await wide(on)).toBe(1280);
   }
   expect(wrong).toEqual([]);
+  await close();
+});
+
+test("a file that cannot be read is said so, and the next one takes its word back", async () => {
+  const { address, stop } = await serve();
+  const on = await (await browser.newContext({ reducedMotion: "reduce" })).newPage();
+  const wrong: string[] = [];
+  on.on("pageerror", (error) => wrong.push(error.message));
+  const give = (name: string, mimeType: string, text: string) => on.setInputFiles(".file input", { name, mimeType, buffer: Buffer.from(text) });
+  const says = (text: string) => on.waitForFunction((want) => document.querySelector(".inputs-panel [role=status]")?.textContent === want, text);
+  await on.goto(address);
+  await settled(on);
+  await on.click("text=Pictures");
+  await give("broken.png", "image/png", "no picture");
+  await says("this picture cannot be read");
+  await give("model.keras", "", "PK\x03\x04");
+  await says("model.keras: this begins like a zip file but is cut short or damaged\n  hint:   was the download or the copy interrupted? Get the file again");
+  await on.setInputFiles(".file input", join(root, "src/convlens/samples/data/digits/3-0.png"));
+  await on.waitForFunction(() => document.querySelector("[data-answer]")?.textContent === "3");
+  await says("");
+  expect(await on.textContent(".tag")).toBe("trained weights · what you gave it");
+  expect(wrong).toEqual([]);
+  await on.context().close();
+  stop();
+});
+
+test("an exported page that cannot run its network offers no other input", async () => {
+  const { page: on, close } = await page("two");
+  await on.click("text=Inputs");
+  expect(await on.textContent(".inputs-panel")).toBe("this page cannot run this network on another input: use convlens open");
   await close();
 });
 
