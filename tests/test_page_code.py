@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 import convlens
+from convlens import layers as catalogue
 from convlens.keras import Input, Model, layers
 from convlens.page.build import build
+from convlens.page.code import Layout, code_of
+from convlens.page.schema import MergeRecipe
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +89,8 @@ def test_a_transposed_window_and_a_resize_can_be_changed(page: Any) -> None:
 
 def test_every_layer_of_norms_and_slopes_has_a_recipe(page: Any) -> None:
     assert [layer.name for layer in page.layers if layer.recipe.form == "none"] == []
+
+
+def test_single_numbers_are_added_without_an_axis() -> None:
+    alone, recipe = Layout((), None), MergeRecipe("merge", "add", 0)
+    assert code_of(catalogue.Add(), recipe, alone, alone, None) == ("Add()", "a + b")

@@ -277,6 +277,8 @@ def _plain(layer: Layer, recipe: Any, at: Layout, out: Layout) -> Lines | None:
         return flat if len(sizes) == 1 else (f"Reshape({sizes})", f"x.reshape(-1, *{sizes})")
     if isinstance(recipe, MergeRecipe):
         keras, torch = MERGES[recipe.op]
+        if recipe.op != "concat":
+            return keras, torch
         place = "" if at.last(recipe.axis) else f"axis={at.keras(recipe.axis)}"
         return keras.replace("{axis}", place), torch.replace("{dim}", str(at.torch(recipe.axis)))
     if isinstance(recipe, FormulaRecipe):

@@ -124,7 +124,9 @@ export function rederive(index: number, change: Change): readonly Then[] {
       return;
     }
     const knobs = layer.knobs && n === index ? changed(layer.knobs, change) : layer.knobs;
-    const next = one(layer, knobs, from.map((item) => item.shape as readonly number[]));
+    // Where nothing before it moved, a layer is what it is.
+    const still = knobs === layer.knobs && from.every((item, s) => item.shape?.join() === tensor(layer.inputs[s]).shape.join());
+    const next = still ? { shape: tensor(layer.output).shape, params: layer.params, macs: layer.macs } : one(layer, knobs, from.map((item) => item.shape as readonly number[]));
     const { recipe } = layer;
     // Other windows (tables without a factor) are not followed: better unknown than wrong.
     const lost = recipe.form === "window" && !knobs?.kernel && !knobs?.scale && !whole(recipe);

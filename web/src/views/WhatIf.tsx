@@ -102,7 +102,7 @@ export function WhatIf() {
               <tr key={n}>
                 <td><bdi>{page.value.layers[n].name}</bdi></td>
                 <td class="dim">{before[n].shape ? shapeText(before[n].shape) : "?"}</td>
-                <td class={before[n].shape?.join() === after[n].shape?.join() ? "" : "moved"} data-then={n}>{after[n].shape ? shapeText(after[n].shape) : "does not fit"}</td>
+                <td class={before[n].shape?.join() === after[n].shape?.join() ? "" : "moved"} data-then={n}>{after[n].shape ? shapeText(after[n].shape) : page.value.layers[n].knobs ? "does not fit" : "?"}</td>
                 <Cell now={before[n].params} then={after[n].params} />
                 <Cell now={before[n].macs} then={after[n].macs} />
                 <Sees field={page.value.layers[n].field?.[0]?.size ?? null} was={before[n].sees[0]?.size} now={after[n].sees[0]?.size ?? null} />
