@@ -107,7 +107,7 @@ function one(layer: Layer, knobs: Knobs | null, shapes: readonly (readonly numbe
     return { shape: shape.map((n, axis) => (recipe.op === "concat" && axis === recipe.axis ? shapes.reduce((a, other) => a + other[axis], 0) : n)), params: 0, macs: 0 };
   }
   if (recipe.form === "formula") return { shape, params: layer.params && recipe.axis >= 0 ? (layer.params * shape[recipe.axis]) / before[recipe.axis] : layer.params, macs: 0 };
-  return shape.join() === before.join() ? { shape: out.shape, params: layer.params, macs: layer.macs } : none;
+  return none;
 }
 
 /** Every layer after `change` of the layer `index`. */
