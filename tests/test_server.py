@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image
 
 import convlens
@@ -258,7 +260,6 @@ def test_an_upload_keeps_to_its_folder(session: Session) -> None:
 
 
 def test_a_port_that_is_taken_is_a_message() -> None:
-    import socket
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -272,6 +273,18 @@ def test_a_port_that_is_taken_is_a_message() -> None:
         "  needed: a free port\n"
         "  hint:   leave --port out to take any"
     )
+
+
+def test_the_address_that_is_printed_takes_visitors(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[bool] = []
+
+    def run(self: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        with socket.create_connection(sockets[0].getsockname(), timeout=5):
+            met.append(True)
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    server.serve(convlens.load("question").run(), browser=False)
+    assert met == [True]
 
 
 def test_the_picture_of_the_command_line_is_preprocessed_from_its_file(tmp_path: Path) -> None:

@@ -352,6 +352,8 @@ def serve(run: Run, *, port: int = 0, browser: bool = True) -> None:
                 needed="a free port",
                 hint="leave --port out to take any",
             ) from None
+        # From here on a browser is not refused: it waits until the server is up.
+        sock.listen()
         number = sock.getsockname()[1]
         hosts = frozenset({f"127.0.0.1:{number}", f"localhost:{number}"})
         address = f"http://127.0.0.1:{number}/?token={token}"

@@ -88,12 +88,16 @@ export function reducedMotion(): boolean {
   return calm.matches;
 }
 
+/** The place after a change; another layer starts from its strongest cell. */
+export function after(change: Partial<Place>): Place {
+  const now = place.value;
+  const other = change.layer !== undefined && change.layer !== now.layer && change.at === undefined;
+  return { ...now, ...change, ...(other ? { at: null, apart: false } : null) };
+}
+
 /** Go somewhere. `replace` keeps the history short where the reader only moves about. */
 export function go(change: Partial<Place>, how: "push" | "replace" = "push"): void {
-  const next = { ...place.value, ...change };
-  if (change.layer !== undefined && change.layer !== place.value.layer && change.at === undefined) {
-    Object.assign(next, { at: null, apart: false });
-  }
+  const next = after(change);
   const move = () => {
     hovered.value = null;
     hoveredInput.value = null;

@@ -3,9 +3,9 @@
 import { overrides, page, tensor } from "../data/store";
 import { shapeText } from "../data/tensor";
 import { isDark, switchTheme } from "../draw/colour";
-import { address, go, pinned, place } from "../state";
+import { pinned, place } from "../state";
 import { inputsOpen } from "./Inputs";
-import { brief, Dim } from "./parts";
+import { brief, Dim, Link } from "./parts";
 import { useRef, useWork } from "../track";
 import { inputName, say } from "../words";
 
@@ -15,15 +15,12 @@ export function Header() {
   const depths = [["network", "Network"], ["layer", "Layer"], ["number", "Number"]] as const;
   return (
     <header class="head">
-      <a class="mark" href={address({ ...here, depth: "network" })} onClick={(event) => { event.preventDefault(); go({ depth: "network" }); }}>
-        convlens
-      </a>
+      <Link class="mark" to={{ depth: "network" }}>convlens</Link>
       <span class="model"><bdi>{now.model}</bdi></span>
       <span class="dim tag">{say(`weights.${now.weights}`)} · {overrides.value.size ? say("yours") : now.input_words}</span>
       <nav class="depths" aria-label="Depth">
         {depths.map(([depth, word]) => (
-          <a key={depth} href={address({ ...here, depth })} aria-current={here.depth === depth ? "page" : undefined}
-            onClick={(event) => { event.preventDefault(); go(depth === "number" ? { depth, at: pinned.value } : { depth }); }}>{word}</a>
+          <Link key={depth} aria-current={here.depth === depth ? "page" : undefined} to={depth === "number" ? { depth, at: pinned.value } : { depth }}>{word}</Link>
         ))}
       </nav>
       <button class="quiet" aria-expanded={inputsOpen.value} onClick={() => (inputsOpen.value = !inputsOpen.value)}>{say("pictures")}</button>
@@ -47,10 +44,9 @@ export function Strip() {
       {now.inputs.map((id) => <span key={id} class="chip ghost"><bdi>{inputName(id)}</bdi> <small>{shapeText(tensor(id).shape)}</small></span>)}
       {around[0]?.n > 0 ? <Dim>…</Dim> : null}
       {around.map(({ layer, n }) => (
-        <a key={layer.name} class="chip" title={layer.name} href={address({ ...place.value, layer: n, at: null, depth: "layer" })} aria-current={n === here ? "true" : undefined}
-          onClick={(event) => { event.preventDefault(); go({ layer: n, depth: "layer" }); }}>
+        <Link key={layer.name} class="chip" title={layer.name} aria-current={n === here ? "true" : undefined} to={{ layer: n, depth: "layer" }}>
           <bdi>{brief(layer.name)}</bdi> <small>{shapeText(tensor(layer.output).shape)}</small>
-        </a>
+        </Link>
       ))}
       {around.length && around[around.length - 1].n < now.layers.length - 1 ? <Dim>…</Dim> : null}
     </nav>

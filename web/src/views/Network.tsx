@@ -9,10 +9,10 @@ import { mapView, shapeText } from "../data/tensor";
 import { count, plural, short } from "../decimal";
 import { css, styleColour } from "../draw/colour";
 import type { Layer } from "../schema";
-import { address, go, place } from "../state";
+import { place } from "../state";
 import { ratioOf } from "./Stage";
 import { Maps } from "./Maps";
-import { brief, Drawing, entered, placeOf } from "./parts";
+import { brief, Drawing, entered, Link, placeOf } from "./parts";
 import { curve } from "./Strands";
 import { Word } from "./Word";
 import { useRef, useSignal, useWork } from "../track";
@@ -147,10 +147,7 @@ function LayerRow({ entry, lanes, top }: { entry: Entry; lanes: number; top: num
     <div class="net-row" role="row" style={{ top: `${top}px`, height: `${tall}px`, background: tint }}>
       <span role="cell">{ordered ? <Lanes n={entry.layer} layer={layer} lanes={lanes} /> : null}</span>
       <span role="cell" class="net-name">
-        <a title={layer.name} href={address({ ...place.value, layer: entry.layer, depth: "layer", at: null })}
-          onClick={(event) => { event.preventDefault(); go({ layer: entry.layer, depth: "layer" }); }}>
-          <bdi>{brief(layer.name, 44)}</bdi>
-        </a>
+        <Link title={layer.name} to={{ layer: entry.layer, depth: "layer" }}><bdi>{brief(layer.name, 44)}</bdi></Link>
         <small class="dim">{layer.number} · {layer.kind}{layer.shared_with ? ` · shares the weights of ${layer.shared_with}` : ""}</small>
       </span>
       <span role="cell"><Thumbs layer={layer} /></span>

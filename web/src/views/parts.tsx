@@ -5,6 +5,7 @@ import type { Layer } from "../schema";
 import { minus } from "../decimal";
 import { sharp } from "../draw/atlas";
 import { isDark } from "../draw/colour";
+import { address, after, go, type Place } from "../state";
 import { useRef, useWork } from "../track";
 
 interface Kids {
@@ -37,6 +38,23 @@ export function brief(name: string, most = 34): string {
 /** What makes one output map or number of a layer. */
 export function maker(layer: Layer): string {
   return layer.recipe.form === "row" ? "unit" : "filter";
+}
+
+/** A link to another place of this page; with a key held it opens beside, as any link does. */
+export function Link({ to, children, ...more }: Kids & {
+  readonly to: Partial<Place>;
+  readonly key?: unknown;
+  readonly class?: string;
+  readonly title?: string;
+  readonly "aria-current"?: "page" | "true";
+}) {
+  return (
+    <a {...more} href={address(after(to))} onClick={(event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      go(to);
+    }}>{children}</a>
+  );
 }
 
 export function Panel({ title, children }: Kids & { readonly title: string }) {

@@ -102,6 +102,24 @@ test("an exported page that cannot run its network offers no other input", async
   await close();
 });
 
+test("a link with a key held opens beside, and the page stays", async () => {
+  const { page: on, close } = await page("two", "#/layer/c");
+  const [beside] = await Promise.all([on.context().waitForEvent("page"), on.click(".chip >> text=add", { modifiers: ["Control"] })]);
+  expect(beside.url()).toMatch(/#\/layer\/add$/);
+  expect(on.url()).toMatch(/#\/layer\/c$/);
+  await on.click(".chip >> text=add");
+  expect(on.url()).toMatch(/#\/layer\/add$/);
+  await close();
+});
+
+test("what if: what did not move is what it is, followed or not", async () => {
+  const { page: on, close } = await page("two", "#/layer/a");
+  const rows = await on.$$eval(".whatif tbody tr:not(.sum-row)", (list) => list.map((row) => [...row.querySelectorAll("td")].map((cell) => cell.textContent)));
+  expect(rows.map((row) => row[1])).toEqual(rows.map((row) => row[2]));
+  expect(rows.flat()).not.toContain("does not fit");
+  await close();
+});
+
 /** Whether the ledger stands left of the output maps, or above them. */
 function apart(): boolean {
   const [ledger, maps] = [".ledger", ".output-column"].map((name) => document.querySelector(name)!.getBoundingClientRect());
