@@ -91,7 +91,7 @@ function Amount({ value, largest, text }: { value: number; largest: number; text
 /** Whether the page stands still: maps of rows that only fly past are not asked for. */
 const still = signal(true);
 
-function Thumbs({ layer }: { layer: Layer }) {
+function Thumbs({ layer }: { layer: Layer; key?: string }) {
   const info = tensor(layer.output);
   const view = mapView(info);
   const flat = view.height * view.width === 1 || info.channel === null;
@@ -150,7 +150,7 @@ function LayerRow({ entry, lanes, top }: { entry: Entry; lanes: number; top: num
         <Link title={layer.name} to={{ layer: entry.layer, depth: "layer" }}><bdi>{brief(layer.name, 44)}</bdi></Link>
         <small class="dim">{layer.number} · {layer.kind}{layer.shared_with ? ` · shares the weights of ${layer.shared_with}` : ""}</small>
       </span>
-      <span role="cell"><Thumbs layer={layer} /></span>
+      <span role="cell"><Thumbs key={layer.name} layer={layer} /></span>
       <span role="cell" class="num net-shape">{shapeText(layer.output_shape)}<small class="dim">{tensor(layer.output).axes.join(", ")}</small></span>
       <span role="cell" class="num net-weights">{kernel ? shapeText(kernel.shape) : ""}{layer.weights.length > 1 ? <small class="dim">+ {layer.weights.slice(1).map((weight) => count(weight.count)).join(" + ")}</small> : null}</span>
       <Amount value={layer.params} largest={largest.value.params} text={count(layer.params)} />
@@ -225,7 +225,8 @@ export function Network() {
         </div>
         <div ref={box} role="rowgroup" class="net-body" style={{ height: `${list.length * tall}px` }}>
           {list.slice(...range).map((entry, n) => (
-            <LayerRow key={entry.layer} entry={entry} lanes={lanes} top={(range[0] + n) * tall} />
+            // A row that leaves at one end comes in again at the other: its canvas and cells are made once.
+            <LayerRow key={(range[0] + n) % (range[1] - range[0])} entry={entry} lanes={lanes} top={(range[0] + n) * tall} />
           ))}
         </div>
       </div>

@@ -162,3 +162,15 @@ test("a window of any height is filled with layers", async () => {
   await on.waitForFunction(() => [...document.querySelectorAll(".net-body .net-row")].some((row) => row.getBoundingClientRect().bottom >= 2000));
   await close();
 });
+
+test("rows that scroll away come in again at the other end, in order and with their own layer", async () => {
+  const { page: on, close } = await page("tall", "#/network/", { height: 300 });
+  await on.evaluate(() => document.querySelectorAll(".net-body .net-row").forEach((row) => row.setAttribute("data-seen", "")));
+  await on.evaluate(() => scrollTo({ top: 1000, behavior: "instant" }));
+  await on.waitForFunction(() => document.querySelector(".net-name a")?.textContent !== "conv2d");
+  const rows = await on.$$eval(".net-body .net-row", (list) => list.map((row) => [row.hasAttribute("data-seen"), row.querySelector(".net-name a")?.textContent, parseFloat((row as HTMLElement).style.top) / 62]));
+  expect(rows.map((row) => row[0])).toEqual(rows.map(() => true));
+  expect(rows.map((row) => row[1])).toEqual(rows.map((row) => `conv2d_${row[2]}`));
+  expect(rows.map((row) => row[2])).toEqual(rows.map((_, n) => Number(rows[0][2]) + n));
+  await close();
+});
