@@ -189,6 +189,7 @@ SENTENCES: dict[str, str] = {
     "large": "this page cannot run this network on another input: use convlens open",
     "undrawn": "this picture cannot be read",
     "yours": "what you gave it",
+    "middle": "the middle slice of each",
     "whole": "the whole network",
     "reading": "reading the numbers …",
     "sort": "Sort and colour by",

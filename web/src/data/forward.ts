@@ -16,7 +16,7 @@ type Held = Map<string, Values>;
 function windowPass(layer: Layer, x: Values, out: Values): boolean {
   const run = loops(layer);
   const made = tensor(layer.pre ?? layer.output);
-  if (!run || made.channel === null) return false;
+  if (!run || run.recipe.axes.length > 2 || made.channel === null) return false;
   const { recipe, rows, columns, rowStep, columnStep, perGroup, taps, wide } = run;
   const weights = recipe.weight === null ? null : values(recipe.weight);
   const bias = recipe.bias === null ? null : values(recipe.bias);

@@ -8,7 +8,7 @@ import type { FormulaRecipe, Layer, Recipe, WindowRecipe } from "../schema";
 import { ExactSum, fsum } from "../sum";
 import { activate, groupOf, norm, scaleAt, type Step } from "./activate";
 import { overrides, ready, tensor, unflattened, values, type Values } from "./store";
-import { flat, size, strides } from "./tensor";
+import { finalOf, flat, size, strides } from "./tensor";
 
 /** The terms of one source channel: places start..end of the term arrays. */
 export interface Group {
@@ -152,8 +152,8 @@ function row(out: Draft, layer: Layer, weightId: string, biasId: string | null, 
   const weights = values(weightId);
   const bias = biasId === null ? null : values(biasId);
   if (!ready(numbers) || !ready(weights) || (biasId !== null && !ready(bias))) return false;
-  const n = info.shape[info.shape.length - 1];
-  const unitAt = at[at.length - 1];
+  const n = finalOf(info.shape);
+  const unitAt = finalOf(at);
   const start = flat(info.shape.slice(0, -1), at.slice(0, -1)) * n;
   const maps = unflattened(layer.inputs[0]);
   const step = maps.channel === null || info.shape.length > 1 ? 1 : strides(maps.shape)[maps.channel];

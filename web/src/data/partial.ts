@@ -3,7 +3,7 @@
 import { reads, type Read } from "../axis";
 import type { Layer, Tensor, WindowRecipe } from "../schema";
 import { ready, tensor, values, type Values } from "./store";
-import { size, strides } from "./tensor";
+import { finalOf, size, strides } from "./tensor";
 
 /** Partial maps as a tensor of maps: those of one filter after those of the one before. */
 export interface Partial {
@@ -18,11 +18,11 @@ export interface Partial {
 /** The most numbers to hold, and multiply-adds that a hovered number may wait for. */
 const most = 4_000_000;
 
-/** What a loop over a window layer of one or two spatial axes runs over; null for other layers. */
+/** What a loop over a window layer runs over, of three spatial axes over the middle slice; null for other layers. */
 export function loops(layer: Layer) {
   const recipe = layer.recipe as WindowRecipe;
   const info = tensor(layer.inputs[0]);
-  if (recipe.form !== "window" || recipe.axes.length > 2 || info.channel === null) return null;
+  if (recipe.form !== "window" || recipe.axes.length > 3 || info.channel === null) return null;
   const steps = strides(info.shape);
   const spatial = steps.filter((_, n) => n !== info.channel);
   const lines = recipe.axes.map((axis) => Array.from({ length: axis.n_out }, (_, o) => reads(axis, o)));
@@ -31,13 +31,16 @@ export function loops(layer: Layer) {
   const perGroup = recipe.channels_in / recipe.groups;
   return {
     recipe, perGroup,
-    rows: lines.length === 2 ? lines[0] : once,
-    columns: lines[lines.length - 1],
-    rowStep: lines.length === 2 ? spatial[0] : 0,
-    columnStep: spatial[spatial.length - 1],
+    slices: lines.length > 2 ? lines[0][recipe.axes[0].n_out >> 1] : once[0],
+    sliceStep: lines.length > 2 ? spatial[0] : 0,
+    rows: lines.at(-2) ?? once,
+    columns: finalOf(lines),
+    rowStep: spatial.at(-2) ?? 0,
+    columnStep: finalOf(spatial),
     channelStep: steps[info.channel],
     taps: size(kernel),
-    wide: kernel[kernel.length - 1],
+    flat: size(kernel.slice(-2)),
+    wide: finalOf(kernel),
     /** The first input map of a filter's group. */
     first: (filter: number) => Math.floor(filter / (recipe.channels_out / recipe.groups)) * perGroup,
   };
@@ -55,7 +58,7 @@ function parts(layer: Layer) {
 
 /** Each of the first `channels` input maps under its own slice of each filter first..first+filters-1. */
 function add({ numbers, weights, run, layer }: NonNullable<ReturnType<typeof parts>>, first: number, filters: number, channels: number): Partial {
-  const { rows, columns, rowStep, columnStep, perGroup, taps, wide, recipe } = run;
+  const { slices, sliceStep, rows, columns, rowStep, columnStep, perGroup, taps, flat, wide, recipe } = run;
   const out = new Float32Array(filters * channels * rows.length * columns.length);
   let to = 0;
   for (let f = first; f < first + filters; f++) {
@@ -65,9 +68,11 @@ function add({ numbers, weights, run, layer }: NonNullable<ReturnType<typeof par
       for (const row of rows) {
         for (const column of columns) {
           let sum = 0;
-          for (const r of row) {
-            for (const q of column) {
-              if (r.real && q.real) sum += numbers[plane + r.i * rowStep + q.i * columnStep] * weights[base + r.k * wide + q.k];
+          for (const s of slices) {
+            for (const r of row) {
+              for (const q of column) {
+                if (s.real && r.real && q.real) sum += numbers[plane + s.i * sliceStep + r.i * rowStep + q.i * columnStep] * weights[base + s.k * flat + r.k * wide + q.k];
+              }
             }
           }
           out[to++] = sum;
@@ -79,7 +84,7 @@ function add({ numbers, weights, run, layer }: NonNullable<ReturnType<typeof par
   return { filters, channels, info, numbers: out, complete: filters === recipe.channels_out && channels === perGroup };
 }
 
-/** All partial maps of a layer that sums over windows with one or two spatial axes, as far as memory goes. */
+/** All partial maps of a layer that sums over windows, as far as memory goes. */
 export function partialMaps(layer: Layer): Partial | null {
   const made = parts(layer);
   if (!made) return null;

@@ -3,7 +3,7 @@
 import { field, users } from "../axis";
 import type { Layer } from "../schema";
 import { page, tensor } from "./store";
-import { atCell, flat, mapView, unflat } from "./tensor";
+import { atCell, finalOf, flat, mapView, unflat } from "./tensor";
 
 /** First and last position on each axis of a tensor, unclipped. */
 export type Ranges = readonly (readonly [number, number])[];
@@ -111,6 +111,6 @@ export function rectangle(id: string, ranges: Ranges) {
   }
   const spatial = all.slice(-2);
   const [top, bottom] = spatial.length === 2 ? spatial[0] : ([0, 0] as const);
-  const [left, right] = spatial[spatial.length - 1];
+  const [left, right] = finalOf(spatial);
   return { row: top, column: left, rows: bottom - top + 1, columns: right - left + 1, sides };
 }

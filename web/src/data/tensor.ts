@@ -31,6 +31,11 @@ export function unflat(shape: readonly number[], place: number): number[] {
   return at;
 }
 
+/** The last of a list that has one. */
+export function finalOf<T>(list: ArrayLike<T>): T {
+  return list[list.length - 1];
+}
+
 /** A tensor seen as maps: its channel axis and the (at most two) axes that are drawn. */
 export interface MapView {
   readonly channels: number;
@@ -63,7 +68,7 @@ export function mapView(info: Tensor): MapView {
   let offset = 0;
   for (const n of spatial.slice(0, -2)) offset += Math.floor(info.shape[n] / 2) * steps[n];
   const row = drawn.length === 2 ? drawn[0] : -1;
-  const column = drawn.length ? drawn[drawn.length - 1] : -1;
+  const column = drawn.length ? finalOf(drawn) : -1;
   return {
     channels: info.channel === null ? 1 : info.shape[info.channel],
     height: row < 0 ? 1 : info.shape[row],
@@ -83,7 +88,7 @@ export function cellAt(info: Tensor, channel: number, row: number, column: numbe
   if (info.channel !== null) at[info.channel] = channel;
   const drawn = spatial.slice(-2);
   if (drawn.length === 2) at[drawn[0]] = row;
-  if (drawn.length) at[drawn[drawn.length - 1]] = column;
+  if (drawn.length) at[finalOf(drawn)] = column;
   return at;
 }
 
@@ -92,7 +97,7 @@ export function atCell(info: Tensor, at: readonly number[]): [number, number, nu
   if (info.shape.length === 1) return [0, Math.floor(at[0] / line(info.shape[0])), at[0] % line(info.shape[0])];
   const drawn = spatialAxes(info).slice(-2);
   const channel = info.channel === null ? 0 : at[info.channel];
-  const column = drawn.length ? at[drawn[drawn.length - 1]] : 0;
+  const column = drawn.length ? at[finalOf(drawn)] : 0;
   return [channel, drawn.length === 2 ? at[drawn[0]] : 0, column];
 }
 

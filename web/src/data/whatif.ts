@@ -1,5 +1,6 @@
 // What if: every later shape, count and receptive field, from the same relation with other numbers.
 
+import { finalOf } from "./tensor";
 import { bind, bindTransposed, pairs, type Padding, type Window } from "../axis";
 import type { Equation, Knobs, Layer, WindowRecipe } from "../schema";
 import { measured } from "./reach";
@@ -60,8 +61,8 @@ function one(layer: Layer, knobs: Knobs | null, shapes: readonly (readonly numbe
   const out = tensor(layer.output);
   const none = { shape: null, params: 0, macs: null };
   if (recipe.form === "row") {
-    const units = knobs?.filters ?? out.shape[out.shape.length - 1];
-    const n = shape[shape.length - 1];
+    const units = knobs?.filters ?? finalOf(out.shape);
+    const n = finalOf(shape);
     const places = shape.slice(0, -1).reduce((a, b) => a * b, 1);
     return { shape: [...shape.slice(0, -1), units], params: n * units + (layer.weights.length > 1 ? units : 0), macs: places * n * units };
   }
@@ -162,7 +163,7 @@ export function codeOf(layer: Layer, knobs: Knobs | null, shape: readonly number
   if (!layer.code) return [];
   const info = tensor(layer.inputs[0]);
   const sizes = shape.filter((_, n) => n !== info.channel);
-  const slots: Record<string, string> = { n: String(info.channel === null || knobs?.form === "row" ? shape[shape.length - 1] : shape[info.channel]) };
+  const slots: Record<string, string> = { n: String(info.channel === null || knobs?.form === "row" ? finalOf(shape) : shape[info.channel]) };
   const tuple = (list: readonly (number | string)[]) => `(${list.join(", ")}${list.length === 1 ? "," : ""})`;
   const unless = (list: readonly number[] | null, plain: number) => (!list || list.every((n) => n === plain) ? "" : tuple(list));
   if (knobs) {

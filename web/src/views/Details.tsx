@@ -2,7 +2,7 @@
 
 import { computed } from "@preact/signals-core";
 import { ready, tensor, values } from "../data/store";
-import { largestSize, shapeText, size } from "../data/tensor";
+import { finalOf, largestSize, shapeText, size } from "../data/tensor";
 import { count, fixed, minus, placesFor, plural } from "../decimal";
 import { drawGrid } from "../draw/atlas";
 import { cell, layer, pinned, pinnedFacts } from "../state";
@@ -56,7 +56,7 @@ function Kernels() {
   const { numbers, perGroup, filters, kernel } = made;
   const largest = largestSize(numbers);
   const taps = size(kernel);
-  const wide = kernel[kernel.length - 1];
+  const wide = finalOf(kernel);
   const rows = Math.min(perGroup, 64);
   const columns = Math.min(filters, 96);
   const px = Math.max(1, Math.min(6, Math.floor(1100 / (columns * (wide + 1)))));
@@ -104,7 +104,7 @@ function Twin() {
         <ul>
           {sums.top.map((group, n) => <li key={group.channel}>{part(made, group)} adds {minus(sums.print.lines[n])}</li>)}
           {sums.others.length ? <li>{count(sums.others.length)} other {noun(made)}s add {minus(sums.print.lines[sums.top.length])}</li> : null}
-          {made.bias === null ? null : <li>the bias adds {minus(sums.print.lines[sums.print.lines.length - 1])}</li>}
+          {made.bias === null ? null : <li>the bias adds {minus(finalOf(sums.print.lines))}</li>}
           {sums.print.rounding ? <li>rounding {minus(sums.print.rounding)}</li> : null}
           <li>together {minus(sums.print.total)}{Object.is(made.value, made.pre) ? "" : say("twin.after", { value: minus(fixed(made.value, places)) })}</li>
         </ul>

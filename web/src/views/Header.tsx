@@ -1,7 +1,7 @@
 // The head of the page: where the reader is, and the way to everywhere else.
 
 import { overrides, page, tensor } from "../data/store";
-import { shapeText } from "../data/tensor";
+import { finalOf, shapeText } from "../data/tensor";
 import { isDark, switchTheme } from "../draw/colour";
 import { pinned, place } from "../state";
 import { inputsOpen } from "./Inputs";
@@ -48,7 +48,7 @@ export function Strip() {
           <bdi>{brief(layer.name)}</bdi> <small>{shapeText(tensor(layer.output).shape)}</small>
         </Link>
       ))}
-      {around.length && around[around.length - 1].n < now.layers.length - 1 ? <Dim>…</Dim> : null}
+      {around.length && finalOf(around).n < now.layers.length - 1 ? <Dim>…</Dim> : null}
     </nav>
   );
 }

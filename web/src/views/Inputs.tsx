@@ -1,5 +1,6 @@
 // Another picture: from the gallery, drawn by hand, dropped, pasted; or another model.
 
+import { finalOf } from "../data/tensor";
 import { computed, effect, signal } from "@preact/signals-core";
 import { forward } from "../data/forward";
 import { blob, overrides, page, read, ready, replacePage, served, tensor, values, type Values } from "../data/store";
@@ -244,7 +245,7 @@ function Preprocessing() {
 
 function Answer() {
   const { layers, classes } = page.value;
-  const last = layers[layers.length - 1];
+  const last = finalOf(layers);
   const row = last && values(last.output);
   if (!ready(row) || row.length > 1000 || ![last.recipe, last.activation].some((made) => made?.form === "formula" && made.name === "softmax")) return null;
   const best = row.indexOf(Math.max(...row));

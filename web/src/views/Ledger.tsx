@@ -1,5 +1,6 @@
 // The end of a sum: bias, total, activation, and the engine's own number beside ours.
 
+import { finalOf } from "../data/tensor";
 import type { NumberFacts } from "../data/number";
 import { tensor } from "../data/store";
 import { fixed, minus, short, type Printed } from "../decimal";
@@ -33,7 +34,7 @@ export function Ledger({ facts, print }: { facts: NumberFacts; print: Printed })
     <dl class="ledger" aria-label="the sum">
       {facts.weight[0] < 0 ? null : <div class="b-bias">
         <dt><Word of="bias">bias</Word> of {maker(layer)} {filter}</dt>
-        <dd class="num" data-bias={facts.bias ?? undefined}>{facts.bias === null ? "none" : minus(print.lines[print.lines.length - 1])}</dd>
+        <dd class="num" data-bias={facts.bias ?? undefined}>{facts.bias === null ? "none" : minus(finalOf(print.lines))}</dd>
       </div>}
       {print.rounding ? (
         <div><dt>rounding</dt><dd class="num">{minus(print.rounding)}</dd></div>

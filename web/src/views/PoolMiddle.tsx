@@ -1,5 +1,6 @@
 // A pool: one window of one map, its numbers, and the one that comes out.
 
+import { finalOf } from "../data/tensor";
 import type { NumberFacts } from "../data/number";
 import { css, inkOn } from "../draw/colour";
 import { atlas } from "../draw/atlas";
@@ -15,7 +16,7 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   const id = facts.layer.inputs[0];
   const numbers = values(id);
   const largest = ready(numbers) ? atlas(tensor(id), numbers, 1).largest : 1;
-  const columns = Math.min(8, recipe.axes[recipe.axes.length - 1].kernel);
+  const columns = Math.min(8, finalOf(recipe.axes).kernel);
   const many = facts.x.length > 64;
   const places = placesFor(facts.x, 4);
   const max = recipe.combine === "max";

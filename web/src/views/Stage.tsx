@@ -2,7 +2,7 @@
 
 import { feeds, readsOf, rectangle } from "../data/reach";
 import { page, ready, tensor, unflattened, values } from "../data/store";
-import { atCell, cellAt, largestSize, mapView, shapeText, size } from "../data/tensor";
+import { atCell, cellAt, finalOf, largestSize, mapView, shapeText, size, spatialAxes } from "../data/tensor";
 import { count, fixed, plural } from "../decimal";
 import type { Layer, Tensor } from "../schema";
 import { behind, cell, facts, go, hovered, hoveredInput, layer, pinned, place, rested } from "../state";
@@ -117,6 +117,7 @@ export function InputColumn({ width, height, source = 0 }: { width: number; heig
       <p class="under">
         <Scale id={id} />
         {view.channels > maps ? <Dim> first {maps} of {count(view.channels)}</Dim> : null}
+        {spatialAxes(info).length > 2 ? <Dim>{say("middle")}</Dim> : null}
       </p>
     </figure>
   );
@@ -130,7 +131,7 @@ function outputMarks(now: Layer): Mark[] {
     const cells = feeds(now, asked.at);
     for (const at of cells) {
       const spatial = at.slice(-2);
-      marks.push({ row: spatial.length === 2 ? spatial[0] : 0, column: spatial[spatial.length - 1], rows: 1, columns: 1, channels: null, kind: "use" });
+      marks.push({ row: spatial.length === 2 ? spatial[0] : 0, column: finalOf(spatial), rows: 1, columns: 1, channels: null, kind: "use" });
     }
   }
   const pin = pinned.value;
@@ -206,6 +207,7 @@ export function OutputColumn({ width, height }: { width: number; height: number 
       <p class="under">
         <Scale id={now.output} />
         {view.channels > maps ? <Dim> first {maps} of {count(view.channels)}</Dim> : null}
+        {spatialAxes(info).length > 2 ? <Dim>{say("middle")}</Dim> : null}
       </p>
     </figure>
   );

@@ -6,7 +6,7 @@ import { useSignal } from "../track";
 import type { Group, NumberFacts } from "../data/number";
 import { ready, tensor, unflattened, values } from "../data/store";
 import { partialsOf } from "../data/partial";
-import { atCell, largestSize, size, unflat } from "../data/tensor";
+import { atCell, finalOf, largestSize, size, unflat } from "../data/tensor";
 import { atlas, drawGrid, drawTile } from "../draw/atlas";
 import { styleColour } from "../draw/colour";
 import { count, minus, placesFor, printed } from "../decimal";
@@ -40,7 +40,7 @@ export function grids(facts: NumberFacts, group: Group): { x: Float64Array; w: F
     for (let tap = 0; tap < taps; tap++) w[tap] = whole[base + tap];
   }
   // A long row of weights is drawn in lines, as a page of text is.
-  const last = kernel[kernel.length - 1];
+  const last = finalOf(kernel);
   return { x, w, columns: last > 33 ? Math.ceil(Math.sqrt(taps)) : last };
 }
 

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals-core";
 import { useSignal } from "../track";
 import { tensor } from "../data/store";
-import { size, unflat } from "../data/tensor";
+import { finalOf, size, unflat } from "../data/tensor";
 import { count, fixed, minus, placesFor, printed, short } from "../decimal";
 import type { Group, NumberFacts } from "../data/number";
 import { facts, hoveredInput, hoveredWeight, pinned, rested } from "../state";
@@ -20,7 +20,7 @@ const mostRows = 400;
 function weightPlace(facts: NumberFacts, n: number): string {
   const { recipe } = facts.layer;
   if (facts.weight[n] < 0) return "";
-  if (recipe.form === "row") return `[${facts.input[n]}, ${facts.at[facts.at.length - 1]}]`;
+  if (recipe.form === "row") return `[${facts.input[n]}, ${finalOf(facts.at)}]`;
   if (recipe.form !== "window") return "";
   const kernel = recipe.axes.map((axis) => axis.kernel);
   return `(${unflat(kernel, facts.weight[n] % size(kernel)).join(", ")})`;
