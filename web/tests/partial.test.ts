@@ -22,6 +22,18 @@ const axis = (n_in: number, kernel: number, stride: number, pad: number) => ({
   kind: "window", n_in, n_out: Math.floor((n_in + 2 * pad - kernel) / stride) + 1, kernel, stride, dilation: 1, pad, up: 1,
 });
 
+test("no more partial maps are made than a screen has room for", () => {
+  const one = axis(2, 1, 1, 0);
+  const layer = {
+    name: "l", inputs: ["x"], output: "y", pre: null, activation: null, rule: "sum",
+    recipe: { form: "window", combine: "sum", axes: [one], channels_in: 200, channels_out: 400, groups: 1, weight: "w", bias: null, divisor: null },
+  } as unknown as Layer;
+  store.page.value = { layers: [layer], tensors: [made("x", [2, 200], 1), made("y", [2, 400], 1), made("w", [400, 200, 1], null)], words: {} } as never;
+  store.overrides.value = new Map([["x", new Float32Array(400)], ["w", new Float32Array(80_000)]]);
+  const { filters, channels, complete } = partial.partialMaps(layer)!;
+  expect([filters, channels, complete]).toEqual([300, 120, false]);
+});
+
 test.each([[[9]], [[7, 5]], [[5, 6, 7]]])("the partial maps of a filter over sizes %j add up to what each number's sum is", (sizes) => {
   const axes = sizes.map((n, at) => axis(n, 3, at ? 2 : 1, 1));
   const outs = axes.map((one) => one.n_out);

@@ -84,14 +84,16 @@ function add({ numbers, weights, run, layer }: NonNullable<ReturnType<typeof par
   return { filters, channels, info, numbers: out, complete: filters === recipe.channels_out && channels === perGroup };
 }
 
-/** All partial maps of a layer that sums over windows, as far as memory goes. */
+/** All partial maps of a layer that sums over windows, as far as memory and a screen go. */
 export function partialMaps(layer: Layer): Partial | null {
   const made = parts(layer);
   if (!made) return null;
   const { recipe, perGroup, rows, columns } = made.run;
   const each = rows.length * columns.length;
-  const filters = Math.max(1, Math.min(recipe.channels_out, Math.floor(most / (perGroup * each))));
-  return add(made, 0, filters, Math.min(perGroup, Math.max(1, Math.floor(most / (filters * each)))));
+  // At two pixels a map, a screen has room for 120 rows and 300 columns.
+  const channels = Math.min(perGroup, 120);
+  const filters = Math.max(1, Math.min(recipe.channels_out, 300, Math.floor(most / (channels * each))));
+  return add(made, 0, filters, Math.min(channels, Math.max(1, Math.floor(most / (filters * each)))));
 }
 
 let last: { layer: Layer; filter: number; from: Values; made: Partial } | null = null;

@@ -247,7 +247,7 @@ function Answer() {
   const { layers, classes } = page.value;
   const last = finalOf(layers);
   const row = last && values(last.output);
-  if (!ready(row) || row.length > 1000 || ![last.recipe, last.activation].some((made) => made?.form === "formula" && made.name === "softmax")) return null;
+  if (!ready(row) || row.length > 1000 || ![last.recipe, last.activation].some((made) => made && "name" in made && made.name === "softmax")) return null;
   const best = row.indexOf(Math.max(...row));
   return best < 0 ? null : <p>answer: <b class="huge" data-answer>{classes[best] ?? best}</b> <Dim>{(100 * row[best]).toFixed(1)} of 100</Dim></p>;
 }
