@@ -136,6 +136,20 @@ test("at any width the sum stands beside the maps or above them, never over them
   }
 }, 60_000);
 
+test("on a narrow screen every line of a sum has its name, and no formula is cut off", async () => {
+  const { page: on, close } = await page("two", "#/number/c", { width: 360, height: 4000 });
+  const table = await on.locator(".terms-table").first().evaluate((element) => ({
+    heads: [...element.querySelectorAll("th")].map((cell) => cell.getBoundingClientRect().width > 0 && cell.textContent),
+    last: [...element.querySelectorAll(".sum-row td")].map((cell) => [cell.textContent, cell.getBoundingClientRect().right]),
+    product: [...element.querySelectorAll("tbody td:nth-child(6)")].map((cell) => cell.getBoundingClientRect().right)[0],
+  }));
+  expect(table.heads).toEqual([false, "weight", "input", "×", "weight", "product"]);
+  expect(table.last[0][0]).toBe("adds");
+  expect(table.last[1][1]).toBe(table.product);
+  expect(await on.$$eval(".derive dd", (list) => list.filter((item) => item.scrollWidth > item.clientWidth).length)).toBe(0);
+  await close();
+});
+
 test("text follows the size that the browser is set to, and the page with it", async () => {
   for (const size of [16, 20, 32]) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, reducedMotion: "reduce", offline: true });
