@@ -63,7 +63,7 @@ function Kernels() {
   const stepX = wide * px + 2;
   const stepY = Math.ceil(taps / wide) * px + 2;
   return (
-    <Panel title="All filters">
+    <Panel title={say("all")}>
       <p class="dim">{say("kernels", { filters, own: perGroup, kernel: kernel.join("×"), "largest": largest.toPrecision(3) })}{columns < filters || rows < perGroup ? say("kernels.some", { "columns": columns, rows }) : ""}</p>
       <div class="scroll-x"><div class="kernels">
         <Drawing width={columns * stepX} height={rows * stepY} on={[numbers]} role="img" aria-label={say("heat")} draw={(context) => {

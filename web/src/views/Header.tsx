@@ -24,7 +24,7 @@ export function Header() {
         ))}
       </nav>
       <button class="quiet" aria-expanded={inputsOpen.value} onClick={() => (inputsOpen.value = !inputsOpen.value)}>{say("pictures")}</button>
-      <button class="quiet" aria-label={isDark.value ? "light colours" : "dark colours"} onClick={switchTheme}>{isDark.value ? "☀" : "☾"}</button>
+      <button class="quiet" aria-label={`${isDark.value ? "light" : "dark"} colours`} onClick={switchTheme}>{isDark.value ? "☀" : "☾"}</button>
     </header>
   );
 }

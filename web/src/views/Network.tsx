@@ -32,6 +32,11 @@ const measures = {
   mean: (layer: Layer) => layer.mean_activation ?? 0,
 };
 
+/** Memory and mean have a column only while they are sorted by. */
+function ownColumn(): boolean {
+  return sortBy.value.startsWith("me");
+}
+
 interface Entry {
   readonly layer: number;
   /** Index of a fold whose rows are hidden behind this entry; -1 for a plain row. */
@@ -156,7 +161,7 @@ function LayerRow({ entry, lanes, top }: { entry: Entry; lanes: number; top: num
       <Amount value={layer.params} largest={largest.value.params} text={count(layer.params)} />
       <Amount value={layer.macs ?? 0} largest={largest.value.macs} text={layer.macs === null ? "unknown" : count(layer.macs)} />
       <span role="cell" class="num">{fieldText(layer)}</span>
-      {sortBy.value === "mean" || sortBy.value === "memory" ? <span role="cell" class="num">{short(measures[sortBy.value](layer), 4)}</span> : null}
+      {ownColumn() ? <span role="cell" class="num">{short(measures[sortBy.value as "mean"](layer), 4)}</span> : null}
     </div>
   );
 }
@@ -219,7 +224,7 @@ export function Network() {
       <div class="net-scroll">
       <div role="table" aria-label="Layers" aria-rowcount={list.length} style={{ "--lanes": `${lanes * laneStep + 12}px` }}>
         <div class="net-row net-head dim" role="row">
-          {["", "layer", "maps", "output shape", "weights", "parameters", "MACs", "sees", ...(sortBy.value === "memory" || sortBy.value === "mean" ? [sortBy.value] : [])].map((word) => (
+          {["", "layer", "maps", "output shape", "weights", "parameters", "MACs", "sees", ...(ownColumn() ? [sortBy.value] : [])].map((word) => (
             <span key={word} role="columnheader"><Word of={word === "sees" ? "receptive field" : word}>{word}</Word></span>
           ))}
         </div>

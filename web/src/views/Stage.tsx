@@ -238,9 +238,10 @@ export function Stage() {
   return (
     <section class="stage" ref={box} aria-label={say("stage")}>
       <PictureColumn width={narrow ? Math.min(180, width) : 130 * unit} />
+      {/* Three of many inputs have room: the one that is read is among them. */}
       {now.inputs.map((id, source) => (
         <InputColumn key={id} source={source} width={narrow ? width : (inputs > 1 ? 200 : 174) * unit} height={inputs > 1 ? (height - 40 * (inputs - 1)) / inputs : height} />
-      )).slice(0, 3)}
+      )).filter((_, n) => n < 2 || n === Math.max(2, facts.value?.source[0] ?? 0))}
       <Middle narrow={narrow} missing={missing} />
       <OutputColumn width={narrow ? width : 256 * unit} height={height} />
       {narrow ? null : <Strands stage={box} />}

@@ -53,7 +53,7 @@ export function Walk() {
   const step = place.value.step;
   const title = step === 5 && kind === "one" ? plural(slots.filters, "filter") : say(`walk.${step}`, filled);
   return (
-    <section class="walk" aria-label="Walkthrough">
+    <section class="walk" aria-label={say("walk")}>
       <div class="walk-text" aria-live="polite">
         <h2><Dim>{step} of {steps}</Dim> {title}</h2>
         <p>{say(`walk.${step}.${kind}`, filled)}</p>

@@ -6,6 +6,7 @@ import { shapeText } from "../data/tensor";
 import { changed, codeOf, rederive, axisOf, type Change, type Then } from "../data/whatif";
 import { count } from "../decimal";
 import { layer, place } from "../state";
+import { say } from "../words";
 import { entered, maker, Panel, Quiet } from "./parts";
 
 const change = signal<{ at: number; of: Change }>({ at: -1, of: {} });
@@ -94,7 +95,7 @@ export function WhatIf() {
         ) : null}
         <Quiet on={() => (change.value = { at: -1, of: {} })}>reset</Quiet>
       </div>
-      <div class="scroll-x" tabIndex={0} role="region" aria-label="What follows">
+      <div class="scroll-x" tabIndex={0} role="region" aria-label={say("then")}>
         <table class="whatif">
           <thead><tr><th>layer</th><th>shape now</th><th>shape then</th><th>parameters</th><th>MACs</th><th>sees</th></tr></thead>
           <tbody>
@@ -102,7 +103,7 @@ export function WhatIf() {
               <tr key={n}>
                 <td><bdi>{page.value.layers[n].name}</bdi></td>
                 <td class="dim">{before[n].shape ? shapeText(before[n].shape) : "?"}</td>
-                <td class={before[n].shape?.join() === after[n].shape?.join() ? "" : "moved"} data-then={n}>{after[n].shape ? shapeText(after[n].shape) : page.value.layers[n].knobs ? "does not fit" : "?"}</td>
+                <td class={before[n].shape?.join() === after[n].shape?.join() ? "" : "moved"} data-then={n}>{after[n].shape ? shapeText(after[n].shape) : page.value.layers[n].knobs ? say("unfit") : "?"}</td>
                 <Cell now={before[n].params} then={after[n].params} />
                 <Cell now={before[n].macs} then={after[n].macs} />
                 <Sees field={page.value.layers[n].field?.[0]?.size ?? null} was={before[n].sees[0]?.size} now={after[n].sees[0]?.size ?? null} />

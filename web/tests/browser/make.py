@@ -196,7 +196,10 @@ def odd(folder: Path) -> None:
     cube = Sequential([Input((5, 6, 7, 1)), layers.Conv3D(2, 3, name="conv")], name="cube")
     # No two alike: what repeats is folded.
     tall = [layers.Conv2D(2 + n % 7 + n % 5, 3, padding="same") for n in range(40)]
-    made = {"two": two(), "sound": sound(), "cube": cube}
+    first = Input((8, 8, 1))
+    parts = [layers.Conv2D(n + 1, 3, name=f"part_{n}")(first) for n in range(5)]
+    joined = Model(first, layers.Concatenate(name="joined")(parts), name="many")
+    made = {"two": two(), "sound": sound(), "cube": cube, "many": joined}
     made["tall"] = Sequential([Input((9, 9, 1)), *tall], name="tall")
     for name, model in made.items():
         convlens.load(model).run().export(folder / f"{name}.html")

@@ -30,6 +30,15 @@ test("of several inputs each has its name, and a layer shows the one that it com
   await close();
 });
 
+test("of many inputs the one that is read is among the three that are drawn", async () => {
+  const { page: on, close } = await page("many", "#/number/joined?at=0,0,14");
+  const drawn = () => on.$$eval(".input-column figcaption b", (list) => list.map((item) => item.textContent));
+  expect(await drawn()).toEqual(["1 map", "2 maps", "5 maps"]);
+  await goTo(on, "#/number/joined?at=0,0,0");
+  expect(await drawn()).toEqual(["1 map", "2 maps", "3 maps"]);
+  await close();
+});
+
 test("a Dense layer behind a ReLU and a Flatten has its sum", async () => {
   const { page: on, close } = await page("two", "#/number/one");
   expect(await on.textContent("h1")).toBe("1 number, from all 400");
