@@ -190,7 +190,7 @@ SENTENCES: dict[str, str] = {
     "undrawn": "this picture cannot be read",
     "yours": "what you gave it",
     "middle": "the middle slice of each",
-    "nil": "nothing yet",
+    "no": "nothing yet",
     "walk": "Walkthrough",
     "all": "All filters",
     "unfit": "does not fit",

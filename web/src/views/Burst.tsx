@@ -36,7 +36,7 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
     const frame = placeOf(box);
     const maps = box.querySelector<HTMLElement>(".outputs");
     const outputs = maps && placeOf(maps);
-    const columns = Number(maps?.dataset.columns) || 8;
+    const columns = Number(maps?.dataset["columns"]) || 8;
     const { filters, channels } = partial;
     const free = isNarrow() ? 0 : 300;
     const gap = 1;

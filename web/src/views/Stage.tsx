@@ -231,13 +231,13 @@ export function Stage() {
   const now = layer.value;
   const narrow = isNarrow();
   const height = narrow ? 300 : 356;
-  // Above the least width the pictures grow with it; what stands between them needs 700.
-  const unit = Math.min((width - 100) / 1132, (width - 700) / 560);
+  // 1 on a screen of 1280; below, what stands between the pictures keeps its width.
+  const unit = Math.min((width - 100) / 1132, (width - 818) / 414);
   const inputs = now.inputs.length;
   const missing = now.inputs.some((id) => values(id) === "absent") || values(now.output) === "absent";
   return (
     <section class="stage" ref={box} aria-label={say("stage")}>
-      <PictureColumn width={narrow ? Math.min(180, width) : 130 * unit} />
+      <PictureColumn width={Math.round(narrow ? Math.min(180, width) : 130 * unit)} />
       {/* Three of many inputs have room: the one that is read is among them. */}
       {now.inputs.map((id, source) => (
         <InputColumn key={id} source={source} width={narrow ? width : (inputs > 1 ? 200 : 174) * unit} height={inputs > 1 ? (height - 40 * (inputs - 1)) / inputs : height} />

@@ -47,8 +47,8 @@ export function Strands({ stage }: { stage: { current: HTMLElement | null } }) {
     };
     const inputs = at(maps);
     const info = unflattened(now.inputs[0]);
-    const columns = Number(maps.dataset.columns) || 1;
-    const count = Number(maps.dataset.count) || 1;
+    const columns = Number(maps.dataset["columns"]);
+    const count = Number(maps.dataset.count);
     const pitchX = (inputs.width + 3) / columns;
     const pitchY = (inputs.height + 3) / Math.ceil(count / columns);
     const sum = at(plus);

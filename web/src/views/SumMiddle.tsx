@@ -171,7 +171,7 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
   const word = single ? "weight" : "slice";
   return (
     <div class="middle sum-middle">
-      <div class="terms-box" style={{ "--g": `${width}px`, "--n": Math.max(8, ...made.print.lines.map((line) => line.length)) }}>
+      <div class="terms-box" style={{ "--g": `${width}px`, "--n": Math.max(9, ...made.print.lines.map((line) => line.length)) }}>
         <p class="caption">
           <b>{facts.bias === null && facts.weight[0] < 0 ? "" : `${maker(facts.layer)} ${filter}`}</b> <Dim>one {facts.groups.length > 1 ? `${word} for each ${what}` : word}</Dim>
         </p>

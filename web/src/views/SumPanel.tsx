@@ -52,7 +52,7 @@ function Walker({ made }: { made: NumberFacts }) {
           onInput={(event) => point(made, (added.value = Number(entered(event))) - 1)} />
       </label>
       <p class="num">
-        {n < 0 ? say("nil") : <>
+        {n < 0 ? say("no") : <>
           <Dim>{count(upTo)}.</Dim> {n < products ? `${minus(short(made.x[n], 5))} × ${minus(short(made.w[n], 5))}` : "bias"} = {minus(fixed(made.product[n] ?? made.bias ?? 0, places))}
         </>}
         <b> running total <output data-running={sum}>{minus(fixed(sum, places))}</output></b>

@@ -39,6 +39,22 @@ test("of many inputs the one that is read is among the three that are drawn", as
   await close();
 });
 
+test("strands start at the maps that they come from", async () => {
+  const { page: on, close } = await page("two", "#/layer/c");
+  // Maps in two columns or more: some strand begins left of the last of them.
+  const found = await on.evaluate(() => {
+    const maps = document.querySelector<HTMLElement>(".maps.inputs")!;
+    const canvas = document.querySelector<HTMLCanvasElement>(".strands")!;
+    const columns = Number(maps.getAttribute("data-columns"));
+    const width = Math.round((maps.getBoundingClientRect().width / columns) * (columns - 1) * (canvas.width / canvas.getBoundingClientRect().width));
+    const { data } = canvas.getContext("2d")!.getImageData(0, 0, width, canvas.height);
+    return { columns, drawn: data.some((byte) => byte > 0) };
+  });
+  expect(found.columns).toBeGreaterThan(1);
+  expect(found.drawn).toBe(true);
+  await close();
+});
+
 test("a Dense layer behind a ReLU and a Flatten has its sum", async () => {
   const { page: on, close } = await page("two", "#/number/one");
   expect(await on.textContent("h1")).toBe("1 number, from all 400");
