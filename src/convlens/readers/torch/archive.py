@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from ...errors import MissingDependency, ModelError
 from ...layers.weight import Values
 from ...model import Graph
-from ..files import Bytes, shown
+from ..files import shown
 from ..zips import Archive
 from .build import build
-from .listing import Listing
-from .nodes import Fed, Full, Node, Owner, Program, Ref, Stored, computed
-from .pickles import Listed
+from .nodes import Fed, Full, Node, Owner, Program, Ref, Stored, computed, module_path
 from .region import fused
 from .sizes import BATCH, OTHER_BATCH
+from .weights import TYPES, program_in, weights_of
 
 LARGEST_PROGRAM = 512 << 20
 MOST_NODES = 400_000
@@ -31,9 +30,6 @@ MOST_NODES = 400_000
 TIMES = re.compile(r"(?:Mul\(Integer\()?(\d{1,9})(?:\),|\*)(.*?)\)?")
 LARGEST_FILLED = 1 << 24
 DEEPEST = 8
-# The numbers that torch's file format gives to the types of tensors.
-TYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32"}
-TYPES |= {8: "float64", 12: "bool", 13: "bfloat16"}
 
 
 def read_archive(archive: Archive, path: str) -> Graph:
@@ -61,9 +57,8 @@ class _Program:
     """The parts of the file, brought together."""
 
     def __init__(self, archive: Archive, name: str) -> None:
-        main = next(n for n in archive.members if n.endswith("models/model.json"))
-        self.archive, self.name = archive, name
-        self.root = main.removesuffix("models/model.json")
+        main = program_in(archive.members)
+        self.archive, self.name, self.main = archive, name, main
         module = json.loads(archive.text(main, LARGEST_PROGRAM))["graph_module"]
         self.graph, self.signature = module["graph"], module["signature"]
         if len(self.graph["nodes"]) > MOST_NODES:
@@ -123,7 +118,7 @@ class _Program:
     def _placeholders(
         self, shapes: Mapping[str, Full], dtypes: Mapping[str, str]
     ) -> tuple[list[Fed], dict[str, Stored]]:
-        weights = _weights(self.archive, self.root)
+        weights = weights_of(self.archive, self.main)
         inputs: list[Fed] = []
         stored: dict[str, Stored] = {}
         for spec in self.signature["input_specs"]:
@@ -280,42 +275,6 @@ def pure(nodes: Iterable[Node], outputs: list[str]) -> tuple[list[Node], list[st
     return result, [now.get(name, name) for name in outputs]
 
 
-# --- weights ----------------------------------------------------------------------------------
-
-
-def _weights(archive: Archive, root: str) -> dict[str, Values]:
-    """State-dict key -> numbers, read when asked for."""
-    found: dict[str, Values] = {}
-    for folder in ("weights", "constants"):
-        name = f"{root}data/{folder}/model_{folder}_config.json"
-        if name not in archive.members:
-            continue
-        for key, entry in json.loads(archive.text(name))["config"].items():
-            member = f"{root}data/{folder}/{entry['path_name']}"
-            if entry.get("use_pickle") or member not in archive.members:
-                continue
-            found[key] = Values(_Load(archive.member(member), entry["tensor_meta"], key), "file")
-    return found
-
-
-class _Load:
-    """Reads one tensor's numbers from its own member."""
-
-    def __init__(self, place: Bytes, meta: Any, key: str) -> None:
-        self.place, self.meta, self.key = place, meta, key
-
-    def __call__(self) -> NDArray[Any]:
-        meta = self.meta
-        shape, stride = (
-            tuple(int(size["as_int"]) for size in meta[word]) for word in ("sizes", "strides")
-        )
-        offset = int(meta["storage_offset"]["as_int"])
-        if min((*shape, *stride, offset)) < 0 or math.prod(shape) > 2**40:
-            raise ModelError(f"`{shown(self.key)}` has an impossible shape", where=self.place.name)
-        listed = Listed(shape, TYPES.get(meta["dtype"], "unknown"), "", offset, stride)
-        return Listing("", {self.key: listed}, {"": self.place}).array(self.key)
-
-
 # --- nodes ------------------------------------------------------------------------------------
 
 
@@ -337,8 +296,10 @@ def _names(out: Any) -> list[str]:
 
 def _owner(metadata: Any) -> Owner:
     """The innermost module: its path, its class, and which call of it."""
-    last = str(metadata.get("nn_module_stack") or "").rpartition(";")[2].split(",")
-    return Owner(last[1], last[2], last[0]) if len(last) > 2 else Owner()
+    last = str(metadata.get("nn_module_stack") or "").rpartition(";")[2]
+    call, _, rest = last.partition(",")
+    path, comma, kind = rest.rpartition(",")
+    return Owner(module_path(path), kind, call) if comma else Owner()
 
 
 def _plain(value: Any, depth: int) -> Any:

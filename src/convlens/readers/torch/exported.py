@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import ModelError
 from ...layers.weight import Values
-from .nodes import Evaluator, Fed, Full, Node, Owner, Program, Ref, Stored, computed
+from .nodes import Evaluator, Fed, Full, Node, Owner, Program, Ref, Stored, computed, module_path
 from .sizes import OTHER_BATCH, Sizes
 
 
@@ -314,15 +314,7 @@ def _owner(node: Any) -> Owner:
         return Owner()
     key, (path, kind) = list(stack.items())[-1]
     word = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-    return Owner(clean_path(path), word, str(key))
-
-
-def clean_path(path: str) -> str:
-    """`L['self'].a.b` and `L__self__.a.b` are the module `a.b`."""
-    for start in ("L['self']", "L__self__"):
-        if path.startswith(start):
-            path = path[len(start) :]
-    return path.strip(".")
+    return Owner(module_path(path), word, str(key))
 
 
 def evaluator_of(

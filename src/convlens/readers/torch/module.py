@@ -57,7 +57,8 @@ def _export(module: Any, input_shape: Any, example: Any, batch: int = BATCH) -> 
     module.eval()
     try:
         with torch.no_grad(), _quiet():
-            return torch.export.export(module, arguments)
+            # Strict was the default before PyTorch 2.7: it follows less, and loses module names.
+            return torch.export.export(module, arguments, strict=False)
     except Exception as error:  # torch.export and the user's code raise anything
         with _quiet():
             message = refused(module, arguments, error)
