@@ -328,23 +328,30 @@ def test_an_exported_program_is_read_as_it_is(tmp_path, oracle: Oracle, free: bo
     np.testing.assert_allclose(Model(graph).run(x).output, theirs, atol=1e-5)
 
 
-def older(torch: Any, program: Any, path: Path) -> None:
-    """The program as PyTorch before 2.8 saved it: its JSON, and zips of `torch.save` beside it."""
+def older(torch: Any, program: Any, path: Path, version: str) -> None:
+    """The program as PyTorch before 2.9 saved it: its JSON, and zips of `torch.save` beside it."""
     new = io.BytesIO()
     torch.export.save(program, new)
     with zipfile.ZipFile(new) as archive:
         (main,) = [name for name in archive.namelist() if name.endswith(("model.json", "am.json"))]
         text = archive.read(main).decode()
+    held = {"state_dict": program.state_dict, "constants": program.constants}
+    folders = {"state_dict": "weights", "constants": "constants"}
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("version", "8.2")
-        archive.writestr("serialized_exported_program.json", text)
-        for name, held in (("state_dict", program.state_dict), ("constants", program.constants)):
+        whole = "m/models/model.json" if version == "2.8" else "serialized_exported_program.json"
+        archive.writestr(whole, text)
+        for name, tensors in held.items():
             pickled = io.BytesIO()
-            torch.save(held, pickled)
-            archive.writestr(f"serialized_{name}.pt", pickled.getvalue())
+            torch.save(tensors, pickled)
+            place = f"m/data/{folders[name]}/model.pt"
+            place = place if version == "2.8" else f"serialized_{name}.pt"
+            archive.writestr(place, pickled.getvalue())
 
 
-def test_a_program_that_an_older_pytorch_saved_is_read_too(tmp_path, oracle: Oracle) -> None:
+@pytest.mark.parametrize("version", ["2.7", "2.8"])
+def test_a_program_that_an_older_pytorch_saved_is_read_too(
+    tmp_path, oracle: Oracle, version: str
+) -> None:
     torch = oracle("torch")
     torch.manual_seed(0)
     nn = torch.nn
@@ -352,7 +359,7 @@ def test_a_program_that_an_older_pytorch_saved_is_read_too(tmp_path, oracle: Ora
     module.eval()
     program = torch.export.export(module, (torch.zeros(2, 3, 8, 8),), strict=False)
     path = tmp_path / "older.pt2"
-    older(torch, program, path)
+    older(torch, program, path, version)
     graph = read(path)
     assert [call.name for call in graph.calls] == ["0", "1", "2", "3"]
     x = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)

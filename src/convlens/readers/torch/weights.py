@@ -18,6 +18,7 @@ from .pickles import Listed, some_tensors, tensors
 
 LARGEST_LIST = 256 << 20
 NEWER, OLDER = "models/model.json", "serialized_exported_program.json"
+FOLDERS = ("weights", "constants")
 # The numbers that torch's file format gives to the types of tensors.
 TYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32"}
 TYPES |= {8: "float64", 12: "bool", 13: "bfloat16"}
@@ -33,14 +34,21 @@ def program_in(members: Iterable[str]) -> str:
 
 
 def weights_of(archive: Archive, program: str) -> dict[str, Values]:
-    """State-dict key -> numbers of a program, read when asked for."""
-    return _older(archive) if program == OLDER else _newer(archive, program.removesuffix(NEWER))
+    """State-dict key -> numbers of a program, read when asked for.
+
+    PyTorch 2.8 writes a program in the newer way, and its weights in the older one.
+    """
+    root = program.removesuffix(NEWER)
+    if program == OLDER:
+        return _zipped(archive, ["serialized_state_dict.pt", "serialized_constants.pt"])
+    zips = [f"{root}data/{folder}/model.pt" for folder in FOLDERS]
+    return {**_zipped(archive, zips), **_apart(archive, root)}
 
 
-def _newer(archive: Archive, root: str) -> dict[str, Values]:
+def _apart(archive: Archive, root: str) -> dict[str, Values]:
     """Each tensor is a member of its own, named in a list."""
     found: dict[str, Values] = {}
-    for folder in ("weights", "constants"):
+    for folder in FOLDERS:
         name = f"{root}data/{folder}/model_{folder}_config.json"
         if name not in archive.members:
             continue
@@ -52,10 +60,10 @@ def _newer(archive: Archive, root: str) -> dict[str, Values]:
     return found
 
 
-def _older(archive: Archive) -> dict[str, Values]:
+def _zipped(archive: Archive, names: Iterable[str]) -> dict[str, Values]:
     """The state dict and the constants are zips of `torch.save` inside the zip."""
     found: dict[str, Values] = {}
-    for name in ("serialized_state_dict.pt", "serialized_constants.pt"):
+    for name in names:
         place = archive.member(name) if name in archive.members else None
         if not isinstance(place, FileBytes) or not place.size:
             continue
