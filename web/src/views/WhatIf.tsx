@@ -1,10 +1,12 @@
 // The panel of knobs: only legal states, every consequence beside the original.
 
 import { computed, signal } from "@preact/signals-core";
+import { met } from "../axis";
 import { page, tensor } from "../data/store";
 import { shapeText } from "../data/tensor";
 import { changed, codeOf, rederive, axisOf, type Change, type Then } from "../data/whatif";
 import { count } from "../decimal";
+import type { Equation } from "../schema";
 import { layer, place } from "../state";
 import { Panel, Quiet } from "./parts";
 
@@ -53,13 +55,21 @@ export function WhatIf() {
   const after = rederive(place.value.layer, current.value);
   const before = rederive(place.value.layer, {});
   const fits = (part: Change) => sizes.every((n, axis) => axisOf(changed(mine, part), axis, n) !== null);
+  /**
+   * Whether a wider window still has something to read on some axis: with a larger kernel its every
+   * place, with a larger dilation more than the one in the middle.
+   */
+  const reaches = (part: Change) => sizes.some((n, axis) => {
+    const made = axisOf(changed(mine, part), axis, n) as Equation;
+    return met(made) >= (part.kernel ?? 2);
+  });
   /** Both ends of a slider: as far as the relation allows, never beyond `most`. */
   const ends = (name: "kernel" | "stride" | "dilation", most: number) => {
     const value = mine[name]?.[0] ?? 1;
     let low = value;
     let high = value;
     while (low > 1 && fits({ [name]: low - 1 })) low--;
-    while (high < most && fits({ [name]: high + 1 })) high++;
+    while (high < most && fits({ [name]: high + 1 }) && (name === "stride" || reaches({ [name]: high + 1 }))) high++;
     return { name, value, low, high };
   };
   const least = Math.min(...sizes);
