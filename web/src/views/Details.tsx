@@ -64,7 +64,7 @@ function Kernels() {
   const stepY = Math.ceil(taps / wide) * px + 2;
   return (
     <Panel title="All filters">
-      <p class="dim">{say("kernels", { filters, own: perGroup, kernel: kernel.join("×"), "columns": columns, rows, largest: largest.toPrecision(3) })}</p>
+      <p class="dim">{say("kernels", { filters, own: perGroup, kernel: kernel.join("×"), "columns": columns, rows, "largest": largest.toPrecision(3) })}</p>
       <div class="scroll-x"><div class="kernels">
         <Drawing width={columns * stepX} height={rows * stepY} on={[numbers]} role="img" aria-label={say("heat")} draw={(context) => {
           for (let f = 0; f < columns; f++) {

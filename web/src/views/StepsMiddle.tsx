@@ -72,7 +72,7 @@ function Remote() {
     <ol class="steps-list">
       {now.terms.slice(0, 9).map((term, n) => <li key={n}><Who><bdi>{term.source}</bdi> <Dim>[{term.input?.join(", ")}]</Dim></Who><span class="num">{short(term.product ?? term.x, 6)}</span></li>)}
       {now.terms.length > 9 ? <li>…</li> : null}
-      {now.steps.map((step) => <li key={step.name}><Who>{step.name} <Dim>{step.expression}</Dim></Who><span class="num">{short(step.value, 6)}</span></li>)}
+      {now["steps"].map((step) => <li key={step.name}><Who>{step.name} <Dim>{step.expression}</Dim></Who><span class="num">{short(step.value, 6)}</span></li>)}
       <li><b>{at}</b><b class="num" data-value={now.value}>{short(now.value, 7)}</b></li>
       <li class="dim">engine: off by {short(Math.abs(now.difference), 3)}</li>
     </ol>

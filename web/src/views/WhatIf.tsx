@@ -4,7 +4,7 @@ import { computed, signal } from "@preact/signals-core";
 import { met } from "../axis";
 import { page, tensor } from "../data/store";
 import { shapeText } from "../data/tensor";
-import { changed, codeOf, rederive, axisOf, type Change, type Then } from "../data/whatif";
+import { changed, codeOf, rederive, axisOf, seen, type Change, type Then } from "../data/whatif";
 import { count } from "../decimal";
 import type { Equation } from "../schema";
 import { layer, place } from "../state";
@@ -110,7 +110,7 @@ export function WhatIf() {
                 <td class={before[n].shape?.join() === after[n].shape?.join() ? "" : "moved"} data-then={n}>{after[n].shape ? shapeText(after[n].shape) : "does not fit"}</td>
                 <Cell now={before[n].params} then={after[n].params} />
                 <Cell now={before[n].macs} then={after[n].macs} />
-                <Cell now={before[n].sees[0]?.size ?? null} then={after[n].sees[0]?.size ?? null} />
+                <Cell now={seen(before[n])} then={seen(after[n])} />
               </tr>
             ))}
             <tr class="sum-row"><td>all</td><td /><td /><Cell now={total(before, "params")} then={total(after, "params")} /><Cell now={total(before, "macs")} then={total(after, "macs")} /><td /></tr>

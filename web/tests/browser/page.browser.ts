@@ -400,6 +400,7 @@ test("another preprocessing starts from the picture that was given, not from the
   expect(await inputs()).toEqual(Array(9).fill(1));
   await page.click("text=Pictures");
   await page.click("text=preprocessing");
+  expect(await page.textContent(".inputs-panel")).toContain("pixels 0..255 were divided by 255; scaled from 56x28 to 28x28.");
   expect(await page.textContent(".prep")).toContain("starts from the picture as it was given");
   await page.selectOption(".prep select >> nth=0", "crop");
   await page.waitForURL(/prep=crop:/);
