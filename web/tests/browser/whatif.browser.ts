@@ -73,7 +73,6 @@ test("shapes, parameters, MACs and receptive fields under any state of the knobs
   expect([...turned].sort()).toEqual(["", "dilation", "filters", "kernel", "scale", "stride", "word"]);
   writeFileSync(join(folder, "states.json"), JSON.stringify(states));
   const [differences, counts] = JSON.parse(judge("check"));
-  console.log(counts);
   expect(differences).toEqual([]);
   expect(counts.rows).toBeGreaterThan(500);
 }, 200_000);
