@@ -99,7 +99,8 @@ function outline(context: CanvasRenderingContext2D, mark: Mark, grid: Grid, only
     for (let n = 0; n < grid.maps; n++) {
       if (mark.channels && !mark.channels.includes(only ?? n)) continue;
       const [x, y] = tilePlace(grid, n);
-      context.rect(x + left - grow, y + top - grow, Math.max(3, width) + 2 * grow, Math.max(3, height) + 2 * grow);
+      // Never less than 3 pixels, and those on its own map.
+      context.rect(x + Math.min(left, grid.tile - 3) - grow, y + Math.min(top, grid.tall - 3) - grow, Math.max(3, width) + 2 * grow, Math.max(3, height) + 2 * grow);
     }
   };
   const colour = styleColour(use ? "--weight" : mark.kind === "field" ? "--field" : "--mark");

@@ -70,7 +70,8 @@ async function expectWindow(page: Page, cell: Cell, { shape, channel }: View, wh
   const [rows, columns] = [[0, 0] as const, ...places.map((axis) => real[axis])].slice(-2);
   const [first, last] = channel === null ? [0, 0] : real[channel];
   const empty = real.some(([low, high]) => high < low);
-  const [left, top] = [(columns[0] * tile) / width, (rows[0] * tall) / height];
+  // Never less than 3 pixels, and those on its own map.
+  const [left, top] = [Math.min((columns[0] * tile) / width, tile - 3), Math.min((rows[0] * tall) / height, tall - 3)];
   const right = Math.max(left + 3, ((columns[1] + 1) * tile) / width);
   const bottom = Math.max(top + 3, ((rows[1] + 1) * tall) / height);
   boxes.forEach((box, map) => {
