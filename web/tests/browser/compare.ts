@@ -69,7 +69,9 @@ async function expectWindow(page: Page, cell: Cell, { shape, channel }: View, wh
   const [height, width] = [1, ...places.map((axis) => shape[axis])].slice(-2);
   const [rows, columns] = [[0, 0] as const, ...places.map((axis) => real[axis])].slice(-2);
   const [first, last] = channel === null ? [0, 0] : real[channel];
-  const empty = real.some(([low, high]) => high < low);
+  // A third axis is drawn at its middle: a window before or behind that is not marked.
+  const beside = places.slice(0, -2).some((axis) => real[axis][0] > Math.floor(shape[axis] / 2) || real[axis][1] < Math.floor(shape[axis] / 2));
+  const empty = beside || real.some(([low, high]) => high < low);
   // Never less than 3 pixels, and those on its own map.
   const [left, top] = [Math.min((columns[0] * tile) / width, tile - 3), Math.min((rows[0] * tall) / height, tall - 3)];
   const right = Math.max(left + 3, ((columns[1] + 1) * tile) / width);
