@@ -70,6 +70,8 @@ SHUFFLE = [
         ([*CENTRED, node("Mul", "n gamma", "k"), node("Add", "k beta", "y")], "LayerNormalization"),
         ([*CENTRED[:-1], node("Div", "d s", "y")], "LayerNormalization"),
         ([node("Mul", "x scale", "m"), node("Add", "m offset", "y")], "Mul+Add"),
+        ([node("Mul", "x two", "m"), node("Add", "m offset", "y")], "Mul+Add"),
+        ([node("Mul", "x scale", "m"), node("Add", "two m", "y")], "Mul+Add"),
         ([node("MatMul", "x kernel", "m"), node("Add", "m bias", "y")], "MatMul+Add"),
         (SHUFFLE, "ChannelShuffle"),
         ([*CUBE, *SOFT, node("Mul", "x g", "m"), node("Mul", "m half", "y")], "Gelu"),
