@@ -55,6 +55,7 @@ from ...layers.scale import Affine, Rescaling
 from ...layers.spread import VectorNorm
 from ...layers.where import OPERATORS, Arithmetic, Compare, Where, Word
 from ...model import FIRST
+from .fused import MICROSOFT
 from .knowledge import Unknown
 from .operators import builds
 from .places import without
@@ -112,9 +113,9 @@ def _settings(site: Site) -> Made:
     return site.of(SETTINGS[site.node.op](site))
 
 
-@builds("Gelu", domain="com.microsoft", anywhere=True)
+@builds("Gelu", "FastGelu", domain=MICROSOFT, anywhere=True)
 def _gelu(site: Site) -> Made:
-    return site.of(Gelu())
+    return site.of(GeluTanh() if site.node.op == "FastGelu" else Gelu())
 
 
 def _floating(site: Site, place: int = 0) -> None:

@@ -1,9 +1,10 @@
-"""Sums over letters: an Einsum that is a product of matrices."""
+"""Products of matrices by other names: Einsum, and what ONNX Runtime fuses."""
 
 from __future__ import annotations
 
 from ...layers.matmul import MatMul
-from .operators import builds, of_two
+from .fused import MICROSOFT
+from .operators import builds, of_two, with_matrix
 from .site import Made, NotOurs, Site
 
 
@@ -36,3 +37,17 @@ def _product(a: str, b: str, made: str) -> tuple[bool, bool] | None:
     if set(a[-2:]) != {rows, inner} or set(b[-2:]) != {inner, columns}:
         return None
     return a[-1] != inner, b[-2] != inner
+
+
+@builds("FusedMatMul", "TransposeMatMul", domain=MICROSOFT, anywhere=True)
+def _turned_matmul(site: Site) -> Made:
+    """A product of which one side, or both, is turned first; its scale was written out."""
+    turns = bool(site.node.get("transA", 0)), bool(site.node.get("transB", 0))
+    if site.node.get("alpha", 1.0) != 1.0 or any(
+        site.node.get(f"transBatch{side}", 0) for side in "AB"
+    ):
+        raise NotOurs("it turns the axes in front, too")
+    held = [n for n in (0, 1) if site.constant(n) is not None]
+    if held:
+        return with_matrix(site, held[0], turns)
+    return of_two(site, MatMul(*turns), site.data(0), site.data(1))

@@ -24,6 +24,7 @@ from ...layers.scale import Affine
 from ...layers.softmax import Softmax
 from ...layers.spatial import axis_names
 from ...layers.weight import Values, Weight
+from .fused import MICROSOFT
 from .grids import (
     LIMITS,
     biases_of,
@@ -40,9 +41,6 @@ from .opaque import opaque
 from .operators import builds
 from .rules_window import windows
 from .site import FLOATING, Made, NotOurs, Site
-
-MICROSOFT = "com.microsoft"
-
 
 # --- in and out -------------------------------------------------------------------------------
 
