@@ -32,9 +32,10 @@ from .inputs import RATES, Sizes, batch_of, default_of, given, input_layouts, sh
 from .knowledge import INTEGERS
 from .look import Chain
 from .opaque import opaque
-from .operators import ANYWHERE, BUILDERS
+from .operators import ANYWHERE, BUILDERS, Builder
 from .places import fits, rest
-from .site import Made, NotOurs, Site, State
+from .site import Made, NoBatch, NotOurs, Site, State
+from .steps import over_step_count, over_steps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,7 +84,9 @@ class _Reading:
             # A first axis of a fixed size may be no batch at all: then more is explained without.
             none = (None, dict.fromkeys(batched, False))
             other = self._read(shapes, *none)
-            if sum(unexplained(other).values()) < sum(unexplained(found).values()):
+            # What works step by step then wants a batch: it counts against there being none.
+            left = sum(unexplained(other).values()) + over_step_count(other)
+            if left < sum(unexplained(found).values()):
                 self._batch, found = none, other
         return found
 
@@ -239,6 +242,21 @@ def _has_batch(state: State, name: str) -> bool:
     return shape is None or len(shape) > 0 or state.places[name] == NOWHERE
 
 
+def _built(site: Site, builder: Builder) -> Made:
+    """What the builder makes of the node; where steps stand for samples, at every step."""
+    try:
+        if (site.node.domain, site.node.op) not in ANYWHERE:
+            for number in range(len(site.node.inputs)):
+                if site.batch_place(number) not in (None, NOWHERE):
+                    site.need_batch(number)
+        return builder(site)
+    except NoBatch:
+        made = over_steps(site, builder)
+        if made is None:
+            raise
+        return made
+
+
 def layer_of(state: State, node: Node) -> Made:
     """The layer of one node, or its being opaque with the reason."""
     site = Site(state, node)
@@ -246,11 +264,7 @@ def layer_of(state: State, node: Node) -> Made:
     if builder is None:
         return opaque(site, "convlens has no layer for this operator")
     try:
-        if (node.domain, node.op) not in ANYWHERE:
-            for number in range(len(node.inputs)):
-                if site.batch_place(number) not in (None, NOWHERE):
-                    site.need_batch(number)
-        made = builder(site)
+        made = _built(site, builder)
         # What the node is besides comes first, and is named after it.
         before = [replace(m, name=f"{node.name}_{n}") for n, m in enumerate(made.before, 2)]
         made = replace(made, before=tuple(before))

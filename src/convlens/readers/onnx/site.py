@@ -29,6 +29,10 @@ class NotOurs(Exception):
     """The node is something that no layer of ours means; says why."""
 
 
+class NoBatch(NotOurs):
+    """The first axis of what the node reads is not the batch, or not the batch alone."""
+
+
 @dataclass(frozen=True)
 class Made:
     """What a node (or a chain of nodes) is: a layer, the tensors it reads and makes.
@@ -166,11 +170,11 @@ class Site:
         return found is not None and found.axis == number % max(1, len(self.full(place)))
 
     def need_batch(self, place: int = 0) -> None:
-        """NotOurs unless the input's first axis is the batch."""
+        """NoBatch unless the input's first axis is the batch."""
         if not self.batched(place):
-            raise NotOurs("its input has no batch axis")
+            raise NoBatch("its input has no batch axis")
         if not self.state.leads(self.node.input(place)):
-            raise NotOurs("the batch is not the first axis of its input")
+            raise NoBatch("the batch is not the first axis of its input")
 
     def together(self, live: Sequence[int]) -> Place | None:
         """Where the batch lies in what is made of inputs that broadcast; None where none has it.
