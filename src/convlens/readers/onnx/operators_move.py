@@ -186,7 +186,7 @@ def _with_stored(site: Site, live: list[int]) -> Made:
     layout, batched = site.layout(own), site.batched(own)
     layer: Layer | None = _border(site, own, axis) if len(live) == 1 else None
     if layer is None:
-        parts = tuple(None if n in live else _part(site, n, own) for n in _inputs(site))
+        parts = tuple(None if n in live else _part(site, n, own, axis) for n in _inputs(site))
         layer = Concatenate(axis, parts)
     return site.of(layer, *names, channels_last=layout, batched=batched)
 
@@ -195,8 +195,15 @@ def _inputs(site: Site) -> range:
     return range(len(site.node.inputs))
 
 
-def _part(site: Site, place: int, own: int) -> Weight:
+def _part(site: Site, place: int, own: int, along: int) -> Weight:
     """A constant that is joined to what arrives, as a weight of one sample."""
+    if site.constant(place) is not None:
+        own_sample = site.for_each_sample(place, own)
+        sizes = tuple(n for axis, n in enumerate(site.sample(own)) if axis != along)
+        if own_sample is not None:
+            if (*own_sample.shape[:along], *own_sample.shape[along + 1 :]) != sizes:
+                raise NotOurs("it joins a constant of another shape")
+            return own_sample
     repeated = _repeated(site, place) if site.constant(place) is None else None
     maker, number = (site, place) if repeated is None else (repeated, 0)
     shape, whole = maker.fixed(number, "part").shape, site.full(place)
