@@ -375,3 +375,22 @@ def test_same_padding_of_a_dilated_convolution_runs(auto: str, kernel: tuple[int
     model = Model(read_live(proto))
     assert model.run().output.shape == (1, 3, 9, 8)
     explained(model, points=12)
+
+
+def test_a_piece_of_which_nothing_is_left_is_no_part_of_a_concatenation() -> None:
+    # torch.roll by 1 and 0 on two axes, as PyTorch's exporter writes it.
+    nodes = [
+        *(node("Slice", "x last far two", "a"), node("Slice", "x zero last two", "b")),
+        node("Concat", "a b", "c", axis=2),
+        *(node("Slice", "c zero far three", "d"), node("Slice", "c zero zero three", "e")),
+        node("Concat", "d e", "y", axis=3),
+    ]
+    weights = {
+        **{"zero": np.array([0]), "last": np.array([-1]), "far": np.array([2**63 - 1])},
+        **{"two": np.array([2]), "three": np.array([3])},
+    }
+    graph = read_live(model_of(nodes, {"x": ("N", 2, 3, 4)}, ["y"], weights))
+    assert kinds(graph) == ["Slice", "Slice", "Concat", "Slice", "Concat"]
+    x = weight(2, 2, 3, 4)
+    assert explained(Model(graph), x) == 25
+    np.testing.assert_array_equal(Model(graph).run(x).output, np.roll(x, 1, 2))

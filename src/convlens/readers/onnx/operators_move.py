@@ -148,19 +148,27 @@ def _order(site: Site) -> Literal["crd", "dcr"]:
 
 @builds("Concat", anywhere=True)
 def _concat(site: Site) -> Made:
-    count = len(site.node.inputs)
-    live = [n for n in range(count) if not _stored(site, n)]
+    joined = _inputs(site)
+    live = [n for n in joined if not _stored(site, n)]
     if not live:
         raise NotOurs("it works on constants")
-    if len(live) < count:
+    if len(live) < len(joined):
         return _with_stored(site, live)
-    names = tuple(site.data(n) for n in range(count))
-    if len({site.batch_place(n) for n in range(count)}) > 1:
+    names = tuple(site.data(n) for n in joined)
+    if len({site.batch_place(n) for n in joined}) > 1:
         raise NotOurs("its inputs are not aligned along the batch axis")
-    axis = site.axis(int(site.node.get("axis", 0)))
-    layouts = {site.layout(n) for n in range(count)}
+    axis = site.axis(int(site.node.get("axis", 0)), joined[0])
+    layouts = {site.layout(n) for n in joined}
     layout = layouts.pop() if len(layouts) == 1 else None
-    return site.of(Concatenate(axis), *names, channels_last=layout)
+    return site.of(Concatenate(axis), *names, channels_last=layout, batched=site.batched(joined[0]))
+
+
+def _inputs(site: Site) -> list[int]:
+    """The inputs that are joined: those of which something is left (a roll by 0 cuts nothing)."""
+    number, every = int(site.node.get("axis", 0)), range(len(site.node.inputs))
+    shapes = [site.info(n).shape for n in every]
+    found = [n for n, shape in zip(every, shapes, strict=True) if not shape or shape[number] != 0]
+    return found or list(every)
 
 
 def _stored(site: Site, place: int) -> bool:
@@ -191,17 +199,13 @@ def _with_stored(site: Site, live: list[int]) -> Made:
     return site.of(layer, *names, channels_last=layout, batched=batched)
 
 
-def _inputs(site: Site) -> range:
-    return range(len(site.node.inputs))
-
-
 def _part(site: Site, place: int, own: int, along: int) -> Weight:
     """A constant that is joined to what arrives, as a weight of one sample."""
     if site.constant(place) is not None:
         own_sample = site.for_each_sample(place, own)
-        sizes = tuple(n for axis, n in enumerate(site.sample(own)) if axis != along)
+        beside = tuple(n for axis, n in enumerate(site.sample(own)) if axis != along)
         if own_sample is not None:
-            if (*own_sample.shape[:along], *own_sample.shape[along + 1 :]) != sizes:
+            if (*own_sample.shape[:along], *own_sample.shape[along + 1 :]) != beside:
                 raise NotOurs("it joins a constant of another shape")
             return own_sample
     repeated = _repeated(site, place) if site.constant(place) is None else None
