@@ -341,6 +341,8 @@ REDUCTIONS: dict[str, Callable[[tuple[int, ...], bool], Layer]] = {
 }
 
 
+# Whole numbers that float32 holds as they are: the largest of them is one of them.
+BYTES = frozenset({2, 3, 4, 5, 9})
 # Over all positions of a map, that is a global pool.
 GLOBAL: dict[str, Callable[[bool, bool], Layer]] = {
     "ReduceMean": GlobalAveragePool,
@@ -350,7 +352,8 @@ GLOBAL: dict[str, Callable[[bool, bool], Layer]] = {
 
 @builds(*REDUCTIONS, anywhere=True)
 def _reduce(site: Site) -> Made:
-    _floating(site)
+    if site.node.op not in ("ReduceMax", "ReduceMin") or site.info(0).type not in BYTES:
+        _floating(site)
     rank = len(site.full())
     try:
         axes = axes_of(site.context, 1)

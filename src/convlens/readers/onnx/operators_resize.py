@@ -19,7 +19,7 @@ from .knowledge import Unknown
 from .operators import builds, kernel_weight
 from .rules_map import scaled
 from .rules_window import windows
-from .site import Made, NotOurs, Site
+from .site import FLOATING, Made, NotOurs, Site
 
 ROUNDING = get_args(Rounding)
 RULES = get_args(Coordinates)
@@ -32,6 +32,8 @@ def _resize(site: Site) -> Made:
     node, opset = site.node, site.state.graph.opset
     old = node.op == "Upsample" or opset < 11
     mode = node.get("mode", "nearest")
+    if mode != "nearest" and site.info(0).type not in FLOATING:
+        raise NotOurs("it mixes whole numbers, and rounds them in a way of its own")
     rule = "asymmetric" if old else node.get("coordinate_transformation_mode", "half_pixel")
     way: Way | None = WAYS.get(rule)
     if node.get("antialias", 0) and mode != "nearest":
