@@ -36,7 +36,13 @@ def program_of(exported: Any, name: str) -> Program:
 
 
 # Functions that PyTorch itself defines by others which layers of ours mean.
-DEFINED = ("einsum", "cosine_similarity", "pairwise_distance")
+# fmt: off
+DEFINED = (
+    "einsum", "cosine_similarity", "pairwise_distance", "tile", "rot90", "fliplr", "flipud",
+    "tensordot", "diff", "addcdiv", "baddbmm", "linalg_norm", "linalg_vecdot",
+    "repeat_interleave", "logsumexp",
+)
+# fmt: on
 
 
 def untangled(exported: Any) -> Any:
@@ -64,7 +70,8 @@ VIEWS = frozenset(
     {
         "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose",
         "t", "slice", "select", "narrow", "expand", "chunk", "split", "split_with_sizes",
-        "unbind", "as_strided", "alias", "detach", "contiguous", "to",
+        "unbind", "as_strided", "alias", "detach", "contiguous", "to", "swapaxes", "swapdims",
+        "movedim", "moveaxis", "mT", "numpy_T", "expand_as", "view_as", "diagonal", "unfold",
     }
 )
 # fmt: on

@@ -20,7 +20,7 @@ from ...layers.groupnorm import GroupNorm
 from ...layers.matmul import MatMul
 from ...layers.normalize import BatchNorm
 from ...layers.pool import AveragePool, GlobalAveragePool, MaxPool
-from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from ...layers.reduce import ArgMax, ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from ...layers.spread import Variance, VectorNorm
 from ...layers.weight import Weight
 from .site import Made, NotOurs, Site
@@ -283,6 +283,16 @@ def _smallest(site: Site) -> Made:
     if site.given("other"):
         return OPERATORS["minimum"](site)
     return _reduce(site, ReduceMin)
+
+
+@operator("argmax", "argmin")
+def _place_of_largest(site: Site) -> Made:
+    x, word = site.data("self"), site.node.operator.partition(".")[0]
+    if site.get("dim") is None:
+        raise NotOurs("it works across the batch axis")
+    axes = site.axes(site.get("dim"), x)
+    keep = bool(site.get("keepdim", False))
+    return Made(ArgMax(axes, keep, smallest=word == "argmin"), (x,))
 
 
 @operator("linalg_vector_norm", "norm")

@@ -11,6 +11,7 @@ import numpy as np
 from ...layers import (
     activate,
     arithmetic,
+    cast,
     functions,
     merge,
     operand,
@@ -44,12 +45,14 @@ PLAIN: dict[str, Callable[[], Layer]] = {
     "log": arithmetic.Logarithm,
     "reciprocal": arithmetic.Reciprocal,
     "abs": arithmetic.Absolute,
+    "absolute": arithmetic.Absolute,
     "neg": arithmetic.Negative,
     "sin": arithmetic.Sine,
     "cos": arithmetic.Cosine,
     "floor": arithmetic.Floor,
     "ceil": arithmetic.Ceiling,
     "sign": arithmetic.Sign,
+    "positive": activate.Identity,
     "rsqrt": lambda: arithmetic.Power(-0.5),
     "square": lambda: arithmetic.Power(2.0),
     "alias": activate.Identity,
@@ -64,6 +67,13 @@ PLAIN: dict[str, Callable[[], Layer]] = {
 def _plain(site: Site) -> Made:
     layer = PLAIN[site.node.operator.partition(".")[0].rstrip("_")]()
     return Made(layer, (site.data("self", "input"),))
+
+
+@operator("round")
+def _rounded(site: Site) -> Made:
+    if site.get("decimals", 0):
+        raise NotOurs("it rounds to a decimal place")
+    return Made(cast.RoundEven(), (site.data("self"),))
 
 
 @operator("to", "_to_copy", "type_as")

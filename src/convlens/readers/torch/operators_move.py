@@ -20,6 +20,7 @@ from ...layers.shuffle import PixelShuffle, PixelUnshuffle
 from ...layers.stack import Stack, Unstack
 from .nodes import Ref
 from .operators import OPERATORS, operator
+from .orders import REORDERS, order_of
 from .site import Made, NotOurs, Site
 
 
@@ -40,26 +41,16 @@ def _reshape(site: Site) -> Made:
     return _reshaped(site, site.data("self"))
 
 
-@operator("permute", "permute_copy")
+@operator(*REORDERS)
 def _permute(site: Site) -> Made:
     x = site.data("self")
-    order = [number % (len(site.sample(x)) + 1) for number in site.get("dims")]
+    word = site.node.operator.partition(".")[0]
+    order = order_of(word, site.node.arguments, len(site.sample(x)) + 1)
     if order[0] != 0:
         raise NotOurs("it moves the batch axis")
     if order == sorted(order):
         return Made(Identity(), (x,))
     return Made(Permute(tuple(number - 1 for number in order[1:])), (x,))
-
-
-@operator("transpose", "transpose_copy", "swapaxes", "t", "mT", "numpy_T", "movedim")
-def _transpose(site: Site) -> Made:
-    x = site.data("self")
-    if site.given("dims"):  # more axes than two, where samples share one with others
-        return _permute(site)
-    order = list(range(len(site.sample(x))))
-    one, two = site.axis(site.get("dim0", -2), x), site.axis(site.get("dim1", -1), x)
-    order[one], order[two] = order[two], order[one]
-    return Made(Permute(tuple(order)), (x,))
 
 
 @operator("channel_shuffle", "native_channel_shuffle")
@@ -73,14 +64,21 @@ def _channel_shuffle(site: Site) -> Made:
     return Made(Take(0, order), (x,))
 
 
-@operator("cat", "concat")
+# Along which axis these join tensors that have it.
+STACKS = {"hstack": 1, "dstack": 2}
+
+
+@operator("cat", "concat", *STACKS)
 def _concatenate(site: Site) -> Made:
     parts = [part for part in site.get("tensors") if isinstance(part, Ref)]
     held = [part.name in site.state.program.stored for part in parts]
     names = [site.checked(p.name) for p, stored in zip(parts, held, strict=True) if not stored]
     if not names:
         raise NotOurs("it works on stored numbers")
-    axis, rank = site.axis(site.get("dim", 0), names[0]), len(site.sample(names[0]))
+    number, rank = STACKS.get(site.node.operator.partition(".")[0]), len(site.sample(names[0]))
+    if number is not None and number > rank:
+        raise NotOurs("it adds an axis")
+    axis = site.axis(site.get("dim", 0) if number is None else number, names[0])
     stored = tuple(
         site.stored_sample(part, rank) if is_held else None
         for part, is_held in zip(parts, held, strict=True)
