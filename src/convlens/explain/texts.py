@@ -172,6 +172,14 @@ TEXTS: dict[str, str] = {
         "{flat_weights:n} weights."
     ),
     "matmul": "Each output number is a sum of {shared:n product} of one input with the other.",
+    "einsum.product": (
+        "`{equation}`: each letter is an axis. Each output number is a sum of {shared:n product}, "
+        "over the letters that are not behind the arrow."
+    ),
+    "einsum.sum": (
+        "`{equation}`: each letter is an axis. Each output number is a sum of {shared:n number}, "
+        "over the letters that are not behind the arrow."
+    ),
     "flatten.order": (
         "All {count:n number} of {shape:shape} in one row, the last axis fastest. No number "
         "changes. Keras flattens row, column, map; PyTorch map, row, column: weights of a Dense "

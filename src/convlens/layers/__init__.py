@@ -98,6 +98,7 @@ FAMILIES = {
     ),
     "softmax": ("Softmax", "Softmin", "LogSoftmax", "Sparsemax", "Glu"),
     "gemm": ("Gemm",),
+    "einsum": ("Einsum",),
     "where": ("Compare", "Arithmetic", "Where"),
     "measure": ("LpNorm", "MeanVariance", "Moments"),
     "unpool": ("MaxPoolPlaces", "MaxUnpool"),

@@ -394,3 +394,30 @@ def test_a_piece_of_which_nothing_is_left_is_no_part_of_a_concatenation() -> Non
     x = weight(2, 2, 3, 4)
     assert explained(Model(graph), x) == 25
     np.testing.assert_array_equal(Model(graph).run(x).output, np.roll(x, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("equation", "reads", "shape"),
+    [
+        ("bchw,oc->bohw", "x w", (5, 2)),
+        ("oc,bchw->bhwo", "w x", (5, 2)),
+        ("...hw,wk->...hk", "x w", (4, 3)),
+        ("bchw,bcij->bhwij", "x x", ()),
+        ("bcij,bdij->bcd", "x x", ()),
+        ("bchw->bc", "x", ()),
+    ],
+)
+def test_an_equation_of_letters_is_explained(
+    equation: str, reads: str, shape: tuple[int, ...]
+) -> None:
+    weights = {"w": weight(*shape)} if shape else {}
+    nodes = [node("Einsum", reads, "y", equation=equation)]
+    graph = read_live(model_of(nodes, {"x": ("N", 2, 3, 4)}, ["y"], weights))
+    assert [call.layer.rule for call in graph.calls] == ["sum"]
+    assert explained(Model(graph), weight(2, 2, 3, 4)) == 5
+
+
+def test_an_equation_across_the_batch_is_not_explained() -> None:
+    nodes = [node("Einsum", "x", "y", equation="bc->c")]
+    graph = read_live(model_of(nodes, {"x": ("N", 3)}, ["y"]))
+    assert graph.calls[0].layer.why == "it works across the batch axis"  # type: ignore[attr-defined]

@@ -50,6 +50,23 @@ FUNCTIONS: dict[str, Any] = {
 }
 
 
+EINSUMS = {
+    "a filter at every place": lambda m, x: torch.einsum("bchw,co->bohw", x, m.w),
+    "the last axis": lambda m, x: torch.einsum("...w,wk->...k", x, m.w),
+    "the stored one first": lambda m, x: torch.einsum("ck,bchw->bhwk", m.w, x),
+    "rows": lambda m, x: torch.einsum("bcij,ik->bckj", x, m.w),
+}
+
+
+@pytest.mark.parametrize("name", EINSUMS)
+def test_an_einsum_with_a_parameter_is_one_layer(name: str) -> None:
+    module = Functions(EINSUMS[name], w=torch.nn.Parameter(torch.randn(3, 2)))
+    model = check(module, CUBE)
+    assert [call.kind for call in model.graph.calls] == ["einsum"]
+    row = model.describe().to_dict()["layers"][0]
+    assert (row["params"], row["macs"]) == (6, 27 * 2)
+
+
 @pytest.mark.parametrize("name", ORDERS)
 def test_axes_are_put_in_the_order_that_pytorch_puts_them_in(name: str) -> None:
     check(Functions(ORDERS[name]), CUBE)
@@ -82,3 +99,9 @@ def test_rounding_to_a_decimal_place_is_not_explained() -> None:
     model = convlens.load(Functions(lambda _, x: x.round(decimals=1)), input_shape=CUBE)
     with pytest.raises(NotExplained):
         model.explain("round", at=(0, 0, 0))
+
+
+def test_a_softplus_that_jumps_to_a_line_is_run_by_pytorch_and_not_explained() -> None:
+    # At 3 * x = 2 the curve is 0.042 above the line: another function than log(1 + exp(3 * x)) / 3.
+    check(Functions(lambda _, x: torch.nn.functional.softplus(x, 3, 2)), CUBE, opaque=("softplus",))
+    check(Functions(lambda _, x: torch.nn.functional.softplus(x * 9, 2, 20)), CUBE)

@@ -48,14 +48,24 @@ DEFINED = (
 def untangled(exported: Any) -> Any:
     """The program without changes of tensors that others see through a view.
 
-    Some functions are put in PyTorch's own terms, too: an einsum as permutes and a product.
+    Some functions are put in PyTorch's own terms, too: an einsum of activations as permutes and a
+    product, which may be attention. One with a stored tensor is a layer of its own.
     """
     torch = sys.modules["torch"]
-    wanted = {
-        node.target
+    named = [
+        node
         for node in exported.graph.nodes
         if node.op == "call_function" and _word(node.target).partition(".")[0] in DEFINED
+    ]
+    letters = [node for node in named if _word(node.target).startswith("einsum")]
+    stored = {
+        getattr(spec.arg, "name", None)
+        for spec in exported.graph_signature.input_specs
+        if spec.kind.name != "USER_INPUT"
     }
+    if all(any(part.name in stored for part in node.args[1]) for node in letters):
+        named = [node for node in named if node not in letters]
+    wanted = {node.target for node in named}
     if not wanted and not _changes_a_view(exported.graph):
         return exported
     terms = torch.export.default_decompositions() if wanted else {}

@@ -139,8 +139,15 @@ def _gelu(site: Site) -> Made:
     return Made(functions.Gelu() if exact else functions.GeluTanh(), (site.data("self"),))
 
 
+# From here on the number itself and its softplus are one float32.
+STRAIGHT = 16.0
+
+
 @operator("softplus")
 def _softplus(site: Site) -> Made:
+    threshold = number(site.get("threshold", 20.0))
+    if threshold < STRAIGHT:
+        raise NotOurs(f"its curve jumps to a straight line at {threshold:g}")
     return Made(functions.Softplus(number(site.get("beta", 1.0))), (site.data("self"),))
 
 
