@@ -222,6 +222,8 @@ TEXTS: dict[str, str] = {
     ),
     "select.slice": "Takes a part of each axis: {cuts:list}. No number changes.",
     "select.split": "Cuts axis {axis} into parts of {sizes:list}. No number changes.",
+    "lookup.tile": "The same numbers {count:n time}, one after the other. No number changes.",
+    "lookup.table": "Takes {count:n place} that a table names. No number changes.",
     "select.take": "Takes {count:n place} of axis {axis}. No number changes.",
     "overwrite": "Puts other numbers at {count:n place} of axis {axis}; the rest stays as it is.",
     "conv.own_kernel": (

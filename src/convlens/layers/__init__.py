@@ -23,6 +23,7 @@ FAMILIES = {
     "pad": ("Pad", "Crop"),
     "select": ("Slice", "Split", "Take"),
     "rearrange": ("Flatten", "Reshape", "Permute", "RepeatVector", "Expand"),
+    "lookup": ("Tile", "Lookup"),
     "shuffle": ("PixelShuffle", "PixelUnshuffle"),
     "join": ("Concatenate",),
     "merge": (

@@ -29,6 +29,7 @@ ORDERS: dict[str, Any] = {
     "permute": lambda _, x: x.permute(0, -1, 1, 2),
 }
 FUNCTIONS: dict[str, Any] = {
+    "repeat": lambda _, x: x.repeat(1, 2, 1, 3),
     "tile": lambda _, x: x.tile((1, 2, 1)),
     "hstack": lambda _, x: torch.hstack([x, x * 2]),
     "dstack": lambda _, x: torch.dstack([x, x * 2]),

@@ -9,12 +9,11 @@ import numpy as np
 
 from ...layers.activate import Identity
 from ...layers.base import Layer, Shape
-from ...layers.embed import Embedding
 from ...layers.fold import Fold
 from ...layers.join import Concatenate
 from ...layers.pad import Pad
 from ...layers.rearrange import Expand, Flatten, Permute, Reshape
-from ...layers.select import Slice, Split, Take
+from ...layers.select import Slice, Split
 from ...layers.shuffle import PixelShuffle, PixelUnshuffle
 from ...layers.weight import Weight
 from ...model import FIRST, Place
@@ -292,32 +291,6 @@ def _cut(start: int, end: int, step: int, size: int | str) -> tuple[int | None, 
     if step > 0:
         return (start, None if end >= far else end, step)
     return (None if start >= far - 1 else start, None if end < -far else end, step)
-
-
-@builds("Gather", anywhere=True)
-def _gather(site: Site) -> Made:
-    table = site.constant(0)
-    if table is not None and site.constant(1) is None:
-        if len(table.shape) != 2 or int(site.node.get("axis", 0)) % 2 or not table.count:
-            raise NotOurs("it looks up what is no row of a table")
-        rows = site.weight(0, ("rows", "row"), "table")
-        batched = site.batched(1)
-        return site.of(Embedding(rows), site.data(1), batched=batched, channels_last=None)
-    name = site.data(0)
-    number = int(site.node.get("axis", 0)) % max(1, len(site.full()))
-    size = site.full()[number]
-    indices = site.numbers(1, "positions")
-    if not isinstance(size, int) and any(n < 0 for n in indices):
-        raise NotOurs("it counts from the end of an axis of unknown size")
-    places = tuple(int(n) % size if isinstance(size, int) else int(n) for n in indices)
-    shape = site.info(1).shape
-    if shape is None or len(shape) > 1:
-        raise NotOurs("its positions are a table")
-    axis = site.axis(number)
-    layout = site.layout() if shape else None
-    place = site.batch_place() or FIRST
-    place = place if shape else without(place, (number,))
-    return site.of(Take(axis, places, bool(shape)), name, channels_last=layout, place=place)
 
 
 @builds("Pad", anywhere=True)

@@ -10,6 +10,7 @@ from ...layers.base import Shape
 from ...layers.embed import Embedding
 from ...layers.fold import Fold
 from ...layers.join import Concatenate
+from ...layers.lookup import Tile
 from ...layers.overwrite import Overwrite
 from ...layers.pad import Pad
 from ...layers.rearrange import Expand, Flatten, Permute, Reshape
@@ -174,8 +175,10 @@ def _rearranged(site: Site) -> Made:
     if word == "repeat":
         times = site.get("repeats")
         many = [n for n, count in enumerate(times) if count != 1]
-        if len(times) != len(site.sample(x)) + 1 or len(many) != 1:
-            raise NotOurs("it repeats more than one axis")
+        if len(times) != len(site.sample(x)) + 1 or 0 in many:
+            raise NotOurs("it repeats the batch, or adds an axis")
+        if len(many) != 1:
+            return Made(Tile(tuple(times[1:])), (x,))
         axes = many
     else:
         axes = [axis for axis in site.get("dims")]
