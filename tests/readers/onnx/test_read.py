@@ -421,3 +421,21 @@ def test_an_equation_across_the_batch_is_not_explained() -> None:
     nodes = [node("Einsum", "x", "y", equation="bc->c")]
     graph = read_live(model_of(nodes, {"x": ("N", 3)}, ["y"]))
     assert graph.calls[0].layer.why == "it works across the batch axis"  # type: ignore[attr-defined]
+
+
+def test_a_weight_that_is_cast_to_the_type_of_what_arrives_is_a_weight() -> None:
+    # So PyTorch's newest exporter writes a bias, where it is told not to optimise.
+    nodes = [
+        node("CastLike", "zeros x", "b"),
+        node("Conv", "x w b", "c"),
+        node("CastLike", "half c", "h"),
+        node("Mul", "c h", "y"),
+    ]
+    weights = {
+        **{"zeros": np.arange(4, dtype=np.float32), "w": weight(4, 3, 2, 2)},
+        "half": np.float32(0.5),
+    }
+    graph = read_live(model_of(nodes, {"x": ("N", 3, 5, 5)}, ["y"], weights, opset=18))
+    assert kinds(graph) == ["Conv", "Mul"]
+    assert [w.count for w in graph.calls[0].weights] == [48, 4]
+    assert explained(Model(graph), weight(2, 3, 5, 5)) == 10

@@ -222,7 +222,10 @@ def _folded(context: Context, results: list[Info], label: str) -> list[Info]:
     if evaluator is None or not results or not node.inputs:
         return results
     constants = [info.constant for info in context.inputs]
-    if any(c is None for c, name in zip(constants, node.inputs, strict=True) if name):
+    needed = list(zip(constants, node.inputs, strict=True))
+    if node.op == "CastLike" and context.info(1).type:
+        needed = needed[:1]  # of the other input it takes the type alone
+    if any(c is None for c, name in needed if name):
         return results
     out = []
     for place, info in enumerate(results):
