@@ -88,3 +88,26 @@ def test_a_batch_on_another_axis_than_the_first_is_no_axis_of_steps() -> None:
     assert graph.calls[1].layer.why == (  # type: ignore[attr-defined]
         "the batch is not the first axis of its input"
     )
+
+
+def test_a_row_of_a_fixed_number_of_samples_is_a_batch_where_more_is_explained_so() -> None:
+    # A text network recorded with two sentences of seven words.
+    nodes = [
+        node("Gather", "table x", "e"),
+        node("Transpose", "e", "t", perm=[0, 2, 1]),
+        node("Conv", "t w b", "y"),
+    ]
+    weights = {"table": weight(20, 5), "w": weight(4, 5, 3), "b": weight(4)}
+    graph = read_live(model_of(nodes, {"x": (2, 7)}, ["y"], weights, type_=7))
+    assert graph.inputs[0].shape == (7,)
+    assert graph.declared["Conv_2", 0] == (4, 5)
+    run = Model(graph).run(np.arange(21).reshape(3, 7) % 20)
+    assert run.output.shape == (3, 4, 5)
+    assert run.explain("Conv_2", at=(1, 2), sample=2).facts.holds
+
+
+def test_a_row_of_fixed_size_is_no_batch_where_nothing_speaks_for_it() -> None:
+    graph = read_live(
+        model_of([node("Gemm", "x w", "y")], {"x": (2, 6)}, ["y"], {"w": weight(6, 3)})
+    )
+    assert graph.inputs[0].shape == (2, 6)

@@ -81,15 +81,23 @@ class _Reading:
             entry = own[name]
             shapes[entry.name] = given(entry, shape, batched[entry.name], self.name)
         found = self._read(shapes, batch, batched)
-        if isinstance(batch, int) and batch > 1 and input_shape is None and unexplained(found):
-            # A first axis of a fixed size may be no batch at all: then more is explained without.
-            none = (None, dict.fromkeys(batched, False))
-            other = self._read(shapes, *none)
-            # What works step by step then wants a batch: it counts against there being none.
-            left = sum(unexplained(other).values()) + over_step_count(other)
-            if left < sum(unexplained(found).values()):
-                self._batch, found = none, other
+        other = self._otherwise() if input_shape is None else None
+        if other is not None and _left(found):
+            read = self._read(shapes, *other)
+            if _left(read) < _left(found):
+                self._batch, found = other, read
         return found
+
+    def _otherwise(self) -> tuple[int | None, dict[str, bool]] | None:
+        """The other way to read a first axis of a fixed size: as a batch, or as none."""
+        batch, batched = self._batch
+        if isinstance(batch, int) and batch > 1:
+            return None, dict.fromkeys(batched, False)
+        sizes = {i.shape[0] for i in self.graph.inputs if i.shape is not None and len(i.shape) > 1}
+        size = sizes.pop() if batch is None and len(sizes) == 1 else None
+        if not isinstance(size, int) or size < 2:
+            return None
+        return size, {i.name: i.shape is not None and len(i.shape) > 1 for i in self.graph.inputs}
 
     def bound(self, feeds: Mapping[str, NDArray[Any]]) -> model.Graph:
         """The graph for these inputs: their shapes, and whole numbers that decide a branch."""
@@ -181,6 +189,11 @@ class _Reading:
             return self.graph, ()
         graph, choices = chosen(self.graph, shapes, values)
         return self._chosen.setdefault(choices, graph), choices
+
+
+def _left(graph: model.Graph) -> int:
+    """How much of a reading speaks against it: what is not explained, or works step by step."""
+    return sum(unexplained(graph).values()) + over_step_count(graph)
 
 
 # --- nodes to layers --------------------------------------------------------------------------
