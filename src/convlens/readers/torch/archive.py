@@ -153,18 +153,47 @@ class _Program:
     def _made_of_nothing(
         self, node: Node, stored: dict[str, Stored], shapes: Mapping[str, Full]
     ) -> bool:
-        """Zeros, ones or one number everywhere (the states that an LSTM starts from)."""
+        """Zeros, ones or one number everywhere (the states that an LSTM starts from), or a row."""
         word = node.operator.partition(".")[0]
         sizes = shapes.get(node.outputs[0], (None,)) if node.outputs else (None,)
-        number = {"zeros": 0.0, "ones": 1.0}.get(word, node.arguments.get("fill_value"))
-        if word not in ("zeros", "ones", "full") or not isinstance(number, (int, float)):
-            return False
         known = tuple(size for size in sizes if size is not None)
         if len(known) < len(sizes) or math.prod(known) > LARGEST_FILLED:
+            return False
+        row = evenly(word, node.arguments, known)
+        if row is not None:
+            stored[node.outputs[0]] = computed(node, known, Values(lambda: row, "file"), stored)
+            return True
+        number = {"zeros": 0.0, "ones": 1.0}.get(word, node.arguments.get("fill_value"))
+        if word not in ("zeros", "ones", "full") or not isinstance(number, (int, float)):
             return False
         values = Values(lambda: np.full(known, number, np.float32), "file")
         stored[node.outputs[0]] = computed(node, known, values, stored)
         return True
+
+
+def evenly(
+    word: str, arguments: Mapping[str, Any], sizes: tuple[int, ...]
+) -> NDArray[np.float32] | None:
+    """The numbers of `arange` and `linspace`, as PyTorch rounds them; None for anything else."""
+    given = [arguments.get(name, other) for name, other in (("start", 0), ("end", None))]
+    if word not in ("arange", "linspace") or len(sizes) != 1:
+        return None
+    if not all(isinstance(number, (int, float)) for number in given):
+        return None
+    (start, end), count = given, sizes[0]
+    places = np.arange(count)
+    if word == "arange":
+        step = arguments.get("step", 1)
+        if not isinstance(step, (int, float)):
+            return None
+        row: NDArray[np.float32] = (start + step * places).astype(np.float32)
+        return row
+    # From both ends to the middle, so that the last number is the end itself; a float32 step, and
+    # one rounding for each number.
+    first, last = float(np.float32(start)), float(np.float32(end))
+    width = float(np.float32(np.float32(last - first) / np.float32(max(count - 1, 1))))
+    rising, falling = first + width * places, last - width * (count - 1 - places)
+    return np.where(places < max(count // 2, count == 1), rising, falling).astype(np.float32)
 
 
 def _symbol(value: Any) -> str:

@@ -38,9 +38,9 @@ def program_of(exported: Any, name: str) -> Program:
 # Functions that PyTorch itself defines by others which layers of ours mean.
 # fmt: off
 DEFINED = (
-    "einsum", "cosine_similarity", "pairwise_distance", "tile", "rot90", "fliplr", "flipud",
+    "einsum", "cosine_similarity", "pairwise_distance", "rot90", "fliplr", "flipud",
     "tensordot", "diff", "addcdiv", "baddbmm", "linalg_norm", "linalg_vecdot",
-    "repeat_interleave", "logsumexp",
+    "logsumexp",
 )
 # fmt: on
 

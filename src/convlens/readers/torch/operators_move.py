@@ -167,13 +167,28 @@ def _embedding(site: Site) -> Made:
     return Made(Embedding(site.weight("weight", ("rows", "row"))), (site.data("indices"),))
 
 
-@operator("flip", "roll", "repeat")
+@operator("repeat_interleave")
+def _each_repeated(site: Site) -> Made:
+    """Every position of one axis so many times."""
+    x, times = site.data("self"), site.get("repeats")
+    if not isinstance(times, int) or site.get("dim") is None:
+        raise NotOurs("its repeats are computed while the network runs")
+    axis = site.axis(site.get("dim"), x)
+    size = site.sample(x)[axis]
+    if size is None:
+        raise NotOurs("the size of its axis is not known")
+    return Made(Take(axis, tuple(n for n in range(size) for _ in range(times))), (x,))
+
+
+@operator("flip", "roll", "repeat", "tile")
 def _rearranged(site: Site) -> Made:
     """Every position of one axis, in another order or several times."""
     x = site.data("self")
     word = site.node.operator.partition(".")[0]
-    if word == "repeat":
-        times = site.get("repeats")
+    if word in ("repeat", "tile"):
+        times = site.get("repeats", site.get("dims"))
+        if word == "tile":
+            times = [1] * (len(site.sample(x)) + 1 - len(times)) + list(times)
         many = [n for n, count in enumerate(times) if count != 1]
         if len(times) != len(site.sample(x)) + 1 or 0 in many:
             raise NotOurs("it repeats the batch, or adds an axis")
