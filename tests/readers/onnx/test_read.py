@@ -439,3 +439,14 @@ def test_a_weight_that_is_cast_to_the_type_of_what_arrives_is_a_weight() -> None
     assert kinds(graph) == ["Conv", "Mul"]
     assert [w.count for w in graph.calls[0].weights] == [48, 4]
     assert explained(Model(graph), weight(2, 3, 5, 5)) == 10
+
+
+@pytest.mark.parametrize(("order", "wanted"), [(1, 7.0), (2, 5.0)])
+def test_a_global_pool_of_lengths_is_explained(order: int, wanted: float) -> None:
+    graph = read_live(
+        model_of([node("GlobalLpPool", "x", "y", p=order)], {"x": ("N", 1, 1, 2)}, ["y"])
+    )
+    run = Model(graph).run(np.float32([[[[3, -4]]]]))
+    fact = run.explain("GlobalLpPool_0", at=(0, 0, 0)).to_dict()
+    assert fact["value"] == pytest.approx(wanted, abs=1e-6)
+    assert explained(Model(graph), weight(2, 1, 1, 2)) == 5

@@ -27,6 +27,7 @@ from ...layers.normalize import BatchNorm
 from ...layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
 from ...layers.softmax import LogSoftmax, Softmax
 from ...layers.spatial import axis_names
+from ...layers.spread import VectorNorm
 from ...layers.unpool import MaxPoolPlaces, MaxUnpool
 from ...layers.weight import Weight
 from ...model import FIRST, NOWHERE
@@ -174,6 +175,16 @@ def _global_pool(site: Site) -> Made:
         raise NotOurs("a global pool of what is no map")
     kind = GlobalMaxPool if "Max" in site.node.op else GlobalAveragePool
     return site.of(kind(False, True), channels_last=False)
+
+
+@builds("GlobalLpPool")
+def _length_of_maps(site: Site) -> Made:
+    """The length of each map's numbers."""
+    site.need_batch()
+    order, rank = int(site.node.get("p", 2)), len(site.sample())
+    if order not in (1, 2) or rank < 2:
+        raise NotOurs(f"a length of order {order}")
+    return site.of(VectorNorm(tuple(range(1, rank)), True, order), channels_last=False)
 
 
 # --- products ---------------------------------------------------------------------------------
