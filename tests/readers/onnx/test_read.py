@@ -450,3 +450,18 @@ def test_a_global_pool_of_lengths_is_explained(order: int, wanted: float) -> Non
     fact = run.explain("GlobalLpPool_0", at=(0, 0, 0)).to_dict()
     assert fact["value"] == pytest.approx(wanted, abs=1e-6)
     assert explained(Model(graph), weight(2, 1, 1, 2)) == 5
+
+
+def test_a_constant_cast_to_the_type_of_one_that_the_engine_makes_reads_no_more_of_it() -> None:
+    # PyTorch's normalize of a weight: the limit takes its type from a length that is computed.
+    nodes = [
+        node("ReduceL2", "w axes", "n", keepdims=1),
+        node("CastLike", "tiny n", "t"),
+        node("Max", "n t", "m"),
+        node("Div", "w m", "v"),
+        node("MatMul", "x v", "y"),
+    ]
+    weights = {"w": weight(4, 3), "axes": np.array([0]), "tiny": np.float32(1e-12)}
+    graph = read_live(model_of(nodes, {"x": ("N", 4)}, ["y"], weights, opset=18))
+    assert kinds(graph) == ["MatMul"]
+    assert explained(Model(graph), weight(2, 4)) == 5
