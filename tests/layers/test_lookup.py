@@ -66,3 +66,9 @@ def test_what_does_not_fit_is_refused(layer: Layer, message: str) -> None:
     with pytest.raises(ShapeError) as caught:
         layer.output_shapes(((3, 2),))
     assert str(caught.value) == message
+
+
+def test_no_table_is_made_of_an_axis_that_is_longer_than_any_map() -> None:
+    layer = Tile((1 << 20,))
+    (link,) = layer.links(layer.bind(((4,),)))[0]
+    assert (link.out, link.reads.n_in, link.reads.n_out) == (None, 4, 1)

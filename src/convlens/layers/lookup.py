@@ -14,6 +14,9 @@ from .base import Binding, Emitter, Index, Link, Note, Shape, Value, one
 from .lowering import reshape
 from .rearrange import Rearrange
 
+# Of a longer axis no table is made: each number may come from anywhere on it.
+LONGEST = 1 << 16
+
 
 @dataclass(frozen=True, eq=False)
 class Tile(Rearrange):
@@ -49,8 +52,13 @@ class Tile(Rearrange):
         for axis, (size, times) in enumerate(
             zip(binding.input_shapes[0], self.repeats, strict=True)
         ):
-            reads = [[(n % size, 1.0)] for n in range(size * times)]
-            links.append(Link(axis, Axis.same(size) if times == 1 else Table.of(size, reads)))
+            if times == 1:
+                links.append(Link(axis, Axis.same(size)))
+            elif size * times > LONGEST:
+                links.append(Link(None, Axis.whole(size)))
+            else:
+                reads = [[(n % size, 1.0)] for n in range(size * times)]
+                links.append(Link(axis, Table.of(size, reads)))
         return (tuple(links),)
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
