@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,13 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
+from numpy.typing import NDArray
 from PIL import Image
 
 import convlens
-from convlens import server
+from convlens import Run, server
+from convlens.cli import main
+from convlens.keras import Input, Model, layers
 from convlens.page import shuffled
 from convlens.server import Session, application
 
@@ -285,6 +290,136 @@ def test_the_address_that_is_printed_takes_visitors(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(uvicorn.Server, "run", run)
     server.serve(convlens.load("question").run(), browser=False)
     assert met == [True]
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Client]:
+    """`convlens open` with these words: the page that it would serve, to be asked."""
+
+    def run(*words: str) -> Client:
+        runs: list[Run] = []
+        monkeypatch.setattr(server, "serve", lambda run, **_: runs.append(run))
+        assert main(["open", *words, "--no-browser"]) == 0
+        (served,) = runs
+        session = Session(served, tmp_path)
+        return Client(application(session, TOKEN, frozenset({HOST})))
+
+    return run
+
+
+def first_facts(client: Client) -> Any:
+    """The facts that stand in the page as it is sent."""
+    text = ask(client, "/").text
+    return json.loads(text.partition('<script type="application/json" id="page">')[2].partition("</script>")[0])  # fmt: skip
+
+
+def blob_of(client: Client, page: Any, tensor: str) -> bytes:
+    """A tensor as the page asks for it."""
+    (name,) = {item["blob"] for item in page["tensors"] if item["id"] == tensor}
+    content: bytes = ask(client, "/blob", id=name).content
+    return content
+
+
+def a_picture(path: Path, width: int, height: int) -> NDArray[np.uint8]:
+    """A grey picture with a white bar that is nowhere in the built-in digits; its pixels."""
+    pixels = np.full((height, width), 51, np.uint8)
+    pixels[height // 4 : height // 2, :3] = 255
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def test_the_first_facts_are_of_the_picture_that_open_was_given(
+    opened: Callable[..., Client], tmp_path: Path
+) -> None:
+    path = tmp_path / "bar.png"
+    pixels = a_picture(path, 28, 28)
+    client = opened("digits", "--input", str(path))
+    page = first_facts(client)
+    assert page["input_words"] == "your picture"
+    assert page["input_said"] == ["pixels 0..255 were divided by 255"]
+    given = (pixels / np.float32(255)).astype(np.float32)[..., None]
+    assert blob_of(client, page, page["input"]) == shuffled(given)
+    # By hand: where all is 51 of 255, each filter of conv2d sums its 9 weights, times a fifth.
+    fact = ask(client, "/number", layer="conv2d", at="20,20,5").json()
+    assert {term["x"] for term in fact["terms"]} == {float(np.float32(51 / 255))}
+    run = convlens.load("digits").run(path)
+    assert fact == run.explain("conv2d", (20, 20, 5)).to_dict()
+    strongest = np.unravel_index(run["conv2d_1"][0].argmax(), run["conv2d_1"].shape[1:])
+    assert page["start"] == {"layer": 1, "at": [int(n) for n in strongest]}
+
+
+def test_a_picture_of_another_size_is_refused_before_a_server_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        pytest.fail("a server was started")
+
+    monkeypatch.setattr(server, "serve", never)
+    path = tmp_path / "wide.png"
+    a_picture(path, 56, 40)
+    words = ["--input", str(path)]
+    code = main(["open", "digits", *words, "--no-browser"])
+    said = capsys.readouterr().err
+    assert code == 3
+    assert said == (
+        f"convlens: {path}: the picture does not have the model's size\n"
+        "  given:  56x40 (width x height)\n"
+        "  needed: 28x28\n"
+        "  hint:   --resize scales it, --crop cuts its middle out; both together keep its "
+        "proportions (in Python: resize=True, crop=True)\n"
+    )
+    assert main(["explain", "digits", "conv2d", *words]) == code
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--resize",), ["scaled from 56x40 to 28x28"]),
+        (("--crop",), ["cut from 56x40 to its middle 28x28"]),
+        (
+            ("--resize", "--crop"),
+            ["cut from 56x40 to its middle 40x40", "scaled from 40x40 to 28x28"],
+        ),
+    ],
+)
+def test_the_page_says_how_the_picture_came_to_the_models_size(
+    opened: Callable[..., Client], tmp_path: Path, words: tuple[str, ...], said: list[str]
+) -> None:
+    path = tmp_path / "wide.png"
+    a_picture(path, 56, 40)
+    client = opened("digits", "--input", str(path), *words)
+    page = first_facts(client)
+    assert page["input_said"] == ["pixels 0..255 were divided by 255", *said]
+    options = {word.removeprefix("--"): True for word in words}
+    run = convlens.load("digits").run(path, **options)
+    assert blob_of(client, page, page["input"]) == shuffled(run["input_layer"][0])
+
+
+def test_several_inputs_are_given_by_name(opened: Callable[..., Client], tmp_path: Path) -> None:
+    picture, numbers = Input((6, 5, 3), name="picture"), Input((4,), name="numbers")
+    flat = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(picture))
+    both = layers.Concatenate()([flat, numbers])
+    model = tmp_path / "two.keras"
+    convlens.load(Model([picture, numbers], layers.Dense(3)(both), name="two")).save(model)
+    colours = np.random.default_rng(1).integers(0, 256, (10, 15, 3), dtype=np.uint8)
+    Image.fromarray(colours).save(tmp_path / "colours.png")
+    np.save(tmp_path / "four.npy", np.float32([1, -2, 3, 0.5]))
+    files = {"numbers": str(tmp_path / "four.npy"), "picture": str(tmp_path / "colours.png")}
+    words = [word for name, path in files.items() for word in ("--input", f"{name}={path}")]
+    client = opened(str(model), *words, "--resize")
+    page = first_facts(client)
+    assert page["input_said"] == [
+        "`picture`: pixels 0..255 were divided by 255",
+        "`picture`: scaled from 15x10 to 5x6",
+    ]
+    run = convlens.load(model).run(files, resize=True)
+    for name in files:
+        assert blob_of(client, page, name) == shuffled(run[name][0])
+    assert blob_of(client, page, "numbers") == shuffled(np.float32([1, -2, 3, 0.5]))
+    fact = ask(client, "/number", layer="dense", at="2").json()
+    assert fact == run.explain("dense", (2,)).to_dict()
+    assert [term["x"] for term in fact["terms"]][2:] == [1, -2, 3, 0.5]
 
 
 def test_the_picture_of_the_command_line_is_preprocessed_from_its_file(tmp_path: Path) -> None:

@@ -114,6 +114,10 @@ def test_a_graph_the_engine_does_not_know_is_refused_with_its_own_words() -> Non
         with pytest.raises(EngineError, match="refused loading the graph") as caught:
             worker.run({"x": np.ones((1, 1), np.float32)})
         assert "NoSuchOperator" in caught.value.given
+        assert caught.value.needed == "a graph that ONNX Runtime accepts"
+        assert caught.value.hint == (
+            "the file is no valid ONNX for this engine; onnx.checker.check_model may say more"
+        )
 
 
 def test_a_wrong_input_is_refused_and_the_child_stays() -> None:

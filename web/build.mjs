@@ -10,7 +10,7 @@ const limit = 100_000;
 const short = ["abs", "ceil", "exp", "floor", "max", "min", "round", "sqrt"].map((name) => `Math.${name}`);
 short.push("Array.from", "Number.isFinite");
 
-const ours = "channelStep|rowStep|columnStep|enginePre|engine|bound|winner|rounding|tall|combos|depth|places|picked|marks|print|lines|others|sorted|sees|jump|taps|perGroup|current|columns|tile|facts|apart|onCell|onPick|onLeave|onKey|narrow|missing|scales|entry|special|hasSpecial|only|most|partials|stage|draw|slots|real|middle|list|below|above|peek|sum|group|fold|zero|undo|work|expression|largest|source|steps|made|word|label|low|high|info|complete";
+const ours = "channelStep|rowStep|columnStep|enginePre|engine|bound|winner|rounding|tall|combos|depth|places|picked|marks|print|lines|others|sorted|sees|jump|taps|perGroup|current|columns|tile|facts|apart|onCell|onPick|onLeave|onKey|narrow|missing|scales|entry|special|hasSpecial|only|most|partials|stage|draw|slots|real|middle|list|below|above|peek|sum|group|fold|zero|undo|work|expression|largest|source|steps|made|word|label|low|high|info|complete|end|channels|partial|ranges|wide|side|rest|even";
 const preacts = "props|component[A-Z]\\w+|shouldComponentUpdate|getDerivedState\\w+|getSnapshotBeforeUpdate|getChildContext|contextType|defaultProps|forceUpdate|debounceRendering";
 
 async function bundle(entry) {
@@ -28,7 +28,7 @@ async function bundle(entry) {
     inject: [new URL("jsx.ts", import.meta.url).pathname],
     tsconfigRaw: "{}",
     legalComments: "none",
-    define: { ...Object.fromEntries(short.map((name) => [name, `$${name.split(".")[1]}`])), Float32Array: "$numbers", document: "$document" },
+    define: { ...Object.fromEntries(short.map((name) => [name, `$${name.split(".")[1]}`])), Float32Array: "$numbers", document: "$document", addEventListener: "$on" },
     // Names that never meet JSON, the DOM, a style or a sentence, and those that Preact keeps for
     // itself or calls components by: written shorter.
     mangleProps: new RegExp(`^(${ours}|${preacts}|__[a-zA-Z])$`),
@@ -37,7 +37,11 @@ async function bundle(entry) {
   if (entry.endsWith(".css")) return text;
   // "No attributes" is 0, which Preact takes as it takes null; a class alone is its name (track.ts).
   const element = /\b(h\d*\(("[a-z0-9]+"|[A-Z]\w*),) (null|\{ class: ("[^"]*") \})/g;
-  const fewer = text.replace(element, (_, head, __, ___, name) => `${head} ${name ?? 0}`);
+  const fewer = text
+    .replace(element, (_, head, __, ___, name) => `${head} ${name ?? 0}`)
+    // Undefined by one short name, which nothing ever sets.
+    .replace(/\bvoid 0\b/g, "$none")
+    .replace("{", "{ var $none;");
   return (await transform(fewer, { minify: true, target: "es2022", charset: "utf8", legalComments: "none" })).code;
 }
 

@@ -7,4 +7,4 @@ export const { abs: $abs, ceil: $ceil, exp: $exp, floor: $floor, max: $max, min:
 export const { from: $from } = Array;
 export const { isFinite: $isFinite } = Number;
 // From globalThis, as the bare words are written short here, too.
-export const { Float32Array: $numbers, document: $document } = globalThis;
+export const { Float32Array: $numbers, document: $document, addEventListener: $on } = globalThis;

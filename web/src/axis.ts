@@ -135,20 +135,25 @@ export function field(axis: Axis, first: number, last: number): [number, number]
   return low <= high ? [low, high] : [0, -1];
 }
 
-/** How many (k, i, o) have a real `i`: what the axis costs. */
-export function pairs(axis: Axis): number {
+/** How many (k, i, o) have a real `i`: what the axis costs; or how many of them have this `k`. */
+export function pairs(axis: Axis, k = -1): number {
   let total = 0;
   for (let o = 0; o < axis.n_out; o++) {
-    for (const read of reads(axis, o)) if (read.real) total += 1;
+    for (const read of reads(axis, o)) if (read.real && (k < 0 || read.k === k)) total += 1;
   }
   return total;
 }
 
-/** How often kernel position `k` meets a real input: how often a weight is used along the axis. */
-export function uses(axis: Axis, k: number): number {
+/** How many kernel positions meet a real input anywhere: the weights of the others do nothing. */
+export function met(axis: Equation): number {
   let total = 0;
-  for (let o = 0; o < axis.n_out; o++) {
-    for (const read of reads(axis, o)) if (read.k === k && read.real) total += 1;
+  for (let k = 0; k < axis.kernel; k++) {
+    for (let o = 0; o < axis.n_out; o++) {
+      const i = (axis.stride * o + axis.dilation * k - axis.pad) / axis.up;
+      if (i < 0 || i >= axis.n_in || i % 1) continue;
+      total += 1;
+      break;
+    }
   }
   return total;
 }

@@ -15,9 +15,11 @@ let moves = 0;
 
 function App() {
   const { depth, layer } = place.value;
-  // What had the keyboard may be gone: it goes on from the heading.
+  // What had the keyboard may be gone: it goes on from the heading, and a layer from its top.
   useWork(() => {
-    if (moves++ && document.activeElement === document.body) document.querySelector("h1")?.focus();
+    if (!moves++ || document.activeElement !== document.body) return;
+    document.querySelector("h1")?.focus({ preventScroll: true });
+    if (depth !== "network") scrollTo(0, 0);
   }, [depth, layer]);
   return (
     <>

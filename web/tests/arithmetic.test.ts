@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { bind, bindTransposed, field, pairs, reads, users, uses, type Axis } from "../src/axis";
+import { bind, bindTransposed, field, met, pairs, reads, users, type Axis } from "../src/axis";
 import { activate, groupOf, norm } from "../src/data/activate";
 import { count, fixed, fromUnits, placesFor, printed, units } from "../src/decimal";
 import { fsum } from "../src/sum";
@@ -35,8 +35,34 @@ test("transposed axes and tables read, are used and reach as in Python", () => {
 test("the uses of all kernel positions are the pairs of the axis", () => {
   for (const given of vectors.axes) {
     let total = 0;
-    for (let k = 0; k < given.axis.kernel; k++) total += uses(given.axis, k);
+    for (let k = 0; k < given.axis.kernel; k++) total += pairs(given.axis, k);
     if (given.axis.form === "equation") expect(total).toBe(given.pairs);
+  }
+});
+
+test("the last dilation and the last kernel with something to read, by hand", () => {
+  const places = (kernel: number, dilation: number, padding: "same" | "valid" | "causal" | [number, number], n: number, stride = 1) =>
+    met(bind({ kernel, stride, dilation, padding, ceil: false }, n)!);
+  // `same` on 28 cells: the outer places are `dilation` away, so 27 reaches from one end to the other.
+  expect([1, 27, 28, 512].map((dilation) => places(3, dilation, "same", 28))).toEqual([3, 3, 1, 1]);
+  // A stride of 2 has centres 1, 3, ..., 27: to the right 26 are left, to the left 27.
+  expect([26, 27, 28].map((dilation) => places(3, dilation, "same", 28, 2))).toEqual([3, 2, 1]);
+  // Of five places the outer two are twice as far: 14 is too far for them, not for the inner ones.
+  expect([13, 14, 27, 28].map((dilation) => places(5, dilation, "same", 28))).toEqual([5, 3, 3, 1]);
+  // Two places share the way: 27 to the left and 27 to the right, then one of them has no cell.
+  expect([54, 55].map((dilation) => places(2, dilation, "same", 28))).toEqual([2, 1]);
+  expect([27, 28].map((dilation) => places(2, dilation, "causal", 28))).toEqual([2, 1]);
+  expect(places(3, 13, "valid", 28)).toBe(3);
+  // Windows that start 5 cells before two cells: 3 apart, each place still comes to one of the two.
+  expect([3, 4].map((dilation) => places(3, dilation, [5, 5], 2))).toEqual([3, 1]);
+  // A kernel of 55 reaches from the last cell to the first; of 56 places one reads padding only.
+  expect([55, 56].map((kernel) => places(kernel, 1, "same", 28))).toEqual([55, 55]);
+});
+
+test("every place that is counted is used, and no other", () => {
+  for (const { axis } of vectors.axes) {
+    if (axis.form === "table") continue;
+    expect(met(axis)).toBe(Array.from({ length: axis.kernel }, (_, k) => pairs(axis, k)).filter((times) => times).length);
   }
 });
 

@@ -172,6 +172,14 @@ TEXTS: dict[str, str] = {
         "{flat_weights:n} weights."
     ),
     "matmul": "Each output number is a sum of {shared:n product} of one input with the other.",
+    "einsum.product": (
+        "`{equation}`: each letter is an axis. Each output number is a sum of {shared:n product}, "
+        "over the letters that are not behind the arrow."
+    ),
+    "einsum.sum": (
+        "`{equation}`: each letter is an axis. Each output number is a sum of {shared:n number}, "
+        "over the letters that are not behind the arrow."
+    ),
     "flatten.order": (
         "All {count:n number} of {shape:shape} in one row, the last axis fastest. No number "
         "changes. Keras flattens row, column, map; PyTorch map, row, column: weights of a Dense "
@@ -214,6 +222,8 @@ TEXTS: dict[str, str] = {
     ),
     "select.slice": "Takes a part of each axis: {cuts:list}. No number changes.",
     "select.split": "Cuts axis {axis} into parts of {sizes:list}. No number changes.",
+    "lookup.tile": "The same numbers {count:n time}, one after the other. No number changes.",
+    "lookup.table": "Takes {count:n place} that a table names. No number changes.",
     "select.take": "Takes {count:n place} of axis {axis}. No number changes.",
     "overwrite": "Puts other numbers at {count:n place} of axis {axis}; the rest stays as it is.",
     "conv.own_kernel": (

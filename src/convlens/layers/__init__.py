@@ -23,6 +23,7 @@ FAMILIES = {
     "pad": ("Pad", "Crop"),
     "select": ("Slice", "Split", "Take"),
     "rearrange": ("Flatten", "Reshape", "Permute", "RepeatVector", "Expand"),
+    "lookup": ("Tile", "Lookup"),
     "shuffle": ("PixelShuffle", "PixelUnshuffle"),
     "join": ("Concatenate",),
     "merge": (
@@ -98,6 +99,7 @@ FAMILIES = {
     ),
     "softmax": ("Softmax", "Softmin", "LogSoftmax", "Sparsemax", "Glu"),
     "gemm": ("Gemm",),
+    "einsum": ("Einsum",),
     "where": ("Compare", "Arithmetic", "Where"),
     "measure": ("LpNorm", "MeanVariance", "Moments"),
     "unpool": ("MaxPoolPlaces", "MaxUnpool"),

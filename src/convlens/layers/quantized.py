@@ -222,6 +222,8 @@ class QuantizedProduct(_Around):
 class QuantizedFunction(_Around):
     """Any layer on the real numbers that its inputs stand for, brought to the next grid.
 
+    With `whole_steps` the engine takes floor(1 / scale) steps to 1, and exponentials as whole
+    parts of at most 2^23 - 1 (QLinearSoftmax).
     Input     what `inner` takes
     Output    what `inner` makes
     Rule      formula: the steps of `inner`, then steps, rounded, value; bound 1 near a half
@@ -233,9 +235,13 @@ class QuantizedFunction(_Around):
     sources: tuple[Grid, ...]
     target: Grid
     listed: tuple[Weight, ...] = ()
+    whole_steps: bool = False
 
     rule: ClassVar[Rule] = "formula"
     picture: ClassVar[Picture] = "formula"
+
+    def _steps_to_one(self, scale: float) -> float:
+        return float(np.floor(np.float32(1) / np.float32(scale)))
 
     def quantities(self) -> dict[str, Any]:
         said = {f"output {name}": value for name, value in self.target.quantities().items()}
@@ -251,14 +257,21 @@ class QuantizedFunction(_Around):
         reading = self.inner.explain(binding, at, real, output)  # type: ignore[arg-type]
         own = reading.steps if isinstance(reading, Formula) else ()
         scale, zero = self.target.at(at)
-        v = reading.value / scale
+        v, how = reading.value / scale, f"real / {scale:.9g}"
         size = sum(float(np.abs(b.x * s).max(initial=0)) for b, s in _pairs(reading)) / scale
         error = abs(reading.tolerance) / scale + 8 * UNIT * (abs(v) + size)
+        if self.whole_steps:
+            times = self._steps_to_one(scale)
+            v, how = reading.value * times, f"real * {times:g}"
+            # Each exponential of the row is rounded to one of these parts of the largest.
+            count = sum(len(block.x) for block in reading.blocks)
+            parts = min((2**32 - 1) / max(1, count), 2**23 - 1)
+            error += times * (1 + count) / (2 * parts)
         last, y, bound = rounded(v, error, zero, self.target.low, self.target.high)
         steps = (
             *own[:-1],
             FormulaStep("real", own[-1].expression if own else "of real numbers", reading.value),
-            FormulaStep("steps", f"real / {scale:.9g}", v),
+            FormulaStep("steps", how, v),
             *last,
         )
         slopes = tuple(slope / scale for slope in reading.slopes)
@@ -277,7 +290,12 @@ class QuantizedFunction(_Around):
         (made,) = self.inner.lower(emit, tuple(real), binding)
         x = emit.user(made)
         scale, zero = self.target.emit(emit, x, len(binding.output_shapes[0]), lead)
-        name = nearest(emit, emit.node("Div", [x, scale]), zero, self.target.low, self.target.high)
+        if self.whole_steps:
+            times = emit.constant(np.array(self._steps_to_one(self.target.scale[0]), np.float32))
+            x = emit.node("Mul", [x, times])
+        else:
+            x = emit.node("Div", [x, scale])
+        name = nearest(emit, x, zero, self.target.low, self.target.high)
         return (Value(name, binding.output_shapes[0]),)
 
 

@@ -187,7 +187,7 @@ class Weight:
         result = np.empty((len(index), len(self.shape)), dtype=np.int64)
         permuted_shape = tuple(self.shape[axis] for axis in self.order)
         permuted: tuple[IntArray, ...] = tuple(index.T)
-        if self.canonical != permuted_shape:
+        if self.shape and self.canonical != permuted_shape:
             flat = np.ravel_multi_index(tuple(index.T), self.canonical)
             permuted = np.unravel_index(flat, permuted_shape)
         for place, axis in enumerate(self.order):

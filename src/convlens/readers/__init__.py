@@ -122,7 +122,10 @@ def _kind(file: FileBytes) -> str:
         members = Archive.open(file).members
         if "config.json" in members:
             return "keras"
-        torch = any(name.endswith(("data.pkl", "/version", "archive_format")) for name in members)
+        torch = any(
+            name.endswith(("data.pkl", "/version", "archive_format", "_exported_program.json"))
+            for name in members
+        )
         if not torch and (
             file.path.suffix.lower() == ".keras"
             or any(name.endswith("/config.json") for name in members)

@@ -149,12 +149,19 @@ class Worker:
                 needed="more than that",
                 hint="give a smaller input, or ask for fewer tensors",
             )
+        # Nothing is fed while a graph is loaded: then it is the file that is not as it should be.
+        loading = doing == "loading the graph"
+        hint = "check the input's shape and type"
+        if loading:
+            hint = (
+                "the file is no valid ONNX for this engine; onnx.checker.check_model may say more"
+            )
         return EngineError(
             f"ONNX Runtime refused {doing}",
             where=self._label,
             given=" ".join(str(answer["text"]).split())[:600],
-            needed="a graph and inputs that ONNX Runtime accepts",
-            hint=str(answer.get("hint") or "check the input's shape and type"),
+            needed=f"a graph {'' if loading else 'and inputs '}that ONNX Runtime accepts",
+            hint=str(answer.get("hint") or hint),
         )
 
     def close(self) -> None:

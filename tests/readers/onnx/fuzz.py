@@ -81,7 +81,38 @@ def seeds() -> list[bytes]:
         },
         functions=[own],
     )
-    return [model.SerializeToString() for model in (plain, nested, _quantised(), _placed())]
+    every = (plain, nested, _quantised(), _placed(), _fused())
+    return [model.SerializeToString() for model in every]
+
+
+def _fused() -> Any:
+    """Nodes that ONNX Runtime fused, an equation of letters, tables of places, repeats, steps."""
+    nodes = [
+        node("Reshape", "x steps", "r"),
+        node(
+            *("FusedConv", "r w", "c"),
+            domain="com.microsoft",
+            activation="LeakyRelu",
+            activation_params=[0.1],
+            pads=[1, 1, 1, 1],
+        ),
+        node("Einsum", "c v", "e", equation="bchw,oc->bohw"),
+        node("Tile", "e times", "t"),
+        node("Gather", "t table", "g", axis=2),
+        node("CastLike", "half g", "h"),
+        node("Mul", "g h", "m"),
+        node("QuickGelu", "m", "q", domain="com.microsoft"),
+        node("Slice", "q last far four", "s"),
+        node("Concat", "s q", "p", axis=4),
+        node("FusedMatMul", "p p", "y", domain="com.microsoft", transB=1, alpha=0.5),
+    ]
+    weights = {
+        **{"steps": np.array([-1, 3, 8, 8]), "w": weight(3, 3, 3, 3), "v": weight(4, 3)},
+        **{"times": np.array([1, 1, 1, 2]), "table": np.array([[0, 1], [2, -1]])},
+        **{"half": np.float32(0.5), "last": np.array([-2]), "far": np.array([99])},
+        "four": np.array([4]),
+    }
+    return model_of(nodes, {"x": ("N", 2, 3, 8, 8)}, ["y"], weights, opset=18)
 
 
 def _quantised() -> Any:

@@ -47,9 +47,9 @@ def model_of(
 
 
 def node(op: str, inputs: str, outputs: str, **attributes: Any) -> Any:
-    """A node; names are given in one string, `-` for an input that is left out."""
-    names = ["" if name == "-" else name for name in inputs.split()]
-    return helper.make_node(op, names, outputs.split(), **attributes)
+    """A node; names are given in one string, `-` for one that is left out."""
+    names = [["" if name == "-" else name for name in text.split()] for text in (inputs, outputs)]
+    return helper.make_node(op, *names, **attributes)
 
 
 def weight(*shape: int) -> np.ndarray[Any, Any]:

@@ -52,6 +52,14 @@ SHUFFLE = [
     node("Transpose", "a", "b", perm=[0, 2, 1, 3, 4]),
     node("Reshape", "b four", "y"),
 ]
+TURNED = [
+    node("Transpose", "x", "t", perm=[0, 2, 3, 1]),
+    node("Transpose", "s", "y", perm=[0, 3, 1, 2]),
+]
+ENDS = [
+    node("Slice", "x less far last", "a"),
+    node("Slice", "x none more last", "b"),
+]
 
 
 @pytest.mark.parametrize(
@@ -70,8 +78,16 @@ SHUFFLE = [
         ([*CENTRED, node("Mul", "n gamma", "k"), node("Add", "k beta", "y")], "LayerNormalization"),
         ([*CENTRED[:-1], node("Div", "d s", "y")], "LayerNormalization"),
         ([node("Mul", "x scale", "m"), node("Add", "m offset", "y")], "Mul+Add"),
+        ([node("Mul", "x two", "m"), node("Add", "m offset", "y")], "Mul+Add"),
+        ([node("Mul", "x scale", "m"), node("Add", "two m", "y")], "Mul+Add"),
         ([node("MatMul", "x kernel", "m"), node("Add", "m bias", "y")], "MatMul+Add"),
         (SHUFFLE, "ChannelShuffle"),
+        ([node("Mul", "two x", "m"), node("Softplus", "m", "s"), node("Div", "s two", "y")], "Softplus"),
+        ([*TURNED[:1], node("Softmax", "t", "s"), *TURNED[1:]], "Softmax"),
+        ([*TURNED[:1], node("LogSoftmax", "t", "s", axis=3), *TURNED[1:]], "LogSoftmax"),
+        ([*ENDS, node("Concat", "a x b", "y", axis=3)], "Pad"),
+        ([ENDS[0], node("Concat", "a x", "y", axis=3)], "Pad"),
+        ([ENDS[1], node("Concat", "x b", "y", axis=-1)], "Pad"),
         ([*CUBE, *SOFT, node("Mul", "x g", "m"), node("Mul", "m half", "y")], "Gelu"),
         ([*CUBE_2, *SOFT, node("Mul", "x half", "h"), node("Mul", "h g", "y")], "Gelu"),
         ([*SQUARE, *SOFT, node("Mul", "g half", "h"), node("Mul", "x h", "y")], "Gelu"),
@@ -87,6 +103,8 @@ def test_a_chain_is_one_layer_and_its_numbers_are_the_engines(nodes, kind) -> No
         **{"rows": np.array([0, 2, -1]), "ones": np.ones(2, np.float32)},
         **{"nils": np.zeros(2, np.float32), "cubed": np.float32(3)},
         **{"five": np.array([0, 2, 2, 5, 5]), "four": np.array([0, 4, 5, 5])},
+        **{"less": np.array([-2]), "far": np.array([2**63 - 1]), "last": np.array([3])},
+        **{"none": np.array([0]), "more": np.array([1])},
     }
     graph = read_live(model_of(nodes, MAP, ["y"], weights))
     assert kinds(graph) == [kind]
@@ -204,3 +222,30 @@ def test_flatten_is_one_layer_however_it_is_written(form: str) -> None:
     assert graph.declared[graph.calls[0].name, 0] == (100,)
     assert len(graph.calls[0].origin) == len(FLAT[form])
     assert explained(Model(graph), weight(2, 4, 5, 5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("nodes", "kind"),
+    [
+        # The start before the whole, cells of another axis, a factor that is not taken back.
+        ([ENDS[1], node("Concat", "b x", "y", axis=3)], ["Slice", "Concat"]),
+        ([ENDS[0], node("Concat", "x a", "y", axis=3)], ["Slice", "Concat"]),
+        (
+            [node("Mul", "two x", "m"), node("Softplus", "m", "s"), node("Div", "s six", "y")],
+            ["Mul", "Softplus", "Div"],
+        ),
+        (
+            [TURNED[0], node("Softmax", "t", "s", axis=1), TURNED[1]],
+            ["Transpose", "Softmax", "Transpose"],
+        ),
+    ],
+)
+def test_what_only_looks_like_padding_or_an_activation_stays_as_it_is(nodes, kind) -> None:
+    weights = {
+        **SCALARS,
+        **{"less": np.array([-2]), "far": np.array([2**63 - 1]), "last": np.array([3])},
+        **{"none": np.array([0]), "more": np.array([1])},
+    }
+    graph = read_live(model_of(nodes, MAP, ["y"], weights))
+    assert kinds(graph) == kind
+    assert explained(Model(graph), weight(2, 4, 5, 5)) == 5 * len(kind)

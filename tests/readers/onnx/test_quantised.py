@@ -187,6 +187,27 @@ CASES: dict[str, tuple[list[Any], dict[str, tuple[list[Any], int]], dict[str, An
         {"x": (["N", 10], U8)},
         {**GRID, "ys": f32(1 / 256), "yz": np.uint8(0)},
     ),
+    "QLinearSoftmax, a scale that is no whole part of 1": (
+        [node("QLinearSoftmax", [*IN, *OUT], domain=MICROSOFT, axis=-1, opset=13)],
+        {"x": (["N", 10], I8)},
+        {**GRID, "xz": np.int8(3), "ys": f32(0.0037), "yz": np.int8(-128)},
+    ),
+    "QuantizeLinear, the samples on another axis": (
+        [
+            node("Transpose", ["x"], "t", perm=[1, 0, 2]),
+            node("QuantizeLinear", ["t", "xs", "xz"], "q"),
+            node("DequantizeLinear", ["q", "ys", "yz"]),
+        ],
+        {"x": (["N", 3, 4], F32)},
+        GRID,
+    ),
+    "ReduceMax of bytes": (
+        [
+            node("ReduceMax", ["x"], axes=[2]),
+        ],
+        {"x": (["N", 3, 4], U8)},
+        {},
+    ),
     "QuantizeLinear, signed, per axis": (
         [node("QuantizeLinear", ["x", "s", "z"], axis=1)],
         {"x": (["N", 3, 4], F32)},
@@ -238,6 +259,26 @@ def test_a_quantised_operator_is_explained_as_the_engine_rounds_it(name: str) ->
         made = {U8: bytes_(*sizes), I8: bytes_(*sizes, signed=True), F32: weight(*sizes)}
         feeds[entry] = made[code].astype(np.float32)
     assert explained(model, feeds, points=40) >= 4
+
+
+def test_a_step_of_a_quantised_softmax_is_a_whole_part_of_one() -> None:
+    # Two equal numbers: 0.5 each; 1 / 0.0037 is 270.27, the engine takes 270: 135 - 128.
+    name = "QLinearSoftmax, a scale that is no whole part of 1"
+    nodes, _, weights = CASES[name]
+    used = {n for part in nodes for n in part.input}
+    model = quantised(
+        nodes, {"x": ([1, 2], I8)}, "y", {n: weights[n] for n in weights if n in used}
+    )
+    fact = opened(model).run(np.float32([[5, 5]])).explain(at=0).to_dict()
+    assert (fact["value"], fact["engine_value"], fact["tolerance"]) == (7.0, 7.0, 0.0)
+
+
+def test_bytes_that_are_mixed_in_a_resize_are_not_explained() -> None:
+    nodes = [node("Resize", ["x", "", "s"], mode="linear")]
+    model = quantised(nodes, {"x": ([1, 1, 4, 4], U8)}, "y", {"s": f32(1, 1, 1.5, 1.5)})
+    assert read_live(model).calls[0].layer.why == (  # type: ignore[attr-defined]
+        "it mixes whole numbers, and rounds them in a way of its own"
+    )
 
 
 def test_a_dynamic_grid_of_an_open_batch_says_that_it_measures_the_batch() -> None:

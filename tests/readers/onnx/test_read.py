@@ -375,3 +375,93 @@ def test_same_padding_of_a_dilated_convolution_runs(auto: str, kernel: tuple[int
     model = Model(read_live(proto))
     assert model.run().output.shape == (1, 3, 9, 8)
     explained(model, points=12)
+
+
+def test_a_piece_of_which_nothing_is_left_is_no_part_of_a_concatenation() -> None:
+    # torch.roll by 1 and 0 on two axes, as PyTorch's exporter writes it.
+    nodes = [
+        *(node("Slice", "x last far two", "a"), node("Slice", "x zero last two", "b")),
+        node("Concat", "a b", "c", axis=2),
+        *(node("Slice", "c zero far three", "d"), node("Slice", "c zero zero three", "e")),
+        node("Concat", "d e", "y", axis=3),
+    ]
+    weights = {
+        **{"zero": np.array([0]), "last": np.array([-1]), "far": np.array([2**63 - 1])},
+        **{"two": np.array([2]), "three": np.array([3])},
+    }
+    graph = read_live(model_of(nodes, {"x": ("N", 2, 3, 4)}, ["y"], weights))
+    assert kinds(graph) == ["Slice", "Slice", "Concat", "Slice", "Concat"]
+    x = weight(2, 2, 3, 4)
+    assert explained(Model(graph), x) == 25
+    np.testing.assert_array_equal(Model(graph).run(x).output, np.roll(x, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("equation", "reads", "shape"),
+    [
+        ("bchw,oc->bohw", "x w", (5, 2)),
+        ("oc,bchw->bhwo", "w x", (5, 2)),
+        ("...hw,wk->...hk", "x w", (4, 3)),
+        ("bchw,bcij->bhwij", "x x", ()),
+        ("bcij,bdij->bcd", "x x", ()),
+        ("bchw->bc", "x", ()),
+    ],
+)
+def test_an_equation_of_letters_is_explained(
+    equation: str, reads: str, shape: tuple[int, ...]
+) -> None:
+    weights = {"w": weight(*shape)} if shape else {}
+    nodes = [node("Einsum", reads, "y", equation=equation)]
+    graph = read_live(model_of(nodes, {"x": ("N", 2, 3, 4)}, ["y"], weights))
+    assert [call.layer.rule for call in graph.calls] == ["sum"]
+    assert explained(Model(graph), weight(2, 2, 3, 4)) == 5
+
+
+def test_an_equation_across_the_batch_is_not_explained() -> None:
+    nodes = [node("Einsum", "x", "y", equation="bc->c")]
+    graph = read_live(model_of(nodes, {"x": ("N", 3)}, ["y"]))
+    assert graph.calls[0].layer.why == "it works across the batch axis"  # type: ignore[attr-defined]
+
+
+def test_a_weight_that_is_cast_to_the_type_of_what_arrives_is_a_weight() -> None:
+    # So PyTorch's newest exporter writes a bias, where it is told not to optimise.
+    nodes = [
+        node("CastLike", "zeros x", "b"),
+        node("Conv", "x w b", "c"),
+        node("CastLike", "half c", "h"),
+        node("Mul", "c h", "y"),
+    ]
+    weights = {
+        **{"zeros": np.arange(4, dtype=np.float32), "w": weight(4, 3, 2, 2)},
+        "half": np.float32(0.5),
+    }
+    graph = read_live(model_of(nodes, {"x": ("N", 3, 5, 5)}, ["y"], weights, opset=18))
+    assert kinds(graph) == ["Conv", "Mul"]
+    assert [w.count for w in graph.calls[0].weights] == [48, 4]
+    assert explained(Model(graph), weight(2, 3, 5, 5)) == 10
+
+
+@pytest.mark.parametrize(("order", "wanted"), [(1, 7.0), (2, 5.0)])
+def test_a_global_pool_of_lengths_is_explained(order: int, wanted: float) -> None:
+    graph = read_live(
+        model_of([node("GlobalLpPool", "x", "y", p=order)], {"x": ("N", 1, 1, 2)}, ["y"])
+    )
+    run = Model(graph).run(np.float32([[[[3, -4]]]]))
+    fact = run.explain("GlobalLpPool_0", at=(0, 0, 0)).to_dict()
+    assert fact["value"] == pytest.approx(wanted, abs=1e-6)
+    assert explained(Model(graph), weight(2, 1, 1, 2)) == 5
+
+
+def test_a_constant_cast_to_the_type_of_one_that_the_engine_makes_reads_no_more_of_it() -> None:
+    # PyTorch's normalize of a weight: the limit takes its type from a length that is computed.
+    nodes = [
+        node("ReduceL2", "w axes", "n", keepdims=1),
+        node("CastLike", "tiny n", "t"),
+        node("Max", "n t", "m"),
+        node("Div", "w m", "v"),
+        node("MatMul", "x v", "y"),
+    ]
+    weights = {"w": weight(4, 3), "axes": np.array([0]), "tiny": np.float32(1e-12)}
+    graph = read_live(model_of(nodes, {"x": ("N", 4)}, ["y"], weights, opset=18))
+    assert kinds(graph) == ["MatMul"]
+    assert explained(Model(graph), weight(2, 4)) == 5

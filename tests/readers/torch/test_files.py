@@ -18,6 +18,7 @@ import pytest
 from convlens.api import Model
 from convlens.errors import ModelError
 from convlens.readers import read
+from convlens.readers.torch.nodes import module_path
 from convlens.readers.torch.pickles import tensors
 
 Oracle = Callable[[str], ModuleType]
@@ -325,6 +326,61 @@ def test_an_exported_program_is_read_as_it_is(tmp_path, oracle: Oracle, free: bo
     with torch.no_grad():
         theirs = module(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(Model(graph).run(x).output, theirs, atol=1e-5)
+
+
+def older(torch: Any, program: Any, path: Path, version: str) -> None:
+    """The program as PyTorch before 2.9 saved it: its JSON, and zips of `torch.save` beside it."""
+    new = io.BytesIO()
+    torch.export.save(program, new)
+    with zipfile.ZipFile(new) as archive:
+        (main,) = [name for name in archive.namelist() if name.endswith(("model.json", "am.json"))]
+        text = archive.read(main).decode()
+    held = {"state_dict": program.state_dict, "constants": program.constants}
+    folders = {"state_dict": "weights", "constants": "constants"}
+    with zipfile.ZipFile(path, "w") as archive:
+        whole = "m/models/model.json" if version == "2.8" else "serialized_exported_program.json"
+        archive.writestr(whole, text)
+        for name, tensors in held.items():
+            pickled = io.BytesIO()
+            torch.save(tensors, pickled)
+            place = f"m/data/{folders[name]}/model.pt"
+            place = place if version == "2.8" else f"serialized_{name}.pt"
+            archive.writestr(place, pickled.getvalue())
+
+
+@pytest.mark.parametrize("version", ["2.7", "2.8"])
+def test_a_program_that_an_older_pytorch_saved_is_read_too(
+    tmp_path, oracle: Oracle, version: str
+) -> None:
+    torch = oracle("torch")
+    torch.manual_seed(0)
+    nn = torch.nn
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 2))
+    module.eval()
+    program = torch.export.export(module, (torch.zeros(2, 3, 8, 8),), strict=False)
+    path = tmp_path / "older.pt2"
+    older(torch, program, path, version)
+    graph = read(path)
+    assert [call.name for call in graph.calls] == ["0", "1", "2", "3"]
+    x = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    with torch.no_grad():
+        theirs = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(Model(graph).run(x).output, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("said", "path"),
+    [
+        ("L['self'].a.b", "a.b"),
+        ("L__self__.a", "a"),
+        ("getattr(L['fn'], '0')", "0"),
+        ("getattr(getattr(L['self'].features, '0').conv, '1')", "features.0.conv.1"),
+        ("features.0", "features.0"),
+        ("", ""),
+    ],
+)
+def test_a_modules_path_is_its_own_whatever_tracer_said_it(said: str, path: str) -> None:
+    assert module_path(said) == path
 
 
 def test_what_runs_by_pytorch_alone_is_said_of_a_program_in_a_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -137,3 +138,29 @@ def test_a_recurrent_layer_behind_a_convolution_runs_from_a_file(tmp_path: Any, 
         assert opaque == ["lstm", "lstm"]
         assert not [fact for fact in model.graph.facts if "no layer of ours" in fact]
         np.testing.assert_allclose(model.run(x).output, wanted, atol=2e-6)
+
+
+def test_states_have_their_sizes_where_an_older_pytorch_says_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PyTorch up to 2.9 said (1, samples, units) for the states of one layer of an LSTM."""
+    rules = importlib.import_module("torch._decomp.decompositions")
+    ours = rules.one_layer_lstm
+
+    def before(*arguments: Any, **more: Any) -> Any:
+        sequence, states = ours(*arguments, **more)
+        return sequence, tuple(part.reshape(1, *part.shape[-2:]) for part in states)
+
+    monkeypatch.setattr(rules, "one_layer_lstm", before)
+    monkeypatch.setattr(rules, "select_one_layer_lstm_function", lambda *_: rules.one_layer_lstm)
+    module = Sequence("LSTM", "states", bidirectional=True).eval()
+    x = np.random.default_rng(0).normal(size=(3, 5, 6)).astype(np.float32)
+    program = torch.export.export(module, (torch.from_numpy(x),))
+    (states,) = [n.meta["val"][1] for n in program.graph.nodes if n.name == "lstm"]
+    assert states.shape == (2, 1, 3, 4)
+    with torch.no_grad():
+        wanted = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(
+        convlens.load(module, input_shape=(5, 6)).run(x).output, wanted, atol=2e-6
+    )
+    assert rules.one_layer_lstm is before

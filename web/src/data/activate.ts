@@ -10,6 +10,10 @@ export interface Step {
   readonly value: number;
 }
 
+export function step(name: string, expression: string, value: number): Step {
+  return { name, expression, value };
+}
+
 export interface Activated {
   readonly value: number;
   readonly steps: readonly Step[];
@@ -73,10 +77,10 @@ function softmax({ axis }: FormulaRecipe, shape: readonly number[], numbers: Flo
   return {
     value,
     steps: [
-      { name: "largest of the row", expression: `max of ${row.length} numbers`, value: top },
-      { name: `exp of number ${at[axis]}`, expression: "exp(x - largest)", value: mine },
-      { name: "sum of the row", expression: `sum of ${row.length} exps`, value: total },
-      { name: "share", expression: "exp / sum", value },
+      step("largest of the row", `max of ${row.length} numbers`, top),
+      step(`exp of number ${at[axis]}`, "exp(x - largest)", mine),
+      step("sum of the row", `sum of ${row.length} exps`, total),
+      step("share", "exp / sum", value),
     ],
   };
 }
@@ -114,9 +118,9 @@ export function norm(recipe: FormulaRecipe, x: ArrayLike<number>, own: number, g
     return {
       value, bound: (n + 16) * u * Math.abs(value) + 2 ** -149,
       steps: [
-        { name: "square", expression: `mean of x² of ${n}`, value: square },
-        { name: "root", expression: `√(square + ${written})`, value: root },
-        { name: "value", expression: "x / root × gamma", value },
+        step("square", `mean of x² of ${n}`, square),
+        step("root", `√(square + ${written})`, root),
+        step("value", "x / root × gamma", value),
       ],
     };
   }
@@ -131,10 +135,10 @@ export function norm(recipe: FormulaRecipe, x: ArrayLike<number>, own: number, g
   return {
     value, bound: Math.abs(scale) * (wrong + stretched) + 2 * u * (Math.abs(value) + Math.abs(beta)) + 2 ** -149,
     steps: [
-      { name: "mean", expression: `mean of ${n}`, value: middle },
-      { name: "variance", expression: "mean of (x − mean)²", value: variance },
-      { name: "sigma", expression: `√(variance + ${written})`, value: sigma },
-      { name: "value", expression: "(x − mean) / sigma × gamma + beta", value },
+      step("mean", `mean of ${n}`, middle),
+      step("variance", "mean of (x − mean)²", variance),
+      step("sigma", `√(variance + ${written})`, sigma),
+      step("value", "(x − mean) / sigma × gamma + beta", value),
     ],
   };
 }
@@ -150,5 +154,5 @@ export function activate(
   const f = simple[recipe.name];
   if (!f) return null;
   const value = f(own, recipe.numbers);
-  return { value, steps: [{ name: recipe.name, expression: recipe.written, value }] };
+  return { value, steps: [step(recipe.name, recipe.written, value)] };
 }

@@ -6,7 +6,7 @@
 import { reads, type Axis } from "../axis";
 import type { FormulaRecipe, Layer, Recipe, WindowRecipe } from "../schema";
 import { ExactSum, fsum } from "../sum";
-import { activate, groupOf, norm, scaleAt, type Step } from "./activate";
+import { activate, groupOf, norm, scaleAt, step, type Step } from "./activate";
 import { overrides, ready, tensor, unflattened, values, type Values } from "./store";
 import { finalOf, flat, size, strides } from "./tensor";
 
@@ -272,7 +272,7 @@ function prelu(out: Draft, slope: number, place: number, x: number): boolean {
   out.combine = "formula";
   out.value = x < 0 ? slope * x : x;
   out.bound = x < 0 ? 2 * unit * Math.abs(out.value) + 2 ** -149 : 0;
-  out.steps = [{ name: "slope", expression: "alpha of this position", value: slope }, { name: "value", expression: "x if x > 0 else slope × x", value: out.value }];
+  out.steps = [step("slope", "alpha of this position", slope), step("value", "x if x > 0 else slope × x", out.value)];
   return true;
 }
 

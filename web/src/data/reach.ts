@@ -96,7 +96,10 @@ export function feeds(layer: Layer, at: readonly number[]): number[][] {
   return found;
 }
 
-/** Drawn rows and columns of ranges, as a mark's rectangle; null when the tensor is not drawn so. */
+/**
+ * Drawn rows and columns of ranges, as a mark's rectangle; null when the tensor is not drawn so. It
+ * has no rows where a third axis is drawn at its middle, and the ranges lie before or behind that.
+ */
 export function rectangle(id: string, ranges: Ranges) {
   const info = tensor(id);
   const all = ranges.filter((_, axis) => axis !== info.channel);
@@ -110,7 +113,8 @@ export function rectangle(id: string, ranges: Ranges) {
     return row === last ? { row, column, rows: 1, columns: end - column + 1, sides } : { row, column: 0, rows: last - row + 1, columns: mapView(info).width, sides };
   }
   const spatial = all.slice(-2);
+  const drawn = all.slice(0, -2).every(([low, high], n) => low <= sizes[n] >> 1 && high >= sizes[n] >> 1);
   const [top, bottom] = spatial.length === 2 ? spatial[0] : ([0, 0] as const);
   const [left, right] = finalOf(spatial);
-  return { row: top, column: left, rows: bottom - top + 1, columns: right - left + 1, sides };
+  return { row: top, column: left, rows: drawn ? bottom - top + 1 : 0, columns: right - left + 1, sides };
 }

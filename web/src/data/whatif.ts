@@ -14,7 +14,26 @@ export interface Then {
   readonly shape: readonly number[] | null;
   readonly params: number;
   readonly macs: number | null;
-  readonly sees: readonly { size: number; jump: number; n: number }[];
+  readonly sees: readonly Sees[];
+}
+
+/**
+ * What position `o` of `n` sees along one axis of the picture: `start + jump * o` and `extent` more,
+ * in cells, fractions behind a transposed layer; NaN where it is not known.
+ */
+type Sees = readonly [start: number, jump: number, extent: number, n: number];
+
+/** The most whole cells that any position sees; null where it is not known. */
+export function seen({ sees: [first] }: Then): number | null {
+  if (!first) return null;
+  const [start, jump, extent] = first;
+  let size = 1;
+  // Fractions repeat: no product of strides that one meets is larger than this.
+  for (let o = 0; o < 64; o++) {
+    const low = start + jump * o;
+    size = Math.max(size, Math.floor(low + extent + 1e-9) - Math.ceil(low - 1e-9) + 1);
+  }
+  return size || null;
 }
 
 /** The knobs of a layer with a change laid over them. */
@@ -115,7 +134,7 @@ function one(layer: Layer, knobs: Knobs | null, shapes: readonly (readonly numbe
 export function rederive(index: number, change: Change): readonly Then[] {
   const { layers, input } = page.value;
   const picture = tensor(input);
-  const first: Then = { shape: picture.shape, params: 0, macs: 0, sees: picture.shape.filter((_, n) => n !== picture.channel).map((n) => ({ size: 1, jump: 1, n })) };
+  const first: Then = { shape: picture.shape, params: 0, macs: 0, sees: picture.shape.filter((_, n) => n !== picture.channel).map((n) => [0, 1, 0, n]) };
   const made: Then[] = [];
   const source = (id: string, from: number): Then => (from < 0 ? { ...first, shape: tensor(id).shape } : made[from]);
   layers.forEach((layer, n) => {
@@ -129,29 +148,47 @@ export function rederive(index: number, change: Change): readonly Then[] {
     const still = knobs === layer.knobs && from.every((item, s) => item.shape?.join() === tensor(layer.inputs[s]).shape.join());
     const next = still ? { shape: tensor(layer.output).shape, params: layer.params, macs: layer.macs } : one(layer, knobs, from.map((item) => item.shape as readonly number[]));
     const { recipe } = layer;
+    const windowed = recipe.form === "window";
+    const moved = recipe.form === "scatter";
+    const all = windowed && whole(recipe);
     // Other windows (tables without a factor) are not followed: better unknown than wrong.
-    const lost = recipe.form === "window" && !knobs?.kernel && !knobs?.scale && !whole(recipe);
+    const lost = windowed && !knobs?.kernel && !knobs?.scale && !all;
     const out = tensor(layer.output).channel;
     const sizes = next.shape?.filter((_, n) => n !== out) ?? [];
-    const sees = (lost ? [] : from[0].sees).map(({ size, jump, n: cells }, axis) => {
-      const widest = Math.max(...from.map((item) => item.sees[axis]?.size ?? size));
-      const n = recipe.form === "scatter" && recipe.how === "reshape" ? cells : out === null ? 1 : (sizes[axis] ?? 1);
-      let reach = 0;
-      let step = 1;
-      const over = recipe.form === "formula" && measured.test(recipe.name) && recipe.numbers.slice(2).includes(axis + (out === 0 ? 1 : 0));
-      // What reads everything sees the same from every place.
-      if (over || recipe.form === "row" || (recipe.form === "window" && whole(recipe))) [reach, step] = [cells - 1, 0];
-      else if (knobs?.scale) {
-        step = 1 / knobs.scale[axis];
-        reach = recipe.form === "window" ? recipe.axes[axis].kernel - 1 : 0;
-      } else if (recipe.form === "window" && knobs) {
-        const window = windowOf(knobs, axis);
-        const span = window.dilation * (window.kernel - 1) + 1;
-        const turned = knobs.form === "transposed";
-        step = turned ? 1 / window.stride : window.stride;
-        reach = turned ? Math.ceil(span / window.stride) - 1 : span - 1;
+    const read = tensor(layer.inputs[0]);
+    const places = read.shape.map((_, n) => n).filter((n) => n !== read.channel);
+    const sees = (lost ? [] : from[0].sees).map((own, axis): Sees => {
+      const [, move, , cells] = own;
+      let parts = from.map((item) => item.sees[axis] ?? own);
+      // Inputs that move apart: what all of their positions see.
+      if (parts.some(([, jump]) => jump !== move)) parts = parts.map(([start, jump, extent, n]) => [start, 0, jump * (n - 1) + extent, n]);
+      const start = Math.min(...parts.map(([start]) => start));
+      const end = Math.max(...parts.map(([start, , extent]) => start + extent));
+      const [[, jump]] = parts;
+      const place = read.shape.length > 1 ? places[axis] : 0;
+      // Position `o` reads `by * o + low` and `wide` more.
+      let [low, by, wide] = [0, 1, 0];
+      const factor = knobs?.scale?.[axis];
+      const bound = windowed ? (knobs?.kernel ? axisOf(knobs, axis, cells) : recipe.axes[axis]) : moved ? recipe.axes[place] : null;
+      // What reads everything sees the same from every place: a dense layer along the last axis.
+      if (
+        (recipe.form === "formula" && measured.test(recipe.name) && recipe.numbers.slice(2).includes(place)) ||
+        (recipe.form === "row" && place === read.shape.length - 1) ||
+        all
+      ) [by, wide] = [0, cells - 1];
+      else if (factor) {
+        // The nearest cell: of a factor p / q every p-th begins anew. Other rules are not followed.
+        by = 1 / factor;
+        wide = (bound as Equation).up > 1 ? 1 - 1 / (factor % 1 ? 2 * factor : factor) : NaN;
+        low = -wide;
+      } else if (bound?.form === "equation") {
+        const reach = bound.dilation * (bound.kernel - 1);
+        low = (Math.min(0, reach) - bound.pad) / bound.up;
+        by = bound.stride / bound.up;
+        wide = Math.abs(reach) / bound.up;
       }
-      return { size: widest + reach * jump, jump: jump * step, n };
+      const n = moved && recipe.how === "reshape" ? cells : out === null ? 1 : (sizes[axis] ?? 1);
+      return [start + jump * low, jump * by, end - start + jump * wide, n];
     });
     made.push({ ...next, params: layer.shared_with ? 0 : next.params, sees });
   });

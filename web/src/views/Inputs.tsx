@@ -68,7 +68,7 @@ function change(how: string, back = false): (pixels: Values) => Float32Array<Arr
 
 /** Pixels 0..1 of a picture in the network's size and layout. */
 async function pixelsOf(source: Blob): Promise<Values> {
-  const { size, channels } = page.value.preprocess!;
+  const { size, "channels": channels } = page.value.preprocess!;
   const [height, width] = size;
   const bitmap = await createImageBitmap(source);
   const canvas = new OffscreenCanvas(width, height);
@@ -209,7 +209,7 @@ const ranges: Record<string, string> = { "0 … 1": "1::", "−1 … 1": "2:1:",
 
 /** What happens to a picture, field by field. */
 function Preprocessing() {
-  const { channels, size } = page.value.preprocess!;
+  const { "channels": channels, size } = page.value.preprocess!;
   const fields = prep.value.split(":");
   const [fit, order, top, mean, std] = fields;
   const set = (n: number, text: string) => {
@@ -230,7 +230,6 @@ function Preprocessing() {
         fit: say(`prep.${fit}`), height: size[0], width: size[1], top, grey: order === "bgr" ? ", blue first" : "",
         mean: mean && ` − ${mean}`, std: std && `, all / ${std}`,
       })}</p>
-      {page.value.input_said.length ? <p class="dim">{page.value.input_said.join("; ")}.</p> : null}
       {page.value.picture ? <p class="dim">{say("given")}</p> : null}
       <label>size <select value={fit} onChange={(event) => set(0, entered(event))}><option value="stretch">{say("fit.stretch")}</option><option value="crop">{say("fit.crop")}</option></select></label>
       <label>numbers <select value={range} onChange={(event) => { if (entered(event)) go({ prep: `${fit}:${order}:${entered(event)}` }, "replace"); }}>
@@ -280,6 +279,7 @@ export function Inputs() {
           {able && (able > 1 || now.preprocess) ? <label class="file">{say(`drop.${now.mode}`)}{" "}
             <input type="file" onChange={(event) => { const file = event.currentTarget.files?.[0]; if (file) void take(file); }} /></label> : null}
           {now.recent.map((name) => <Quiet key={name} on={() => { given = null; ask("model", "", { kind: "known", name }); }}><bdi>{name}</bdi></Quiet>)}
+          {now.input_said.length ? <p class="dim">{now.input_said.join("; ")}.</p> : null}
           {now.preprocess ? <Preprocessing /> : null}
           {overrides.value.size ? <p class="dim">{say("own")}</p> : null}
         </>

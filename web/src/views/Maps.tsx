@@ -86,17 +86,21 @@ function previewed(info: Tensor): { info: Tensor; numbers: Values } | null {
   return { info: { ...info, shape: [small.maps, small.height, small.width], channel: 0 }, numbers };
 }
 
-/** Outline a mark in every tile that has it: all tiles in one path. */
+/** Outline a mark in every tile that has it, as far as it lies on the map: all tiles in one path. */
 function outline(context: CanvasRenderingContext2D, mark: Mark, grid: Grid, only: number | undefined, cw: number, ch: number): void {
-  const width = Math.max(3, mark.columns * cw);
-  const height = Math.max(3, mark.rows * ch);
+  const left = Math.max(0, mark.column * cw);
+  const top = Math.max(0, mark.row * ch);
+  const width = Math.min(grid.tile, (mark.column + mark.columns) * cw) - left;
+  const height = Math.min(grid.tall, (mark.row + mark.rows) * ch) - top;
+  if (width <= 0 || height <= 0) return;
   const use = mark.kind === "use";
   const boxes = (grow: number) => {
     context.beginPath();
     for (let n = 0; n < grid.maps; n++) {
       if (mark.channels && !mark.channels.includes(only ?? n)) continue;
       const [x, y] = tilePlace(grid, n);
-      context.rect(x + mark.column * cw - grow, y + mark.row * ch - grow, width + 2 * grow, height + 2 * grow);
+      // Never less than 3 pixels, and those on its own map.
+      context.rect(x + Math.min(left, grid.tile - 3) - grow, y + Math.min(top, grid.tall - 3) - grow, Math.max(3, width) + 2 * grow, Math.max(3, height) + 2 * grow);
     }
   };
   const colour = styleColour(use ? "--weight" : mark.kind === "field" ? "--field" : "--mark");

@@ -196,8 +196,10 @@ export function Network() {
     };
   }, [list]);
   useWork(() => {
-    const here = list.findIndex((entry) => entry.layer === place.peek().layer);
-    if (here > 8) scrollTo({ top: here * tall - 120 });
+    // A layer that is folded away stands where its fold does.
+    const own = place.peek().layer;
+    const here = list.findIndex(({ layer, fold }) => layer <= own && own <= (fold < 0 ? layer : now.graph.folds[fold].last));
+    scrollTo(0, here > 8 ? here * tall - 120 : 0);
   }, []);
   const { totals } = now;
   return (

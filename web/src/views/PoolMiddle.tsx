@@ -1,10 +1,10 @@
 // A pool: one window of one map, its numbers, and the one that comes out.
 
-import { finalOf } from "../data/tensor";
 import type { NumberFacts } from "../data/number";
 import { css, inkOn } from "../draw/colour";
 import { atlas } from "../draw/atlas";
 import { ready, tensor, values } from "../data/store";
+import { atCell, unflat } from "../data/tensor";
 import { count, fixed, minus, placesFor, plural, short } from "../decimal";
 import { say } from "../words";
 import { apart } from "./Ledger";
@@ -15,8 +15,10 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   if (recipe.form !== "window") return null;
   const id = facts.layer.inputs[0];
   const numbers = values(id);
-  const largest = ready(numbers) ? atlas(tensor(id), numbers, 1).largest : 1;
-  const columns = Math.min(8, finalOf(recipe.axes).kernel);
+  const info = tensor(id);
+  const largest = ready(numbers) ? atlas(info, numbers, 1).largest : 1;
+  // Padding has no numbers: at a border fewer stand side by side than the window is wide.
+  const columns = new Set(Array.from(facts.input, (place) => atCell(info, unflat(info.shape, place))[2])).size;
   const many = facts.x.length > 64;
   const places = placesFor(facts.x, 4);
   const max = recipe.combine === "max";

@@ -134,14 +134,9 @@ function outputMarks(now: Layer): Mark[] {
       marks.push({ row: spatial.length === 2 ? spatial[0] : 0, column: finalOf(spatial), rows: 1, columns: 1, channels: null, kind: "use" });
     }
   }
-  const pin = pinned.value;
-  if (pin) {
-    const [c, y, x] = atCell(info, pin);
-    marks.push({ row: y, column: x, rows: 1, columns: 1, channels: [c], kind: "cell" });
-  }
-  if (hovered.value) {
-    const [c, y, x] = atCell(info, hovered.value);
-    marks.push({ row: y, column: x, rows: 1, columns: 1, channels: [c], kind: "hover" });
+  for (const [at, kind] of [[pinned.value, "cell"], [hovered.value, "hover"]] as const) {
+    const box = at && rectangle(info.id, at.map((n) => [n, n]));
+    if (box) marks.push({ ...box, channels: [atCell(info, at)[0]], kind });
   }
   return marks;
 }

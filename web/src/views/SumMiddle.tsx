@@ -5,7 +5,7 @@ import { say } from "../words";
 import { useSignal } from "../track";
 import type { Group, NumberFacts } from "../data/number";
 import { ready, tensor, unflattened, values } from "../data/store";
-import { partialsOf } from "../data/partial";
+import { partialsOf, type Partial } from "../data/partial";
 import { atCell, finalOf, largestSize, size, unflat } from "../data/tensor";
 import { atlas, drawGrid, drawTile } from "../draw/atlas";
 import { styleColour } from "../draw/colour";
@@ -39,9 +39,9 @@ export function grids(facts: NumberFacts, group: Group): { x: Float64Array; w: F
     const base = facts.weight[group.start] - (facts.weight[group.start] % taps);
     for (let tap = 0; tap < taps; tap++) w[tap] = whole[base + tap];
   }
-  // A long row of weights is drawn in lines, as a page of text is.
-  const last = finalOf(kernel);
-  return { x, w, columns: last > 33 ? Math.ceil(Math.sqrt(taps)) : last };
+  // A long row of weights is drawn in lines, as a page of text is, whichever axis it lies along.
+  const long = taps > box && taps === Math.max(...kernel);
+  return { x, w, columns: long ? Math.ceil(Math.sqrt(taps)) : finalOf(kernel) };
 }
 
 export interface Scales {
@@ -52,18 +52,20 @@ export interface Scales {
 
 const rowHeight = 38;
 const side = 34;
+/** The most that a grid takes up each way, in pixels: cells of larger ones are smaller than a pixel. */
+const box = 33;
 const left = { x: 6, w: 60, partial: 112 };
 
 /** Where the grids of a row lie: side of a cell, rows, and the first row's top. */
 function layout(columns: number, count: number, n: number) {
   const rows = Math.ceil(count / columns);
-  const side = Math.max(1, Math.min(10, Math.floor(33 / Math.max(columns, rows)) || 1));
+  const most = box / Math.max(columns, rows);
+  const side = Math.min(10, Math.floor(most) || most);
   return { rows, side, top: n * rowHeight + Math.max(2, (rowHeight + 1 - side * rows) / 2) };
 }
 
 /** Window and slice of every row and the map that they make, in one canvas. */
-function Slices({ facts, groups, scales, width }: { facts: NumberFacts; groups: readonly Group[]; scales: Scales; width: number }) {
-  const made = width > left.partial ? partialsOf(facts.layer, filterOf(facts)) : null;
+function Slices({ facts, groups, scales, width, made }: { facts: NumberFacts; groups: readonly Group[]; scales: Scales; width: number; made: Partial | null }) {
   const draw = (context: CanvasRenderingContext2D) => {
     context.font = "14px system-ui, sans-serif";
     context.textAlign = "center";
@@ -104,7 +106,7 @@ function Slices({ facts, groups, scales, width }: { facts: NumberFacts; groups: 
       ? [group.channel, ...unflat(kernel, row * grid.columns + column)] : null;
   };
   return (
-    <Drawing width={width} height={groups.length * rowHeight} on={[facts, groups.length]} draw={draw}
+    <Drawing width={width} height={groups.length * rowHeight} on={[facts, groups.length, made]} draw={draw}
       onMouseMove={point} onMouseLeave={() => (hoveredWeight.value = null)} />
   );
 }
@@ -163,9 +165,8 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
   const scales = scalesOf(facts);
   const filter = filterOf(facts);
   const what = noun(facts);
-  const { recipe } = facts.layer;
-  const summed = recipe.form === "window" && recipe.weight !== null && facts.groups.length > 1;
-  const width = summed ? left.partial + side + 2 : 100;
+  const maps = facts.groups.length > 1 ? partialsOf(facts.layer, filter) : null;
+  const width = maps ? left.partial + side + 2 : 100;
   // Where each map gives one number, it meets a weight, not a slice of them.
   const single = facts.groups.length === facts.x.length;
   const word = single ? "weight" : "slice";
@@ -176,7 +177,7 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
           <b>{facts.bias === null && facts.weight[0] < 0 ? "" : `${maker(facts.layer)} ${filter}`}</b> <Dim>one {facts.groups.length > 1 ? `${word} for each ${what}` : word}</Dim>
         </p>
         <div class="terms-head dim">
-          <span /> <span class="g">{single ? "input" : <Word of="window">window</Word>}<i /> <Word of="weight">{word}</Word>{summed ? <span>its map</span> : null}</span> <span>adds</span>
+          <span /> <span class="g">{single ? "input" : <Word of="window">window</Word>}<i /> <Word of="weight">{word}</Word>{maps ? <span>its map</span> : null}</span> <span>adds</span>
         </div>
         <ol class={`terms ${open.value ? "open" : ""}`}>
           {made.top.map((group, n) => (
@@ -187,7 +188,7 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
               <Bar value={group.sum} largest={scales.sum} />
             </li>
           ))}
-          <Slices facts={facts} groups={made.top} scales={scales} width={width} />
+          <Slices facts={facts} groups={made.top} scales={scales} width={width} made={maps} />
         </ol>
         {made.others.length || open.value ? (
           <button class="rest" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>

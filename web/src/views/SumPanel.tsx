@@ -8,7 +8,7 @@ import { count, fixed, minus, placesFor, printed, short } from "../decimal";
 import type { Group, NumberFacts } from "../data/number";
 import { facts, hoveredInput, hoveredWeight, pinned, rested } from "../state";
 import { fsum } from "../sum";
-import { uses } from "../axis";
+import { pairs } from "../axis";
 import { say } from "../words";
 import { lines, noun } from "./SumMiddle";
 import { activationWord, apart } from "./Ledger";
@@ -62,11 +62,14 @@ function Walker({ made }: { made: NumberFacts }) {
 }
 
 function GroupTerms({ made, group }: { made: NumberFacts; group: Group }) {
-  const products = [...made.product.subarray(group.start, group.end)].slice(0, mostRows);
-  const many = group.end - group.start;
-  const places = placesFor([...products, group.sum], 6);
-  const print = printed(products, many > mostRows ? fsum(products) : group.sum, places);
+  const all = made.product.subarray(group.start, group.end);
+  const products = [...all.subarray(0, mostRows)];
+  const rest = all.subarray(mostRows);
+  const terms = rest.length ? [...products, fsum(rest)] : products;
+  const print = printed(terms, group.sum, placesFor([...terms, group.sum], 6));
   const shape = tensor(made.layer.inputs[0]).shape;
+  // The first column is not there on a narrow screen.
+  const line = (word: string, number: string, name = "") => <tr class={name}><td /><td colSpan={4}>{word}</td><td>{minus(number)}</td></tr>;
   return (
     <table class="terms-table">
       <thead><tr><th>input cell</th><th>weight</th><th>input</th><th>×</th><th>weight</th><th>product</th></tr></thead>
@@ -80,8 +83,9 @@ function GroupTerms({ made, group }: { made: NumberFacts; group: Group }) {
             </tr>
           );
         })}
-        {print.rounding ? <tr><td colSpan={5}>rounding</td><td>{minus(print.rounding)}</td></tr> : null}
-        <tr class="sum-row"><td colSpan={5}>{many > mostRows ? say("rows", { rows: mostRows, many }) : "adds"}</td><td>{minus(print.total)}</td></tr>
+        {rest.length ? line(`${count(rest.length)} more`, print.lines[mostRows]) : null}
+        {print.rounding ? line("rounding", print.rounding) : null}
+        {line("adds", print.total, "sum-row")}
       </tbody>
     </table>
   );
@@ -105,7 +109,7 @@ export function WeightUse() {
   if (!made || !at || made.layer.recipe.form !== "window") return null;
   const { axes } = made.layer.recipe;
   const places = at.slice(1).slice(-axes.length);
-  const times = axes.reduce((product, axis, n) => product * uses(axis, places[n] ?? 0), 1);
+  const times = axes.reduce((product, axis, n) => product * pairs(axis, places[n] ?? 0), 1);
   return <p class="note" data-uses={times}>{say("used", { place: places.join(", "), map: at[0], times })}</p>;
 }
 

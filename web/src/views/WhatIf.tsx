@@ -1,10 +1,12 @@
 // The panel of knobs: only legal states, every consequence beside the original.
 
 import { computed, signal } from "@preact/signals-core";
+import { met } from "../axis";
 import { page, tensor } from "../data/store";
 import { shapeText } from "../data/tensor";
-import { changed, codeOf, rederive, axisOf, type Change, type Then } from "../data/whatif";
+import { changed, codeOf, rederive, axisOf, seen, type Change, type Then } from "../data/whatif";
 import { count } from "../decimal";
+import type { Equation } from "../schema";
 import { layer, place } from "../state";
 import { say } from "../words";
 import { entered, maker, Panel, Quiet } from "./parts";
@@ -31,7 +33,7 @@ function Cell({ now, then, text = count }: { now: number | null; then: number | 
 }
 
 /** What a layer sees, and would: where Python knows it otherwise than we do (an outer bound), no guess. */
-function Sees({ field, was, now }: { field: number | null; was: number | undefined; now: number | null }) {
+function Sees({ field, was, now }: { field: number | null; was: number | null; now: number | null }) {
   return <Cell now={field} then={was === now ? field : was === field ? now : null} />;
 }
 
@@ -59,13 +61,21 @@ export function WhatIf() {
   const after = rederive(place.value.layer, current.value);
   const before = rederive(place.value.layer, {});
   const fits = (part: Change) => sizes.every((n, axis) => axisOf(changed(mine, part), axis, n) !== null);
+  /**
+   * Whether a wider window still has something to read on some axis: with a larger kernel its every
+   * place, with a larger dilation more than the one in the middle.
+   */
+  const reaches = (part: Change) => sizes.some((n, axis) => {
+    const made = axisOf(changed(mine, part), axis, n) as Equation;
+    return met(made) >= (part.kernel ?? 2);
+  });
   /** Both ends of a slider: as far as the relation allows, never beyond `most`. */
   const ends = (name: "kernel" | "stride" | "dilation", most: number) => {
     const value = mine[name]?.[0] ?? 1;
     let low = value;
     let high = value;
     while (low > 1 && fits({ [name]: low - 1 })) low--;
-    while (high < most && fits({ [name]: high + 1 })) high++;
+    while (high < most && fits({ [name]: high + 1 }) && (name === "stride" || reaches({ [name]: high + 1 }))) high++;
     return { name, value, low, high };
   };
   const least = Math.min(...sizes);
@@ -106,7 +116,7 @@ export function WhatIf() {
                 <td class={before[n].shape?.join() === after[n].shape?.join() ? "" : "moved"} data-then={n}>{after[n].shape ? shapeText(after[n].shape) : page.value.layers[n].knobs ? say("unfit") : "?"}</td>
                 <Cell now={before[n].params} then={after[n].params} />
                 <Cell now={before[n].macs} then={after[n].macs} />
-                <Sees field={page.value.layers[n].field?.[0]?.size ?? null} was={before[n].sees[0]?.size} now={after[n].sees[0]?.size ?? null} />
+                <Sees field={page.value.layers[n].field?.[0]?.size ?? null} was={seen(before[n])} now={seen(after[n])} />
               </tr>
             ))}
             <tr class="sum-row"><td>all</td><td /><td /><Cell now={total(before, "params")} then={total(after, "params")} /><Cell now={total(before, "macs")} then={total(after, "macs")} /><td /></tr>

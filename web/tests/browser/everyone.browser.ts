@@ -10,10 +10,12 @@ import { goTo, launch, makePages, open } from "./setup";
 
 let browser: Browser;
 let folder: string;
+let others: string;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 beforeAll(async () => {
   folder = makePages();
+  others = makePages("kinds");
   browser = await launch();
 });
 afterAll(() => browser?.close());
@@ -25,6 +27,25 @@ const views: Record<string, readonly string[]> = {
   line: ["conv1d", "max_pooling1d", "lstm", "dense"],
   hostile: ["<img src=x onerror=document.title='owned'>", "שכבה_ראשונה"],
 };
+
+const long = "very_long_".repeat(15);
+/** The same of networks of other kinds, looked at one number at a time: that is all the rest, and the sum. */
+const kinds: Record<string, readonly string[]> = {
+  onnx_opaque: ["before", `ﺱﺅﺎﻟ_nobody_can_explain_${"this_".repeat(30)}`, "behind"],
+  onnx_row: ["strided", "largest", "transposed", "gemm", "softmax"],
+  plain: ["الطبقة_الأولى", "batch_normalization", long, "dense"],
+  volume: ["conv3d", "max_pooling3d", "global_average_pooling3d"],
+  budget: ["conv2d", "add", "conv2d_transpose"],
+  inputs: ["conv2d", "conv1d", "concatenate"],
+  wide_maps: ["conv2d_1", "conv2d_2"],
+  hostile: ["<script>document.title='owned'<!--", "a_very_long_name_".repeat(12)],
+};
+
+/** The addresses of a page that are looked at, from the whole network down. */
+function depths(layers: readonly string[]): string[] {
+  const names = layers.map(encodeURIComponent);
+  return ["#/network/", `#/layer/${names[0]}`, ...names.map((name) => `#/number/${name}`)];
+}
 
 /** Words below 12 px. */
 function small(): string[] {
@@ -64,6 +85,40 @@ for (const dark of [false, true]) {
     expect(found).toEqual([]);
   }, 300_000);
 }
+
+for (const dark of [false, true]) {
+  test(`axe finds nothing serious at any depth of other kinds of networks (${dark ? "dark" : "light"})`, async () => {
+    const found: string[] = [];
+    for (const [name, layers] of Object.entries(kinds)) {
+      const { page, wrong, close } = await open(browser, join(name === "hostile" ? folder : others, `${name}.html`), "", { dark });
+      await page.evaluate(axe);
+      for (const hash of depths(layers)) {
+        await goTo(page, hash);
+        expect(decodeURIComponent(page.url()), "the page has that layer").toContain(decodeURIComponent(hash));
+        found.push(...(await serious(page, `${name} ${decodeURIComponent(hash)}`)));
+      }
+      expect(wrong, name).toEqual([]);
+      await close();
+    }
+    expect(found).toEqual([]);
+  }, 300_000);
+}
+
+test("a screen of 360 pixels scrolls down only, and nothing is lost, at any depth of other kinds of networks", async () => {
+  const found: string[] = [];
+  for (const [name, layers] of Object.entries(kinds)) {
+    const { page, wrong, close } = await open(browser, join(name === "hostile" ? folder : others, `${name}.html`), "", { width: 360, height: 780 });
+    for (const hash of depths(layers)) {
+      await goTo(page, hash);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+      if (wide > 360) found.push(`${name} ${decodeURIComponent(hash)}: ${wide} wide`);
+      found.push(...(await cut(page)).map((text) => `${name} ${decodeURIComponent(hash)}: ${text}`));
+    }
+    expect(wrong, name).toEqual([]);
+    await close();
+  }
+  expect(found).toEqual([]);
+}, 200_000);
 
 test("axe finds nothing serious with the pictures, the pad and a word open, at each step", async () => {
   const { page, close } = await open(browser, join(folder, "digits.html"));

@@ -3,6 +3,8 @@
     python make.py FOLDER             digits.html, residual.html, hostile.html, formulas.html, cells.json
     python make.py FOLDER resnet50    resnet50.keras, resnet50.html, cells.json
     python make.py FOLDER odd         pages of networks that are not a chain over one picture
+    python make.py FOLDER kinds       a page of each network of kinds.py, a page with numbers left
+                                      out, cells.json; those of PyTorch where it is installed
 
 cells.json holds, for random cells of every layer (borders included), what `explain(...).to_dict()`
 says, which is what `convlens explain --json` prints. ResNet-50 is the one of Keras' applications,
@@ -12,6 +14,7 @@ serves them all.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import random
@@ -19,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import kinds
 import numpy as np
 from PIL import Image
 
@@ -125,6 +129,31 @@ def resnet50(folder: Path, rng: random.Random) -> None:
     (folder / "cells.json").write_text(json.dumps(known))
 
 
+def other_kinds(folder: Path, rng: random.Random) -> None:
+    """Pages of networks of every kind, and the numbers of those that are compared."""
+    folder.mkdir(parents=True, exist_ok=True)
+    known = {}
+    names = ["onnx_maps", "onnx_row", "onnx_opaque", "wide_row", "wide_maps", "plain", "volume"]
+    names += ["inputs", "deep"]
+    if importlib.util.find_spec("torch"):
+        names += ["torch_maps", "torch_row"]
+    for name in names:
+        made = getattr(kinds, name)()
+        module, shape = made if isinstance(made, tuple) else (made, None)
+        run = convlens.load(module, input_shape=shape).run()
+        run.export(folder / f"{name}.html")
+        if name != "deep":
+            known[name] = cells(run, rng, 4 if name.startswith(("onnx", "torch")) else 3)
+    # Some numbers only: the page says so at every other layer.
+    convlens.load(residual()).run().export(folder / "budget.html", budget=12_000)
+    (folder / "cells.json").write_text(json.dumps(known))
+
+
+# Functions of a math library differ in their last bits from one library to the next: how far the
+# page's value may be from ours, times the larger of 1 and the value.
+LAST_BITS = {"softmax": 4e-16, "sigmoid": 4e-16, "tanh": 4e-16, "gelu": 4e-15, "selu": 4e-15}
+
+
 def cells(
     run: Any, rng: random.Random, each: int, names: list[str] | None = None
 ) -> list[dict[str, Any]]:
@@ -148,7 +177,12 @@ def cells(
                 continue
             keep = ("layer", "at", "rule", "value", "pre_activation", "bias", "partial_sums")
             keep += ("tolerance",)
-            found.append({key: facts.get(key) for key in keep} | {"terms": len(facts["terms"])})
+            cell = {key: facts.get(key) for key in keep} | {"terms": len(facts["terms"])}
+            # Least and largest place that the window reads along each axis of the first input.
+            window = [axis["positions"] for axis in (facts["windows"] or [[]])[0]]
+            cell["window"] = [[min(p), max(p)] if p else None for p in window]
+            functions = (facts["activation"], facts["kind"].lower(), row.activation)
+            found.append(cell | {"last_bits": max(LAST_BITS.get(name, 0) for name in functions)})
     return found
 
 
@@ -233,5 +267,7 @@ if __name__ == "__main__":
         resnet50(Path(sys.argv[1]), random.Random(50))
     elif sys.argv[2:] == ["odd"]:
         odd(Path(sys.argv[1]))
+    elif sys.argv[2:] == ["kinds"]:
+        other_kinds(Path(sys.argv[1]), random.Random(60))
     else:
         main(Path(sys.argv[1]))

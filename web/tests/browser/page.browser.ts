@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import type { Browser } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { compareAll } from "./compare";
 import { cellsOf, goTo, launch, makePages, open, settled, type Cell } from "./setup";
@@ -104,9 +104,78 @@ test("keeping apart bursts 64 maps into 2,048, and adding brings them back", asy
   await close();
 });
 
+/** Watch the page for a second after a click: frames asked for, most animations at once, pictures of the burst. */
+async function watched(page: Page, click: string) {
+  await page.evaluate(() => {
+    const seen = { frames: 0, animations: 0, pictures: [] as string[] };
+    const asks = globalThis.requestAnimationFrame.bind(globalThis);
+    globalThis.requestAnimationFrame = (draw) => {
+      seen.frames++;
+      return asks(draw);
+    };
+    const started = document.startViewTransition?.bind(document);
+    if (started) document.startViewTransition = (move) => {
+      seen.animations++;
+      return started(move);
+    };
+    const look = setInterval(() => {
+      seen.animations = Math.max(seen.animations, document.getAnimations().length);
+      const canvas = document.querySelector<HTMLCanvasElement>(".burst canvas");
+      if (canvas) seen.pictures.push(canvas.toDataURL());
+    }, 40);
+    (globalThis as any).watched = () => {
+      clearInterval(look);
+      globalThis.requestAnimationFrame = asks;
+      if (started) document.startViewTransition = started;
+      return seen;
+    };
+  });
+  await page.click(click);
+  await page.waitForTimeout(1500);
+  const { frames, animations, pictures } = await page.evaluate(() => (globalThis as any).watched());
+  const state = await page.evaluate(() => [location.hash, document.querySelector("main")?.innerText, document.querySelector(".burst") === null]);
+  return { frames, animations, pictures: [...new Set<string>(pictures)], last: pictures.at(-1), state };
+}
+
+test("with reduced motion the maps jump: no frame moves, and all ends as it does with motion", async () => {
+  const made = [];
+  for (const calm of [true, false]) {
+    const { page, wrong, close } = await open(browser, digits(), "", { calm });
+    await page.mouse.move(0, 0);
+    const apart = await watched(page, "text=keep apart");
+    const together = await watched(page, "text=add the 32");
+    made.push({ apart, together });
+    expect(wrong).toEqual([]);
+    await close();
+  }
+  const [jumped, moved] = made;
+  // One frame draws the 2,048 maps where they belong (the first picture may be the empty canvas before it).
+  expect(jumped.apart.frames).toBe(1);
+  expect(jumped.apart.pictures.length).toBeLessThanOrEqual(2);
+  expect(jumped.together.frames).toBe(1);
+  expect([jumped.apart.animations, jumped.together.animations]).toEqual([0, 0]);
+  expect(moved.apart.frames).toBeGreaterThan(3);
+  expect(moved.apart.pictures.length).toBeGreaterThan(3);
+  expect(jumped.apart.last).toBe(moved.apart.last);
+  expect(jumped.apart.state).toEqual(moved.apart.state);
+  expect(jumped.together.state).toEqual(moved.together.state);
+  expect(jumped.together.state[2]).toBe(true);
+}, 60_000);
+
+test("with reduced motion nothing slides: no view, and no way down the page", async () => {
+  const { page, wrong, close } = await open(browser, digits());
+  expect(await page.evaluate(() => getComputedStyle(document.documentElement).scrollBehavior)).toBe("auto");
+  for (const click of [".depths >> text=Number", ".depths >> text=Network", ".net-name >> text=dense", "text=Pictures"]) {
+    const { animations } = await watched(page, click);
+    expect(animations, click).toBe(0);
+  }
+  expect(wrong).toEqual([]);
+  await close();
+}, 60_000);
+
 async function compare(name: string): Promise<number> {
   const { page, wrong, close } = await open(browser, join(folder, `${name}.html`));
-  const compared = await compareAll(page, cells[name], name);
+  const compared = await compareAll(page, cells[name]);
   expect(wrong).toEqual([]);
   await close();
   return compared;
@@ -236,6 +305,29 @@ test("what if: a larger kernel moves every later shape and count", async () => {
   await close();
 });
 
+test("what if: a window grows until more of it would read padding only", async () => {
+  const { page, wrong, close } = await open(browser, join(folder, "residual.html"), "#/layer/conv2d_6");
+  const end = (name: string) => page.getAttribute(`[data-knob=${name}]`, "max");
+  const put = (name: string, value: string) => page.locator(`[data-knob=${name}]`).evaluate((element: HTMLInputElement, next) => {
+    element.value = next;
+    element.dispatchEvent(new Event("input", { bubbles: true }));
+  }, value);
+  // 3x3 with dilation 2 and `same` on maps of 6x5: five to the side is the last cell there is.
+  expect(await end("dilation")).toBe("5");
+  // Six places two apart reach from -5 to 5.
+  expect(await end("kernel")).toBe("6");
+  await put("dilation", "1");
+  expect(await end("kernel")).toBe("11");
+  await put("dilation", "5");
+  expect(await end("dilation")).toBe("5");
+  expect(await page.locator(".whatif tbody tr").first().textContent()).toContain("(6, 5, 8)");
+  await goTo(page, "#/layer/conv2d_2");
+  // One place has nothing beside it.
+  expect(await end("dilation")).toBe("1");
+  expect(wrong).toEqual([]);
+  await close();
+});
+
 for (const name of ["digits", "residual", "formulas"]) {
   test(`what if without a change is the model itself (${name})`, async () => {
     const { page, close } = await open(browser, join(folder, `${name}.html`));
@@ -288,7 +380,7 @@ test("preprocessing can be changed, runs the picture again, and is in the addres
   await page.waitForURL(/prep=stretch:rgb:2:1:/);
   // The corner of the picture is black: every weight of the filter now meets -1.
   await page.waitForFunction((old) => Number(document.querySelector("[data-pre]")?.getAttribute("data-pre")) !== old, before);
-  const products = await page.$$eval(".terms-table td:nth-child(3)", (list) => list.map((item) => item.textContent));
+  const products = await page.$$eval(".terms-table tr:not(.sum-row) td:nth-child(3)", (list) => list.map((item) => item.textContent));
   expect(products).toEqual(Array(9).fill("−1.00000"));
   const after = await number();
   expect(await page.textContent(".prep p")).toContain("pixel / 255 × 2 − 1");
@@ -304,14 +396,15 @@ test("preprocessing can be changed, runs the picture again, and is in the addres
 
 test("another preprocessing starts from the picture that was given, not from the scaled one", async () => {
   const { page, wrong, close } = await open(browser, join(folder, "given.html"), "#/number/conv2d?at=0,0,0");
-  const inputs = () => page.$$eval(".terms-table td:nth-child(3)", (list) => list.map((item) => Number(item.textContent)));
+  const inputs = () => page.$$eval(".terms-table tr:not(.sum-row) td:nth-child(3)", (list) => list.map((item) => Number(item.textContent)));
   expect(await inputs()).toEqual(Array(9).fill(1));
   await page.click("text=Pictures");
   await page.click("text=preprocessing");
+  expect(await page.textContent(".inputs-panel")).toContain("pixels 0..255 were divided by 255; scaled from 56x28 to 28x28.");
   expect(await page.textContent(".prep")).toContain("starts from the picture as it was given");
   await page.selectOption(".prep select >> nth=0", "crop");
   await page.waitForURL(/prep=crop:/);
-  await page.waitForFunction(() => document.querySelector(".terms-table td:nth-child(3)")?.textContent === "0");
+  await page.waitForFunction(() => document.querySelector(".terms-table tr:not(.sum-row) td:nth-child(3)")?.textContent === "0");
   expect(await inputs()).toEqual(Array(9).fill(0));
   expect(wrong).toEqual([]);
   await close();

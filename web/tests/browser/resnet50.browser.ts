@@ -51,7 +51,7 @@ test("a layer whose numbers were left out says so, and keeps its shape, counts a
 test("hovered numbers of the exported ResNet-50 are those of explain --json, borders included", async () => {
   expect(Math.max(...cells.exported.map((cell) => cell.terms))).toBe(2304);
   const { page, wrong, close } = await open(browser, file());
-  expect(await compareAll(page, cells.exported, "resnet50")).toBeGreaterThan(60);
+  expect(await compareAll(page, cells.exported)).toBeGreaterThan(60);
   expect(wrong).toEqual([]);
   await close();
 }, 240_000);
@@ -66,7 +66,7 @@ test("the served ResNet-50 has the numbers of every layer, sums of 4,608 product
   await settled(page);
   await page.waitForSelector(".network");
   expect(await page.textContent("main")).not.toContain("left out");
-  expect(await compareAll(page, cells.served, "resnet50")).toBeGreaterThan(40);
+  expect(await compareAll(page, cells.served)).toBeGreaterThan(40);
   await goTo(page, "#/layer/conv5_block2_2_conv");
   await page.waitForSelector("[data-pre]");
   expect(wrong).toEqual([]);

@@ -46,7 +46,11 @@ export interface Cell {
   readonly bias: number | null;
   readonly partial_sums: readonly { channel: number; sum: number }[];
   readonly terms: number;
+  /** What the window reads of each axis of the first input, padding included; null: all of it. */
+  readonly window: readonly (readonly [number, number] | null)[];
   readonly tolerance: number;
+  /** How far a value may be off where a function of a math library made it; 0 elsewhere. */
+  readonly last_bits: number;
 }
 
 export function cellsOf(folder: string): Record<string, Cell[]> {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +148,11 @@ class Assembly:
     def _facts(self) -> tuple[str, ...]:
         types = converted_types(self.source)
         said = [f"numbers stored as {' and '.join(types)} are run as float32"] if types else []
+        said += [
+            f"{count} {printable(name)} {'node is' if count == 1 else 'nodes are'} written out as "
+            "the operators that ONNX Runtime made one of"
+            for name, count in Counter(self.source.fused).items()
+        ]
         moved = len(self._places())
         if moved:
             tensors = "1 tensor" if moved == 1 else f"{moved:,} tensors"

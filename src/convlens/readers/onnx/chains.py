@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .chains_activation import product
-from .chains_conv import conv1d, sandwich, shuffle
+from .chains_activation import product, softplus
+from .chains_conv import circular, conv1d, sandwich, shuffle, turned_softmax
 from .chains_length import rms_norm, softsign, trade, unit_norm
 from .chains_norm import affine, dense, group_norm, layer_norm, on_grid
 from .graph import Node
@@ -19,10 +19,11 @@ from .site import State
 Pattern = Callable[[Look, Node], Chain | None]
 PATTERNS: dict[str, tuple[Pattern, ...]] = {
     "Mul": (product, group_norm, layer_norm, rms_norm),
-    "Div": (product, layer_norm, rms_norm, unit_norm, softsign),
+    "Div": (product, softplus, layer_norm, rms_norm, unit_norm, softsign),
     "Add": (group_norm, layer_norm, dense, affine),
     "Squeeze": (conv1d,),
-    "Transpose": (sandwich,),
+    "Transpose": (sandwich, turned_softmax),
+    "Concat": (circular,),
     "Reshape": (shuffle, group_norm, trade),
     "DequantizeLinear": (on_grid,),
 }

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from ...layers.base import Layer
-from ...layers.functions import Gelu, GeluTanh, Mish, Silu
+from ...layers.functions import Gelu, GeluTanh, Mish, Silu, Softplus
 from ...layers.piecewise import HardSigmoid, HardSilu
 from .graph import Node
 from .look import Chain, Look, made_of
@@ -166,3 +166,13 @@ def _builder(
     state: State, nodes: list[Node], layer: Layer, x: str, kind: str
 ) -> Callable[[], Made]:
     return lambda: made_of(state, nodes, layer, x, kind)
+
+
+def softplus(look: Look, last: Node) -> Chain | None:
+    """Softplus(beta * x) / beta."""
+    soft, beta = look.maker(last.input(0), "Softplus"), look.number(last.input(1))
+    times = look.with_number(soft.input(0), "Mul") if soft is not None else None
+    if soft is None or times is None or times[1] != beta or beta is None or beta <= 0:
+        return None
+    nodes, layer = [times[2], soft, last], Softplus(beta)
+    return look.chain(nodes, lambda: made_of(look.state, nodes, layer, times[0], "Softplus"))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ...layers.base import Layer
 from ...layers.conv import Conv
 from ...layers.conv_transpose import ConvTranspose
+from ...layers.pad import Pad
 from ...layers.pool import AveragePool, MaxPool
-from ...layers.select import Take
+from ...layers.select import Slice, Take
+from ...layers.softmax import LogSoftmax, Softmax
 from ...layers.spatial import axis_names
 from .graph import Node
 from .look import Chain, Look, made_of
@@ -122,3 +126,85 @@ def shuffle(look: Look, last: Node) -> Chain | None:
         return made_of(state, nodes, Take(0, places), x, "ChannelShuffle")
 
     return look.chain(nodes, build)
+
+
+def turned_softmax(look: Look, last: Node) -> Chain | None:
+    """Transpose, a softmax over the last axis, the same Transpose back: a softmax over another.
+
+    So PyTorch writes it before opset 13.
+    """
+    state = look.state
+    inner = look.maker(last.input(0), "Softmax", "LogSoftmax")
+    turn = look.maker(inner.input(0), "Transpose") if inner is not None else None
+    if inner is None or turn is None:
+        return None
+    there, back = turn.get("perm") or [], last.get("perm") or []
+    rank, old = len(there), state.graph.opset < 13
+    if not rank or [there[n] for n in back if n < rank] != list(range(rank)):
+        return None
+    if int(inner.get("axis", 1 if old else -1)) % rank != rank - 1:
+        return None
+    nodes, x = [turn, inner, last], turn.input(0)
+
+    def build() -> Made:
+        axis = Site(state, turn).axis(there[-1])
+        layer = (LogSoftmax if inner.op == "LogSoftmax" else Softmax)(axis)
+        return made_of(state, nodes, layer, x, inner.op)
+
+    return look.chain(nodes, build)
+
+
+def circular(look: Look, last: Node) -> Chain | None:
+    """The end of an axis, the whole, and its start, one after the other: circular padding."""
+    state, count = look.state, len(last.inputs)
+    if count not in (2, 3):
+        return None
+    for place in range(count):
+        x = last.inputs[place]
+        before, after = last.inputs[:place], last.inputs[place + 1 :]
+        cuts = [look.maker(name, "Slice") for name in (*before, *after)]
+        if len(before) > 1 or len(after) > 1:
+            continue
+        found = [cut for cut in cuts if cut is not None and cut.input(0) == x]
+        if len(found) == count - 1:
+            return look.chain([*found, last], _circular(state, last, x, before, after))
+    return None
+
+
+def _circular(
+    state: State, last: Node, x: str, before: tuple[str, ...], after: tuple[str, ...]
+) -> Callable[[], Made]:
+    def build() -> Made:
+        makers, pads = state.graph.makers, [0, 0]
+        rank = len(state.sample(x) or ())
+        axis = Site(state, last).axis(int(last.get("axis", 0)), len(before))
+        for side, names in enumerate((before, after)):
+            for name in names:
+                pads[side] = _border(state, makers[name], axis, side)
+        pairs = [(0, 0)] * rank
+        pairs[axis] = (pads[0], pads[1])
+        nodes = [*(makers[name] for name in (*before, *after)), last]
+        return made_of(state, nodes, Pad(tuple(pairs), "wrap"), x, "Pad")
+
+    return build
+
+
+def _border(state: State, node: Node, axis: int, side: int) -> int:
+    """How many cells a slice takes: at the end of an axis (side 0), or at its start (1)."""
+    layer, size = BUILDERS["", "Slice"](Site(state, node)).layer, state.sample(node.input(0))
+    if not isinstance(layer, Slice) or size is None:
+        raise NotOurs("it is no slice of known cells")
+    whole = ((0, None, 1), (None, None, 1))
+    if any(cut not in whole for n, cut in enumerate(layer.cuts) if n != axis):
+        raise NotOurs("it cuts another axis, too")
+    start, stop, step = layer.cuts[axis]
+    length = size[axis]
+    if step != 1:
+        raise NotOurs("it does not take every cell")
+    if side == 0 and stop is None and start is not None:
+        count = -start if start < 0 else None if length is None else length - start
+    else:
+        count = stop if side and start in (0, None) and (stop or 0) > 0 else None
+    if count is None or count < 1:
+        raise NotOurs("it does not lie at the border")
+    return count

@@ -15,6 +15,7 @@ from typing import Any
 from ...errors import ModelError
 from .file import DEEPEST, check_claim, printable, read_model, subgraphs
 from .functions import written_out
+from .fused import written
 
 STANDARD = ("", "ai.onnx")
 
@@ -86,7 +87,10 @@ class Input:
 
 @dataclass(eq=False)
 class Graph:
-    """A whole ONNX graph. `initializers` maps a name to its TensorProto (or sparse one)."""
+    """A whole ONNX graph. `initializers` maps a name to its TensorProto (or sparse one).
+
+    `fused` are the operators of nodes that were written out as several, one entry per node.
+    """
 
     model: Any
     label: str
@@ -97,6 +101,7 @@ class Graph:
     initializers: dict[str, Any]
     opsets: dict[str, int]
     makers: dict[str, Node] = field(default_factory=dict)
+    fused: tuple[str, ...] = ()
 
     @property
     def opset(self) -> int:
@@ -136,12 +141,13 @@ def read_graph(source: bytes | str | Path | Any, label: str = "") -> Graph:
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     initializers.update((sparse.values.name, sparse) for sparse in graph.sparse_initializer)
     inputs = [_input(value) for value in graph.input if value.name not in initializers]
-    nodes = in_order(_nodes(graph, label), {i.name for i in inputs} | initializers.keys(), label)
     opsets = {("" if o.domain in STANDARD else o.domain): o.version for o in model.opset_import}
+    nodes, fused = _nodes(graph, label, opsets.get("", 1))
+    nodes = in_order(nodes, {i.name for i in inputs} | initializers.keys(), label)
     makers = {name: node for node in nodes for name in node.outputs if name}
     outputs = [value.name for value in graph.output]
     _check_outputs(outputs, makers, inputs, initializers, label)
-    return Graph(model, label, folder, nodes, inputs, outputs, initializers, opsets, makers)
+    return Graph(model, label, folder, nodes, inputs, outputs, initializers, opsets, makers, fused)
 
 
 def _input(value: Any) -> Input:
@@ -195,20 +201,28 @@ def check_text(names: Iterable[Any], label: str) -> None:
             )
 
 
-def _nodes(graph: Any, label: str) -> list[Node]:
-    """The nodes with names of their own: what the file calls them, or `Conv_7` where nothing."""
+def _nodes(graph: Any, label: str, opset: int) -> tuple[list[Node], tuple[str, ...]]:
+    """The nodes with names of their own: what the file calls them, or `Conv_7` where nothing.
+
+    Fused ones are written out; their operators come second.
+    """
     taken: set[str] = set()
-    nodes = []
-    for place, proto in enumerate(graph.node):
-        check_text((proto.name, proto.op_type, proto.domain, *proto.input, *proto.output), label)
-        check_text((a.name for a in proto.attribute), label)
-        name = printable(proto.name) or f"{printable(proto.op_type)}_{place}"
-        while name in taken:
-            name = f"{name}_{place}"
-        taken.add(name)
-        owns = any(a.type in (5, 10) for a in proto.attribute)
-        nodes.append(Node(proto, name, captured(proto) if owns else ()))
-    return nodes
+    nodes: list[Node] = []
+    fused: list[str] = []
+    for place, whole in enumerate(graph.node):
+        check_text((whole.name, whole.op_type, whole.domain, *whole.input, *whole.output), label)
+        check_text((a.name for a in whole.attribute), label)
+        own = printable(whole.name) or f"{printable(whole.op_type)}_{place}"
+        parts = written(whole, own, opset)
+        fused.extend([whole.op_type] * (len(parts) > 1))
+        for proto in parts:
+            name = printable(proto.name) or own
+            while name in taken:
+                name = f"{name}_{place}"
+            taken.add(name)
+            owns = any(a.type in (5, 10) for a in proto.attribute)
+            nodes.append(Node(proto, name, captured(proto) if owns else ()))
+    return nodes, tuple(fused)
 
 
 # --- subgraphs --------------------------------------------------------------------------------

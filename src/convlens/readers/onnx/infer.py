@@ -43,6 +43,9 @@ from .knowledge import (
     short,
 )
 
+# Of its other input it takes the type alone.
+READ_BY_CAST_LIKE = 1
+
 
 def infer(
     graph: Graph,
@@ -222,7 +225,10 @@ def _folded(context: Context, results: list[Info], label: str) -> list[Info]:
     if evaluator is None or not results or not node.inputs:
         return results
     constants = [info.constant for info in context.inputs]
-    if any(c is None for c, name in zip(constants, node.inputs, strict=True) if name):
+    needed = list(zip(constants, node.inputs, strict=True))
+    if node.op == "CastLike" and context.info(1).type:
+        needed = needed[:READ_BY_CAST_LIKE]
+    if any(c is None for c, name in needed if name):
         return results
     out = []
     for place, info in enumerate(results):
@@ -254,9 +260,10 @@ class _Evaluation:
     place: int
 
     def __call__(self) -> NDArray[Any]:
-        arrays = [
-            i.constant.array() if i.constant is not None else None for i in self.context.inputs
-        ]
+        inputs = self.context.inputs
+        if self.context.node.op == "CastLike":
+            inputs = inputs[:READ_BY_CAST_LIKE]
+        arrays = [i.constant.array() if i.constant is not None else None for i in inputs]
         try:
             with np.errstate(all="ignore"):
                 results = self.evaluator(self.context, arrays)

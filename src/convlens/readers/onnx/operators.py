@@ -27,9 +27,11 @@ from ...layers.normalize import BatchNorm
 from ...layers.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool
 from ...layers.softmax import LogSoftmax, Softmax
 from ...layers.spatial import axis_names
+from ...layers.spread import VectorNorm
 from ...layers.unpool import MaxPoolPlaces, MaxUnpool
 from ...layers.weight import Weight
 from ...model import FIRST, NOWHERE
+from .fused import BLOCKED
 from .knowledge import Unknown
 from .opaque import opaque
 from .rules_window import transposed_windows, windows
@@ -81,6 +83,15 @@ def _conv(site: Site) -> Made:
         raise NotOurs(f"{kernel.shape[0]} filters do not fall into {groups} groups")
     found = _windows(site, kernel.shape[2:])
     return site.of(Conv(kernel, bias, found, groups, False), channels_last=False)
+
+
+@builds("Conv", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", domain=BLOCKED)
+@builds("ReorderInput", "ReorderOutput", "Upsample", domain=BLOCKED)
+def _blocked(site: Site) -> Made:
+    raise NotOurs(
+        "its channels lie in blocks for one processor (optimization level `all` of ONNX Runtime); "
+        "the file before that, or one of level `extended`, is explained"
+    )
 
 
 def _windows(site: Site, kernel: tuple[int, ...]) -> tuple[Window, ...]:
@@ -166,6 +177,16 @@ def _global_pool(site: Site) -> Made:
     return site.of(kind(False, True), channels_last=False)
 
 
+@builds("GlobalLpPool")
+def _length_of_maps(site: Site) -> Made:
+    """The length of each map's numbers."""
+    site.need_batch()
+    order, rank = int(site.node.get("p", 2)), len(site.sample())
+    if order not in (1, 2) or rank < 2:
+        raise NotOurs(f"a length of order {order}")
+    return site.of(VectorNorm(tuple(range(1, rank)), True, order), channels_last=False)
+
+
 # --- products ---------------------------------------------------------------------------------
 
 
@@ -242,12 +263,12 @@ def _matmul(site: Site) -> Made:
             return site.of(Dense(kernel, None), channels_last=None)
     held = [n for n in (0, 1) if site.constant(n) is not None]
     if len(held) == 1:
-        return _with_matrix(site, held[0])
+        return with_matrix(site, held[0])
     a, b = site.data(0), site.data(1)
     return of_two(site, MatMul(), a, b)
 
 
-def _with_matrix(site: Site, held: int) -> Made:
+def with_matrix(site: Site, held: int, turns: tuple[bool, bool] = (False, False)) -> Made:
     """A tensor times a stored matrix, or the other way round; a stored one for each of its axes."""
     live, found = 1 - held, site.batch_place(1 - held)
     name, shape = site.data(live), site.fixed(held, "matrix").shape
@@ -259,7 +280,7 @@ def _with_matrix(site: Site, held: int) -> Made:
     matrix = site.beside(held, live)
     parts = (matrix, None) if held == 0 else (None, matrix)
     return site.of(
-        MatMul(parts=parts),
+        MatMul(*turns, parts),
         name,
         batched=site.batched(live),
         place=site.widened(live, (held,)),
@@ -337,14 +358,18 @@ def _mean_variance(site: Site) -> Made:
     return site.of(MeanVariance(tuple(sorted(site.axis(int(axis)) for axis in axes))))
 
 
-@builds("LayerNormalization", "RMSNormalization", anywhere=True)
+# ONNX Runtime's name for an RMS norm, in the standard domain, is the simplified one.
+RMS = ("RMSNormalization", "SimplifiedLayerNormalization")
+
+
+@builds("LayerNormalization", *RMS, anywhere=True)
 def _layer_norm(site: Site) -> Made:
     rank = len(site.full())
     first = int(site.node.get("axis", -1)) % rank
     axes = tuple(site.axis(n) for n in range(first, rank))
     epsilon = float(np.float32(site.node.get("epsilon", 1e-5)))
     gamma = site.aligned(1, 0)
-    if site.node.op == "RMSNormalization":
+    if site.node.op in RMS:
         return site.of(RMSNorm(gamma, axes, epsilon))
     beta = site.aligned(2, 0) if site.given(2) else None
     further = site.node.outputs[1:]

@@ -55,6 +55,7 @@ from ...layers.scale import Affine, Rescaling
 from ...layers.spread import VectorNorm
 from ...layers.where import OPERATORS, Arithmetic, Compare, Where, Word
 from ...model import FIRST
+from .fused import MICROSOFT
 from .knowledge import Unknown
 from .operators import builds
 from .places import without
@@ -112,9 +113,9 @@ def _settings(site: Site) -> Made:
     return site.of(SETTINGS[site.node.op](site))
 
 
-@builds("Gelu", domain="com.microsoft", anywhere=True)
+@builds("Gelu", "FastGelu", domain=MICROSOFT, anywhere=True)
 def _gelu(site: Site) -> Made:
-    return site.of(Gelu())
+    return site.of(GeluTanh() if site.node.op == "FastGelu" else Gelu())
 
 
 def _floating(site: Site, place: int = 0) -> None:
@@ -340,6 +341,8 @@ REDUCTIONS: dict[str, Callable[[tuple[int, ...], bool], Layer]] = {
 }
 
 
+# Whole numbers that float32 holds as they are: the largest of them is one of them.
+BYTES = frozenset({2, 3, 4, 5, 9})
 # Over all positions of a map, that is a global pool.
 GLOBAL: dict[str, Callable[[bool, bool], Layer]] = {
     "ReduceMean": GlobalAveragePool,
@@ -349,7 +352,8 @@ GLOBAL: dict[str, Callable[[bool, bool], Layer]] = {
 
 @builds(*REDUCTIONS, anywhere=True)
 def _reduce(site: Site) -> Made:
-    _floating(site)
+    if site.node.op not in ("ReduceMax", "ReduceMin") or site.info(0).type not in BYTES:
+        _floating(site)
     rank = len(site.full())
     try:
         axes = axes_of(site.context, 1)

@@ -9,12 +9,11 @@ import numpy as np
 
 from ...layers.activate import Identity
 from ...layers.base import Layer, Shape
-from ...layers.embed import Embedding
 from ...layers.fold import Fold
 from ...layers.join import Concatenate
 from ...layers.pad import Pad
 from ...layers.rearrange import Expand, Flatten, Permute, Reshape
-from ...layers.select import Slice, Split, Take
+from ...layers.select import Slice, Split
 from ...layers.shuffle import PixelShuffle, PixelUnshuffle
 from ...layers.weight import Weight
 from ...model import FIRST, Place
@@ -148,19 +147,27 @@ def _order(site: Site) -> Literal["crd", "dcr"]:
 
 @builds("Concat", anywhere=True)
 def _concat(site: Site) -> Made:
-    count = len(site.node.inputs)
-    live = [n for n in range(count) if not _stored(site, n)]
+    joined = _inputs(site)
+    live = [n for n in joined if not _stored(site, n)]
     if not live:
         raise NotOurs("it works on constants")
-    if len(live) < count:
+    if len(live) < len(joined):
         return _with_stored(site, live)
-    names = tuple(site.data(n) for n in range(count))
-    if len({site.batch_place(n) for n in range(count)}) > 1:
+    names = tuple(site.data(n) for n in joined)
+    if len({site.batch_place(n) for n in joined}) > 1:
         raise NotOurs("its inputs are not aligned along the batch axis")
-    axis = site.axis(int(site.node.get("axis", 0)))
-    layouts = {site.layout(n) for n in range(count)}
+    axis = site.axis(int(site.node.get("axis", 0)), joined[0])
+    layouts = {site.layout(n) for n in joined}
     layout = layouts.pop() if len(layouts) == 1 else None
-    return site.of(Concatenate(axis), *names, channels_last=layout)
+    return site.of(Concatenate(axis), *names, channels_last=layout, batched=site.batched(joined[0]))
+
+
+def _inputs(site: Site) -> list[int]:
+    """The inputs that are joined: those of which something is left (a roll by 0 cuts nothing)."""
+    number, every = int(site.node.get("axis", 0)), range(len(site.node.inputs))
+    shapes = [site.info(n).shape for n in every]
+    found = [n for n, shape in zip(every, shapes, strict=True) if not shape or shape[number] != 0]
+    return found or list(every)
 
 
 def _stored(site: Site, place: int) -> bool:
@@ -186,17 +193,20 @@ def _with_stored(site: Site, live: list[int]) -> Made:
     layout, batched = site.layout(own), site.batched(own)
     layer: Layer | None = _border(site, own, axis) if len(live) == 1 else None
     if layer is None:
-        parts = tuple(None if n in live else _part(site, n, own) for n in _inputs(site))
+        parts = tuple(None if n in live else _part(site, n, own, axis) for n in _inputs(site))
         layer = Concatenate(axis, parts)
     return site.of(layer, *names, channels_last=layout, batched=batched)
 
 
-def _inputs(site: Site) -> range:
-    return range(len(site.node.inputs))
-
-
-def _part(site: Site, place: int, own: int) -> Weight:
+def _part(site: Site, place: int, own: int, along: int) -> Weight:
     """A constant that is joined to what arrives, as a weight of one sample."""
+    if site.constant(place) is not None:
+        own_sample = site.for_each_sample(place, own)
+        beside = tuple(n for axis, n in enumerate(site.sample(own)) if axis != along)
+        if own_sample is not None:
+            if (*own_sample.shape[:along], *own_sample.shape[along + 1 :]) != beside:
+                raise NotOurs("it joins a constant of another shape")
+            return own_sample
     repeated = _repeated(site, place) if site.constant(place) is None else None
     maker, number = (site, place) if repeated is None else (repeated, 0)
     shape, whole = maker.fixed(number, "part").shape, site.full(place)
@@ -281,32 +291,6 @@ def _cut(start: int, end: int, step: int, size: int | str) -> tuple[int | None, 
     if step > 0:
         return (start, None if end >= far else end, step)
     return (None if start >= far - 1 else start, None if end < -far else end, step)
-
-
-@builds("Gather", anywhere=True)
-def _gather(site: Site) -> Made:
-    table = site.constant(0)
-    if table is not None and site.constant(1) is None:
-        if len(table.shape) != 2 or int(site.node.get("axis", 0)) % 2 or not table.count:
-            raise NotOurs("it looks up what is no row of a table")
-        rows = site.weight(0, ("rows", "row"), "table")
-        batched = site.batched(1)
-        return site.of(Embedding(rows), site.data(1), batched=batched, channels_last=None)
-    name = site.data(0)
-    number = int(site.node.get("axis", 0)) % max(1, len(site.full()))
-    size = site.full()[number]
-    indices = site.numbers(1, "positions")
-    if not isinstance(size, int) and any(n < 0 for n in indices):
-        raise NotOurs("it counts from the end of an axis of unknown size")
-    places = tuple(int(n) % size if isinstance(size, int) else int(n) for n in indices)
-    shape = site.info(1).shape
-    if shape is None or len(shape) > 1:
-        raise NotOurs("its positions are a table")
-    axis = site.axis(number)
-    layout = site.layout() if shape else None
-    place = site.batch_place() or FIRST
-    place = place if shape else without(place, (number,))
-    return site.of(Take(axis, places, bool(shape)), name, channels_last=layout, place=place)
 
 
 @builds("Pad", anywhere=True)

@@ -24,6 +24,7 @@ from ...layers.scale import Affine
 from ...layers.softmax import Softmax
 from ...layers.spatial import axis_names
 from ...layers.weight import Values, Weight
+from .fused import MICROSOFT
 from .grids import (
     LIMITS,
     biases_of,
@@ -40,9 +41,6 @@ from .opaque import opaque
 from .operators import builds
 from .rules_window import windows
 from .site import FLOATING, Made, NotOurs, Site
-
-MICROSOFT = "com.microsoft"
-
 
 # --- in and out -------------------------------------------------------------------------------
 
@@ -61,14 +59,14 @@ def _along(site: Site, scale: int, zero: int, code: int) -> Grid:
     return Grid(scales, zeros, *limits_of(code), axis=site.axis(number))
 
 
-@builds("QuantizeLinear")
-@builds("QuantizeLinear", domain=MICROSOFT)
+@builds("QuantizeLinear", anywhere=True)
+@builds("QuantizeLinear", domain=MICROSOFT, anywhere=True)
 def _quantize(site: Site) -> Made:
     return site.of(Quantize(_along(site, 1, 2, site.made().type)))
 
 
-@builds("DequantizeLinear")
-@builds("DequantizeLinear", domain=MICROSOFT)
+@builds("DequantizeLinear", anywhere=True)
+@builds("DequantizeLinear", domain=MICROSOFT, anywhere=True)
 def _dequantize(site: Site) -> Made:
     return site.of(Dequantize(_along(site, 1, 2, site.info(0).type)))
 
@@ -86,7 +84,7 @@ def _dynamic(site: Site) -> Made:
     return site.of(Quantize(None), x, *outputs[1:3], before=(grid,))
 
 
-@builds("Cast", "CastLike")
+@builds("Cast", "CastLike", anywhere=True)
 def _cast(site: Site) -> Made:
     from ...layers.activate import Identity
 
@@ -271,10 +269,9 @@ def _softmax(site: Site) -> Made:
     number = int(site.node.get("axis", -1)) % max(rank, 1)
     if int(site.node.get("opset", 13)) < 13 and number != rank - 1:
         raise NotOurs("a softmax over several axes at once")
+    source, target = grid_of(site, 1, 2, code), grid_of(site, 3, 4, code)
     layer = Softmax(site.axis(number))
-    return site.of(
-        QuantizedFunction(layer, (grid_of(site, 1, 2, code),), grid_of(site, 3, 4, code))
-    )
+    return site.of(QuantizedFunction(layer, (source,), target, whole_steps=True))
 
 
 @builds("QLinearGlobalAveragePool", "QLinearAveragePool", domain=MICROSOFT)

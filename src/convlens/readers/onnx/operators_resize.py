@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast, get_args
 
@@ -16,8 +17,9 @@ from ...layers.sample import AffineGrid, GridSample, Mode, Outside
 from ...layers.weight import Weight
 from .knowledge import Unknown
 from .operators import builds, kernel_weight
+from .rules_map import scaled
 from .rules_window import windows
-from .site import Made, NotOurs, Site
+from .site import FLOATING, Made, NotOurs, Site
 
 ROUNDING = get_args(Rounding)
 RULES = get_args(Coordinates)
@@ -30,6 +32,8 @@ def _resize(site: Site) -> Made:
     node, opset = site.node, site.state.graph.opset
     old = node.op == "Upsample" or opset < 11
     mode = node.get("mode", "nearest")
+    if mode != "nearest" and site.info(0).type not in FLOATING:
+        raise NotOurs("it mixes whole numbers, and rounds them in a way of its own")
     rule = "asymmetric" if old else node.get("coordinate_transformation_mode", "half_pixel")
     way: Way | None = WAYS.get(rule)
     if node.get("antialias", 0) and mode != "nearest":
@@ -49,7 +53,7 @@ def _resize(site: Site) -> Made:
     if way is not None:
         layer = _rarer(site, scales, how, way, a if mode == "cubic" else None)
     elif mode == "nearest":
-        rounding = "floor" if old else node.get("nearest_mode", "round_prefer_floor")
+        rounding = _old_rounding(scales) if old else node.get("nearest_mode", "round_prefer_floor")
         if rounding not in ROUNDING:
             raise NotOurs(f"rounding to the nearest by {rounding}")
         layer = Nearest(scales, False, how, cast(Rounding, rounding))
@@ -60,6 +64,16 @@ def _resize(site: Site) -> Made:
     else:
         raise NotOurs(f"resizing in mode {mode}")
     return site.of(layer, channels_last=False)
+
+
+def _old_rounding(scales: Sequence[Scale]) -> str:
+    """Before opset 11 the engine takes the cell before the place, or after it where maps shrink."""
+    factors = [scale.factor or 1.0 for scale in scales]
+    if min(factors) >= 1.0:
+        return "floor"
+    if max(factors) > 1.0:
+        raise NotOurs("maps that shrink along one axis and grow along another, before opset 11")
+    return "ceil"
 
 
 def _rarer(
@@ -128,7 +142,7 @@ def _scales(
         size = sizes[n] if sizes is not None else None
         factor = None if factors is None else float(np.float32(factors[n]))
         if sizes is None:
-            same, scale = factor == 1.0, Scale(factor=factor)
+            same, scale = factor == 1.0, _times(before[n], factor or 1.0)
         else:
             if size is not None and not isinstance(size, int) and size != before[n]:
                 raise NotOurs("its size is computed while the network runs")
@@ -141,6 +155,15 @@ def _scales(
             continue
         scales.append(scale)
     return tuple(scales)
+
+
+def _times(before: int | str, factor: float) -> Scale:
+    """An axis times a factor; where the engine's float32 product is another size, that size."""
+    if isinstance(before, int):
+        size = scaled(before, factor)
+        if size != math.floor(before * factor):
+            return Scale(size=size, factor=factor)
+    return Scale(factor=factor)
 
 
 # --- places that other numbers name -----------------------------------------------------------

@@ -14,6 +14,7 @@ from ... import model
 from ...errors import ArgumentError, ShapeError
 from ...model import NOWHERE
 from . import (  # noqa: F401 (they fill the table of operators)
+    operators_lookup,
     operators_math,
     operators_move,
     operators_product,
@@ -32,9 +33,10 @@ from .inputs import RATES, Sizes, batch_of, default_of, given, input_layouts, sh
 from .knowledge import INTEGERS
 from .look import Chain
 from .opaque import opaque
-from .operators import ANYWHERE, BUILDERS
+from .operators import ANYWHERE, BUILDERS, Builder
 from .places import fits, rest
-from .site import Made, NotOurs, Site, State
+from .site import Made, NoBatch, NotOurs, Site, State
+from .steps import over_step_count, over_steps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,13 +81,23 @@ class _Reading:
             entry = own[name]
             shapes[entry.name] = given(entry, shape, batched[entry.name], self.name)
         found = self._read(shapes, batch, batched)
-        if isinstance(batch, int) and batch > 1 and input_shape is None and unexplained(found):
-            # A first axis of a fixed size may be no batch at all: then more is explained without.
-            none = (None, dict.fromkeys(batched, False))
-            other = self._read(shapes, *none)
-            if sum(unexplained(other).values()) < sum(unexplained(found).values()):
-                self._batch, found = none, other
+        other = self._otherwise() if input_shape is None else None
+        if other is not None and _left(found):
+            read = self._read(shapes, *other)
+            if _left(read) < _left(found):
+                self._batch, found = other, read
         return found
+
+    def _otherwise(self) -> tuple[int | None, dict[str, bool]] | None:
+        """The other way to read a first axis of a fixed size: as a batch, or as none."""
+        batch, batched = self._batch
+        if isinstance(batch, int) and batch > 1:
+            return None, dict.fromkeys(batched, False)
+        sizes = {i.shape[0] for i in self.graph.inputs if i.shape is not None and len(i.shape) > 1}
+        size = sizes.pop() if batch is None and len(sizes) == 1 else None
+        if not isinstance(size, int) or size < 2:
+            return None
+        return size, {i.name: i.shape is not None and len(i.shape) > 1 for i in self.graph.inputs}
 
     def bound(self, feeds: Mapping[str, NDArray[Any]]) -> model.Graph:
         """The graph for these inputs: their shapes, and whole numbers that decide a branch."""
@@ -179,6 +191,11 @@ class _Reading:
         return self._chosen.setdefault(choices, graph), choices
 
 
+def _left(graph: model.Graph) -> int:
+    """How much of a reading speaks against it: what is not explained, or works step by step."""
+    return sum(unexplained(graph).values()) + over_step_count(graph)
+
+
 # --- nodes to layers --------------------------------------------------------------------------
 
 
@@ -239,6 +256,21 @@ def _has_batch(state: State, name: str) -> bool:
     return shape is None or len(shape) > 0 or state.places[name] == NOWHERE
 
 
+def _built(site: Site, builder: Builder) -> Made:
+    """What the builder makes of the node; where steps stand for samples, at every step."""
+    try:
+        if (site.node.domain, site.node.op) not in ANYWHERE:
+            for number in range(len(site.node.inputs)):
+                if site.batch_place(number) not in (None, NOWHERE):
+                    site.need_batch(number)
+        return builder(site)
+    except NoBatch:
+        made = over_steps(site, builder)
+        if made is None:
+            raise
+        return made
+
+
 def layer_of(state: State, node: Node) -> Made:
     """The layer of one node, or its being opaque with the reason."""
     site = Site(state, node)
@@ -246,11 +278,7 @@ def layer_of(state: State, node: Node) -> Made:
     if builder is None:
         return opaque(site, "convlens has no layer for this operator")
     try:
-        if (node.domain, node.op) not in ANYWHERE:
-            for number in range(len(node.inputs)):
-                if site.batch_place(number) not in (None, NOWHERE):
-                    site.need_batch(number)
-        made = builder(site)
+        made = _built(site, builder)
         # What the node is besides comes first, and is named after it.
         before = [replace(m, name=f"{node.name}_{n}") for n, m in enumerate(made.before, 2)]
         made = replace(made, before=tuple(before))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from ...layers.einsum import letters_of
 from .knowledge import (
     BOOL,
     FEW,
@@ -295,3 +296,16 @@ def _matmul(c: Context) -> list[Info]:
     if len(b) == 1:
         return [Info(kind, a[:-1])]
     return [Info(kind, (*broadcast(a[:-2], b[:-2]), a[-2], b[-1]))]
+
+
+@rule("Einsum")
+def _einsum(c: Context) -> list[Info]:
+    shapes = [c.shape(n) for n in range(len(c.inputs))]
+    found = letters_of(str(c.node.get("equation", "")), tuple(map(len, shapes)))
+    if found is None:
+        raise Unknown
+    sizes: dict[str, Dim] = {}
+    for letters, shape in zip(found[0], shapes, strict=True):
+        for letter, size in zip(letters, shape, strict=True):
+            sizes[letter] = both(sizes.get(letter, 1), size)
+    return [Info(c.info(0).type, tuple(sizes[letter] for letter in found[1]))]

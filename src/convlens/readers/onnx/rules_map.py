@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from .knowledge import BOOL, FLOAT, INT64, Context, Info, Number, Shape, Unknown, rule, short
 from .rules import axis_of, product, quotient
 
@@ -26,6 +28,15 @@ def _pad(c: Context) -> list[Info]:
             else (short(f"({size}{more:+d})") if more else size)
         )
     return [Info(c.info(0).type, tuple(shape))]
+
+
+def scaled(size: int, scale: float) -> int:
+    """The size of an axis times a factor, rounded down: a product of float32, as in the engine.
+
+    10 * 1.3 is 13 there, and less than 13 where the float32 next to 1.3 is multiplied exactly.
+    """
+    with np.errstate(over="ignore"):
+        return math.floor(np.float32(size) * np.float32(scale))
 
 
 @rule("Resize", "Upsample")
@@ -54,7 +65,7 @@ def _resize(c: Context) -> list[Info]:
         if isinstance(scale, str):
             shape[axis] = short(f"floor({size}*{scale})")
         elif isinstance(size, int):
-            shape[axis] = math.floor(size * scale)
+            shape[axis] = scaled(size, scale)
         elif scale == int(scale):
             shape[axis] = product([size, int(scale)])
         else:

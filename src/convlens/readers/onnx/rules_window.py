@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...axis import TransposedWindow, Window
+from .fused import BLOCKED
 from .knowledge import INT64, Context, Dim, Info, Shape, Unknown, rule, short
 from .rules import product
 
@@ -45,6 +46,7 @@ def slide(size: Dim, window: Window) -> Dim:
 
 @rule("Conv", "ConvInteger", "QLinearConv", "FusedConv")
 @rule("FusedConv", "NhwcFusedConv", domain="com.microsoft")
+@rule("Conv", domain=BLOCKED)
 def _conv(c: Context) -> list[Info]:
     place = 3 if c.node.op == "QLinearConv" else 1
     x, w = c.shape(0), c.shape(place)
@@ -111,6 +113,7 @@ def _conv_transpose(c: Context) -> list[Info]:
 
 
 @rule("MaxPool", "AveragePool", "LpPool")
+@rule("MaxPool", "AveragePool", domain=BLOCKED)
 def _pool(c: Context) -> list[Info]:
     x = c.shape(0)
     found = windows(c, list(c.node.get("kernel_shape") or []))
@@ -120,6 +123,7 @@ def _pool(c: Context) -> list[Info]:
 
 
 @rule("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
+@rule("GlobalAveragePool", "GlobalMaxPool", domain=BLOCKED)
 def _global_pool(c: Context) -> list[Info]:
     x = c.shape(0)
     return [Info(c.info(0).type, x[:2] + (1,) * (len(x) - 2))]
@@ -133,3 +137,31 @@ def _roi(c: Context) -> list[Info]:
     else:
         size = list(c.node.get("pooled_shape") or [])
     return [Info(c.info(0).type, (rois[0], x[1], *size))]
+
+
+# --- maps in blocks of channels ---------------------------------------------------------------
+
+
+@rule("ReorderInput", domain=BLOCKED)
+def _to_blocks(c: Context) -> list[Info]:
+    """How many channels a block has is the processor's, and not in the file."""
+    x = c.shape(0)
+    if c.node.get("channels_last", 0):
+        x = (x[0], x[-1], *x[1:-1])
+    return [Info(c.info(0).type, (x[0], short(f"blocks({x[1]})"), *x[2:]))]
+
+
+@rule("ReorderOutput", domain=BLOCKED)
+def _from_blocks(c: Context) -> list[Info]:
+    x, channels = c.shape(0), int(c.node.get("channels", 0))
+    last = bool(c.node.get("channels_last", 0))
+    return [Info(c.info(0).type, (x[0], *x[2:], channels) if last else (x[0], channels, *x[2:]))]
+
+
+@rule("Upsample", domain=BLOCKED)
+def _larger(c: Context) -> list[Info]:
+    x = c.shape(0)
+    scales = list(c.node.get("scales") or [1] * len(x))
+    return [
+        Info(c.info(0).type, tuple(product([n, int(s)]) for n, s in zip(x, scales, strict=True)))
+    ]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import NotExplained
 from ...layers.base import Layer, Shape
 from ...layers.weight import Values, Weight
 from ...model import FIRST, Place
@@ -27,6 +28,10 @@ FLOATING = frozenset({0, 1, 10, 11, 16})
 
 class NotOurs(Exception):
     """The node is something that no layer of ours means; says why."""
+
+
+class NoBatch(NotOurs):
+    """The first axis of what the node reads is not the batch, or not the batch alone."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +171,11 @@ class Site:
         return found is not None and found.axis == number % max(1, len(self.full(place)))
 
     def need_batch(self, place: int = 0) -> None:
-        """NotOurs unless the input's first axis is the batch."""
+        """NoBatch unless the input's first axis is the batch."""
         if not self.batched(place):
-            raise NotOurs("its input has no batch axis")
+            raise NoBatch("its input has no batch axis")
         if not self.state.leads(self.node.input(place)):
-            raise NotOurs("the batch is not the first axis of its input")
+            raise NoBatch("the batch is not the first axis of its input")
 
     def together(self, live: Sequence[int]) -> Place | None:
         """Where the batch lies in what is made of inputs that broadcast; None where none has it.
@@ -270,14 +275,15 @@ class Site:
         constant = self.fixed(place, "other operand")
         if len(constant.shape) > len(self.full(data)):
             raise NotOurs("a constant of higher rank than its input")
-        canonical = self._of_sample(constant.shape, data)
+        repeated = self.for_each_sample(place, data)
+        canonical = self._of_sample(constant.shape, data) if repeated is None else repeated.shape
         sample = self.sample(data)
         if len(canonical) > len(sample) or any(
             size is not None and other not in (1, size)
             for size, other in zip(sample[len(sample) - len(canonical) :], canonical, strict=True)
         ):
             raise NotOurs("a constant that makes its input larger")
-        return self.weight(place, (), "constant", canonical=canonical or (1,))
+        return repeated or self.weight(place, (), "constant", canonical=canonical or (1,))
 
     def beside(self, place: int, data: int) -> Weight:
         """A constant that broadcasts with an input, and may make it larger, as a weight.
@@ -285,9 +291,40 @@ class Site:
         NotOurs when it differs along the batch axis.
         """
         constant = self.fixed(place, "other operand")
+        repeated = self.for_each_sample(place, data)
+        if repeated is not None:
+            return repeated
         canonical = self._of_sample(constant.shape, data)
         one: tuple[int, ...] = (1,) if constant.shape else ()
         return self.weight(place, (), "constant", canonical=canonical or one)
+
+    def for_each_sample(self, place: int, data: int) -> Weight | None:
+        """What the file works out from sizes once for each sample of an input, as one weight.
+
+        None where it has no sample's axis, or only one. Whether all samples are alike is seen when
+        its numbers are read.
+        """
+        constant, found = self.fixed(place, "constant"), self.batch_place(data)
+        if found is None or found.axis is None or found.shared:
+            return None
+        number = len(constant.shape) - len(self.full(data)) + found.axis
+        if number < 0 or constant.shape[number] in (0, 1):
+            return None
+        if constant.shape[number] != self.state.batch or not (constant.measured or constant.late):
+            return None
+        shape = (*constant.shape[:number], *constant.shape[number + 1 :])
+
+        def first(array: NDArray[Any]) -> NDArray[Any]:
+            one = np.take(array, [0], number)
+            if not (array == one).all():
+                raise NotExplained(
+                    f"what `{self.node.name}` sets beside its input differs from sample to sample",
+                    hint="give one sample at a time",
+                )
+            return one.reshape(shape)
+
+        made = self.changed(place, "constant", shape, first)
+        return replace(made, trainable=False)
 
     def _of_sample(self, shape: tuple[int, ...], data: int) -> tuple[int, ...]:
         """The shape of a constant beside one sample of an input. NotOurs where samples differ."""

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from ...errors import MissingDependency, ModelError
 from ...layers.weight import Values
 from ...model import Graph
-from ..files import Bytes, shown
+from ..files import shown
 from ..zips import Archive
 from .build import build
-from .listing import Listing
-from .nodes import Fed, Full, Node, Owner, Program, Ref, Stored, computed
-from .pickles import Listed
+from .nodes import Fed, Full, Node, Owner, Program, Ref, Stored, computed, module_path
 from .region import fused
 from .sizes import BATCH, OTHER_BATCH
+from .weights import TYPES, program_in, weights_of
 
 LARGEST_PROGRAM = 512 << 20
 MOST_NODES = 400_000
@@ -31,9 +30,6 @@ MOST_NODES = 400_000
 TIMES = re.compile(r"(?:Mul\(Integer\()?(\d{1,9})(?:\),|\*)(.*?)\)?")
 LARGEST_FILLED = 1 << 24
 DEEPEST = 8
-# The numbers that torch's file format gives to the types of tensors.
-TYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32"}
-TYPES |= {8: "float64", 12: "bool", 13: "bfloat16"}
 
 
 def read_archive(archive: Archive, path: str) -> Graph:
@@ -61,9 +57,8 @@ class _Program:
     """The parts of the file, brought together."""
 
     def __init__(self, archive: Archive, name: str) -> None:
-        main = next(n for n in archive.members if n.endswith("models/model.json"))
-        self.archive, self.name = archive, name
-        self.root = main.removesuffix("models/model.json")
+        main = program_in(archive.members)
+        self.archive, self.name, self.main = archive, name, main
         module = json.loads(archive.text(main, LARGEST_PROGRAM))["graph_module"]
         self.graph, self.signature = module["graph"], module["signature"]
         if len(self.graph["nodes"]) > MOST_NODES:
@@ -123,7 +118,7 @@ class _Program:
     def _placeholders(
         self, shapes: Mapping[str, Full], dtypes: Mapping[str, str]
     ) -> tuple[list[Fed], dict[str, Stored]]:
-        weights = _weights(self.archive, self.root)
+        weights = weights_of(self.archive, self.main)
         inputs: list[Fed] = []
         stored: dict[str, Stored] = {}
         for spec in self.signature["input_specs"]:
@@ -158,18 +153,47 @@ class _Program:
     def _made_of_nothing(
         self, node: Node, stored: dict[str, Stored], shapes: Mapping[str, Full]
     ) -> bool:
-        """Zeros, ones or one number everywhere (the states that an LSTM starts from)."""
+        """Zeros, ones or one number everywhere (the states that an LSTM starts from), or a row."""
         word = node.operator.partition(".")[0]
         sizes = shapes.get(node.outputs[0], (None,)) if node.outputs else (None,)
-        number = {"zeros": 0.0, "ones": 1.0}.get(word, node.arguments.get("fill_value"))
-        if word not in ("zeros", "ones", "full") or not isinstance(number, (int, float)):
-            return False
         known = tuple(size for size in sizes if size is not None)
         if len(known) < len(sizes) or math.prod(known) > LARGEST_FILLED:
+            return False
+        row = evenly(word, node.arguments, known)
+        if row is not None:
+            stored[node.outputs[0]] = computed(node, known, Values(lambda: row, "file"), stored)
+            return True
+        number = {"zeros": 0.0, "ones": 1.0}.get(word, node.arguments.get("fill_value"))
+        if word not in ("zeros", "ones", "full") or not isinstance(number, (int, float)):
             return False
         values = Values(lambda: np.full(known, number, np.float32), "file")
         stored[node.outputs[0]] = computed(node, known, values, stored)
         return True
+
+
+def evenly(
+    word: str, arguments: Mapping[str, Any], sizes: tuple[int, ...]
+) -> NDArray[np.float32] | None:
+    """The numbers of `arange` and `linspace`, as PyTorch rounds them; None for anything else."""
+    given = [arguments.get(name, other) for name, other in (("start", 0), ("end", None))]
+    if word not in ("arange", "linspace") or len(sizes) != 1:
+        return None
+    if not all(isinstance(number, (int, float)) for number in given):
+        return None
+    (start, end), count = given, sizes[0]
+    places = np.arange(count)
+    if word == "arange":
+        step = arguments.get("step", 1)
+        if not isinstance(step, (int, float)):
+            return None
+        row: NDArray[np.float32] = (start + step * places).astype(np.float32)
+        return row
+    # From both ends to the middle, so that the last number is the end itself; a float32 step, and
+    # one rounding for each number.
+    first, last = float(np.float32(start)), float(np.float32(end))
+    width = float(np.float32(np.float32(last - first) / np.float32(max(count - 1, 1))))
+    rising, falling = first + width * places, last - width * (count - 1 - places)
+    return np.where(places < max(count // 2, count == 1), rising, falling).astype(np.float32)
 
 
 def _symbol(value: Any) -> str:
@@ -280,42 +304,6 @@ def pure(nodes: Iterable[Node], outputs: list[str]) -> tuple[list[Node], list[st
     return result, [now.get(name, name) for name in outputs]
 
 
-# --- weights ----------------------------------------------------------------------------------
-
-
-def _weights(archive: Archive, root: str) -> dict[str, Values]:
-    """State-dict key -> numbers, read when asked for."""
-    found: dict[str, Values] = {}
-    for folder in ("weights", "constants"):
-        name = f"{root}data/{folder}/model_{folder}_config.json"
-        if name not in archive.members:
-            continue
-        for key, entry in json.loads(archive.text(name))["config"].items():
-            member = f"{root}data/{folder}/{entry['path_name']}"
-            if entry.get("use_pickle") or member not in archive.members:
-                continue
-            found[key] = Values(_Load(archive.member(member), entry["tensor_meta"], key), "file")
-    return found
-
-
-class _Load:
-    """Reads one tensor's numbers from its own member."""
-
-    def __init__(self, place: Bytes, meta: Any, key: str) -> None:
-        self.place, self.meta, self.key = place, meta, key
-
-    def __call__(self) -> NDArray[Any]:
-        meta = self.meta
-        shape, stride = (
-            tuple(int(size["as_int"]) for size in meta[word]) for word in ("sizes", "strides")
-        )
-        offset = int(meta["storage_offset"]["as_int"])
-        if min((*shape, *stride, offset)) < 0 or math.prod(shape) > 2**40:
-            raise ModelError(f"`{shown(self.key)}` has an impossible shape", where=self.place.name)
-        listed = Listed(shape, TYPES.get(meta["dtype"], "unknown"), "", offset, stride)
-        return Listing("", {self.key: listed}, {"": self.place}).array(self.key)
-
-
 # --- nodes ------------------------------------------------------------------------------------
 
 
@@ -337,8 +325,10 @@ def _names(out: Any) -> list[str]:
 
 def _owner(metadata: Any) -> Owner:
     """The innermost module: its path, its class, and which call of it."""
-    last = str(metadata.get("nn_module_stack") or "").rpartition(";")[2].split(",")
-    return Owner(last[1], last[2], last[0]) if len(last) > 2 else Owner()
+    last = str(metadata.get("nn_module_stack") or "").rpartition(";")[2]
+    call, _, rest = last.partition(",")
+    path, comma, kind = rest.rpartition(",")
+    return Owner(module_path(path), kind, call) if comma else Owner()
 
 
 def _plain(value: Any, depth: int) -> Any:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import ModelError
 from ...layers.weight import Values
-from .nodes import Evaluator, Fed, Full, Node, Owner, Program, Ref, Stored, computed
+from .nodes import Evaluator, Fed, Full, Node, Owner, Program, Ref, Stored, computed, module_path
 from .sizes import OTHER_BATCH, Sizes
 
 
@@ -36,20 +36,36 @@ def program_of(exported: Any, name: str) -> Program:
 
 
 # Functions that PyTorch itself defines by others which layers of ours mean.
-DEFINED = ("einsum", "cosine_similarity", "pairwise_distance")
+# fmt: off
+DEFINED = (
+    "einsum", "cosine_similarity", "pairwise_distance", "rot90", "fliplr", "flipud",
+    "tensordot", "diff", "addcdiv", "baddbmm", "linalg_norm", "linalg_vecdot",
+    "logsumexp",
+)
+# fmt: on
 
 
 def untangled(exported: Any) -> Any:
     """The program without changes of tensors that others see through a view.
 
-    Some functions are put in PyTorch's own terms, too: an einsum as permutes and a product.
+    Some functions are put in PyTorch's own terms, too: an einsum of activations as permutes and a
+    product, which may be attention. One with a stored tensor is a layer of its own.
     """
     torch = sys.modules["torch"]
-    wanted = {
-        node.target
+    named = [
+        node
         for node in exported.graph.nodes
         if node.op == "call_function" and _word(node.target).partition(".")[0] in DEFINED
+    ]
+    letters = [node for node in named if _word(node.target).startswith("einsum")]
+    stored = {
+        getattr(spec.arg, "name", None)
+        for spec in exported.graph_signature.input_specs
+        if spec.kind.name != "USER_INPUT"
     }
+    if all(any(part.name in stored for part in node.args[1]) for node in letters):
+        named = [node for node in named if node not in letters]
+    wanted = {node.target for node in named}
     if not wanted and not _changes_a_view(exported.graph):
         return exported
     terms = torch.export.default_decompositions() if wanted else {}
@@ -64,7 +80,8 @@ VIEWS = frozenset(
     {
         "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose",
         "t", "slice", "select", "narrow", "expand", "chunk", "split", "split_with_sizes",
-        "unbind", "as_strided", "alias", "detach", "contiguous", "to",
+        "unbind", "as_strided", "alias", "detach", "contiguous", "to", "swapaxes", "swapdims",
+        "movedim", "moveaxis", "mT", "numpy_T", "expand_as", "view_as", "diagonal", "unfold",
     }
 )
 # fmt: on
@@ -314,15 +331,7 @@ def _owner(node: Any) -> Owner:
         return Owner()
     key, (path, kind) = list(stack.items())[-1]
     word = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-    return Owner(clean_path(path), word, str(key))
-
-
-def clean_path(path: str) -> str:
-    """`L['self'].a.b` and `L__self__.a.b` are the module `a.b`."""
-    for start in ("L['self']", "L__self__"):
-        if path.startswith(start):
-            path = path[len(start) :]
-    return path.strip(".")
+    return Owner(module_path(path), word, str(key))
 
 
 def evaluator_of(

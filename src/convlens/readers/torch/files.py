@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ModelError
-from ..files import Bytes, FileBytes, shown
+from ..files import FileBytes, shown
 from ..zips import Archive
 from .listing import SAFE, SIZES, Listing
-from .pickles import Listed, some_tensors
+from .pickles import Listed
+from .weights import LARGEST_LIST, of_zip, program_in
 
 if TYPE_CHECKING:
     from ... import model
 
-LARGEST_LIST = 256 << 20
 SHOWN = 20
 
 
@@ -38,13 +38,13 @@ def read_file(
     if head.startswith(b"PK"):
         archive = Archive.open(source)
         names = archive.members
-        if any(name.endswith("models/model.json") for name in names):
+        if program_in(names):
             from .archive import read_archive
 
             return read_archive(archive, str(path))
         if any(name.endswith("constants.pkl") or "/code/" in name for name in names):
             raise _script(archive)
-        listing = _of_zip(archive)
+        listing = of_zip(archive)
     elif _is_safe(head, source):
         listing = safetensors(source)
     else:
@@ -59,28 +59,6 @@ def read_file(
 
 
 # --- listings ---------------------------------------------------------------------------------
-
-
-def _of_zip(archive: Archive) -> Listing:
-    """The tensors that `torch.save` put into a zip."""
-    lists = [name for name in archive.members if name.rpartition("/")[2] == "data.pkl"]
-    if not lists:
-        raise ModelError(
-            "this zip holds no list of weights",
-            where=archive.source.name,
-            needed="data.pkl, as torch.save writes it",
-        )
-    root = lists[0].rpartition("/")[0]
-    order = f"{root}/byteorder" if root else "byteorder"
-    if order in archive.members and archive.text(order, 16).strip() != b"little":
-        raise ModelError("the numbers of this file are big-endian", where=archive.source.name)
-    found = some_tensors(archive.text(lists[0], LARGEST_LIST), archive.source.name)
-    places: dict[str, Bytes] = {}
-    for tensor in found.values():
-        name = f"{root}/data/{tensor.storage}" if root else f"data/{tensor.storage}"
-        if tensor.storage not in places:
-            places[tensor.storage] = archive.member(name)
-    return Listing("a state dict of PyTorch", found, places)
 
 
 def _is_safe(head: bytes, source: FileBytes) -> bool:
@@ -181,7 +159,7 @@ def _script(archive: Archive) -> ModelError:
     """The error for TorchScript: what it holds, and the way on."""
     where = archive.source.name
     try:
-        listing = replace(_of_zip(archive), what="TorchScript")
+        listing = replace(of_zip(archive), what="TorchScript")
         given = _given(listing)
     except ModelError:
         given = ""

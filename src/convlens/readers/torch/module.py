@@ -56,8 +56,9 @@ def _export(module: Any, input_shape: Any, example: Any, batch: int = BATCH) -> 
     training = module.training
     module.eval()
     try:
-        with torch.no_grad(), _quiet():
-            return torch.export.export(module, arguments)
+        with torch.no_grad(), _quiet(), _right_states():
+            # Strict was the default before PyTorch 2.7: it follows less, and loses module names.
+            return torch.export.export(module, arguments, strict=False)
     except Exception as error:  # torch.export and the user's code raise anything
         with _quiet():
             message = refused(module, arguments, error)
@@ -78,6 +79,31 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+@contextmanager
+def _right_states() -> Iterator[None]:
+    """While it lasts, the last states of an LSTM have the sizes (layers, samples, units).
+
+    PyTorch up to 2.9 works out the sizes of one layer's states as (1, samples, units) unless there
+    is one sample; every size behind them is wrong then, and a module that joins them is refused.
+    Later ones say (samples, units), which is left as it is.
+    """
+    rules: Any = sys.modules.get("torch._decomp.decompositions")
+    original = getattr(rules, "one_layer_lstm", None)
+    if original is None:
+        yield
+        return
+
+    def one_layer_lstm(*arguments: Any, **more: Any) -> Any:
+        sequence, states = original(*arguments, **more)
+        return sequence, tuple(part.squeeze(0) if part.dim() == 3 else part for part in states)
+
+    rules.one_layer_lstm = one_layer_lstm
+    try:
+        yield
+    finally:
+        rules.one_layer_lstm = original
 
 
 def _example(

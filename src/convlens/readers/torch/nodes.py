@@ -7,12 +7,16 @@ everything after it is written once.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...layers.weight import Values
 
+# The parts of a path are bounded, so that no stranger's text takes long.
+GETATTR = re.compile(r"getattr\(([^()]{1,500}), '([^'()]{1,200})'\)")
+START = re.compile(r"^(?:L\['\w{1,50}'\]|L__self__)")
 Full = tuple[int | None, ...]
 Evaluator = Callable[[Mapping[str, Any]], tuple[Any, ...]]
 
@@ -41,6 +45,14 @@ class Owner:
     def word(self) -> str:
         """The class's name."""
         return self.kind.rpartition(".")[2]
+
+
+def module_path(path: str) -> str:
+    """A module's own path out of what a tracer says: `L['self'].a.b` and `L__self__.a.b` are `a.b`,
+    and `getattr(L['fn'].a, '0')` is `a.0`, as PyTorch before 2.7 says it."""
+    while (shorter := GETATTR.sub(r"\1.\2", path)) != path:
+        path = shorter
+    return START.sub("", path).strip(".")
 
 
 @dataclass(frozen=True)

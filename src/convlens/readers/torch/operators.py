@@ -16,13 +16,15 @@ from ...layers.axisnorm import LayerNorm, RMSNorm
 from ...layers.conv import Conv
 from ...layers.conv_transpose import ConvTranspose
 from ...layers.dense import Dense
+from ...layers.einsum import Einsum, letters_of
 from ...layers.groupnorm import GroupNorm
 from ...layers.matmul import MatMul
 from ...layers.normalize import BatchNorm
 from ...layers.pool import AveragePool, GlobalAveragePool, MaxPool
-from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from ...layers.reduce import ArgMax, ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from ...layers.spread import Variance, VectorNorm
 from ...layers.weight import Weight
+from .nodes import Ref
 from .site import Made, NotOurs, Site
 
 OPERATORS: dict[str, Callable[[Site], Made]] = {}
@@ -128,6 +130,31 @@ def _product(site: Site, one: str, other: str, transpose_b: bool = False) -> Mad
         site.stored_sample(site.get(word), rank) if site.is_weight(word) else None for word in words
     )
     return Made(MatMul(transpose_b=transpose_b, parts=(first, second)), reads)
+
+
+@operator("einsum")
+def _einsum(site: Site) -> Made:
+    """A sum over letters, the batch's left out."""
+    tensors = [part for part in site.get("tensors") if isinstance(part, Ref)]
+    program = site.state.program
+    stored = [part.name in program.stored for part in tensors]
+    shapes = [program.stored[p.name].shape if p.name in program.stored else program.shapes[p.name]
+              for p in tensors]  # fmt: skip
+    found = letters_of(str(site.get("equation")), tuple(map(len, shapes)))
+    if found is None or all(stored):
+        raise NotOurs("an equation of three tensors, or one that repeats a letter")
+    terms, made = found
+    every = list(zip(tensors, terms, stored, strict=True))
+    batch = {term[:1] for _, term, held in every if not held}
+    letter = batch.pop()
+    if batch or not letter or made[:1] != letter:
+        raise NotOurs("it works across the batch axis")
+    if any(letter in term for _, term, held in every if held):
+        raise NotOurs("its parameter differs from sample to sample")
+    parts = tuple(site.stored_sample(p, len(term)) if held else None for p, term, held in every)
+    names = tuple(site.checked(part.name) for part, _, held in every if not held)
+    left = tuple(term.replace(letter, "") for term in terms)
+    return Made(Einsum(left, made[1:], parts if any(stored) else ()), names)
 
 
 @operator("scores")
@@ -283,6 +310,16 @@ def _smallest(site: Site) -> Made:
     if site.given("other"):
         return OPERATORS["minimum"](site)
     return _reduce(site, ReduceMin)
+
+
+@operator("argmax", "argmin")
+def _place_of_largest(site: Site) -> Made:
+    x, word = site.data("self"), site.node.operator.partition(".")[0]
+    if site.get("dim") is None:
+        raise NotOurs("it works across the batch axis")
+    axes = site.axes(site.get("dim"), x)
+    keep = bool(site.get("keepdim", False))
+    return Made(ArgMax(axes, keep, smallest=word == "argmin"), (x,))
 
 
 @operator("linalg_vector_norm", "norm")

@@ -11,6 +11,7 @@ import numpy as np
 from ...layers import (
     activate,
     arithmetic,
+    cast,
     functions,
     merge,
     operand,
@@ -44,12 +45,14 @@ PLAIN: dict[str, Callable[[], Layer]] = {
     "log": arithmetic.Logarithm,
     "reciprocal": arithmetic.Reciprocal,
     "abs": arithmetic.Absolute,
+    "absolute": arithmetic.Absolute,
     "neg": arithmetic.Negative,
     "sin": arithmetic.Sine,
     "cos": arithmetic.Cosine,
     "floor": arithmetic.Floor,
     "ceil": arithmetic.Ceiling,
     "sign": arithmetic.Sign,
+    "positive": activate.Identity,
     "rsqrt": lambda: arithmetic.Power(-0.5),
     "square": lambda: arithmetic.Power(2.0),
     "alias": activate.Identity,
@@ -64,6 +67,13 @@ PLAIN: dict[str, Callable[[], Layer]] = {
 def _plain(site: Site) -> Made:
     layer = PLAIN[site.node.operator.partition(".")[0].rstrip("_")]()
     return Made(layer, (site.data("self", "input"),))
+
+
+@operator("round")
+def _rounded(site: Site) -> Made:
+    if site.get("decimals", 0):
+        raise NotOurs("it rounds to a decimal place")
+    return Made(cast.RoundEven(), (site.data("self"),))
 
 
 @operator("to", "_to_copy", "type_as")
@@ -129,8 +139,15 @@ def _gelu(site: Site) -> Made:
     return Made(functions.Gelu() if exact else functions.GeluTanh(), (site.data("self"),))
 
 
+# From here on the number itself and its softplus are one float32.
+STRAIGHT = 16.0
+
+
 @operator("softplus")
 def _softplus(site: Site) -> Made:
+    threshold = number(site.get("threshold", 20.0))
+    if threshold < STRAIGHT:
+        raise NotOurs(f"its curve jumps to a straight line at {threshold:g}")
     return Made(functions.Softplus(number(site.get("beta", 1.0))), (site.data("self"),))
 
 

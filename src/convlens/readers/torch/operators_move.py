@@ -10,6 +10,7 @@ from ...layers.base import Shape
 from ...layers.embed import Embedding
 from ...layers.fold import Fold
 from ...layers.join import Concatenate
+from ...layers.lookup import Tile
 from ...layers.overwrite import Overwrite
 from ...layers.pad import Pad
 from ...layers.rearrange import Expand, Flatten, Permute, Reshape
@@ -20,6 +21,7 @@ from ...layers.shuffle import PixelShuffle, PixelUnshuffle
 from ...layers.stack import Stack, Unstack
 from .nodes import Ref
 from .operators import OPERATORS, operator
+from .orders import REORDERS, order_of
 from .site import Made, NotOurs, Site
 
 
@@ -40,26 +42,16 @@ def _reshape(site: Site) -> Made:
     return _reshaped(site, site.data("self"))
 
 
-@operator("permute", "permute_copy")
+@operator(*REORDERS)
 def _permute(site: Site) -> Made:
     x = site.data("self")
-    order = [number % (len(site.sample(x)) + 1) for number in site.get("dims")]
+    word = site.node.operator.partition(".")[0]
+    order = order_of(word, site.node.arguments, len(site.sample(x)) + 1)
     if order[0] != 0:
         raise NotOurs("it moves the batch axis")
     if order == sorted(order):
         return Made(Identity(), (x,))
     return Made(Permute(tuple(number - 1 for number in order[1:])), (x,))
-
-
-@operator("transpose", "transpose_copy", "swapaxes", "t", "mT", "numpy_T", "movedim")
-def _transpose(site: Site) -> Made:
-    x = site.data("self")
-    if site.given("dims"):  # more axes than two, where samples share one with others
-        return _permute(site)
-    order = list(range(len(site.sample(x))))
-    one, two = site.axis(site.get("dim0", -2), x), site.axis(site.get("dim1", -1), x)
-    order[one], order[two] = order[two], order[one]
-    return Made(Permute(tuple(order)), (x,))
 
 
 @operator("channel_shuffle", "native_channel_shuffle")
@@ -73,14 +65,21 @@ def _channel_shuffle(site: Site) -> Made:
     return Made(Take(0, order), (x,))
 
 
-@operator("cat", "concat")
+# Along which axis these join tensors that have it.
+STACKS = {"hstack": 1, "dstack": 2}
+
+
+@operator("cat", "concat", *STACKS)
 def _concatenate(site: Site) -> Made:
     parts = [part for part in site.get("tensors") if isinstance(part, Ref)]
     held = [part.name in site.state.program.stored for part in parts]
     names = [site.checked(p.name) for p, stored in zip(parts, held, strict=True) if not stored]
     if not names:
         raise NotOurs("it works on stored numbers")
-    axis, rank = site.axis(site.get("dim", 0), names[0]), len(site.sample(names[0]))
+    number, rank = STACKS.get(site.node.operator.partition(".")[0]), len(site.sample(names[0]))
+    if number is not None and number > rank:
+        raise NotOurs("it adds an axis")
+    axis = site.axis(site.get("dim", 0) if number is None else number, names[0])
     stored = tuple(
         site.stored_sample(part, rank) if is_held else None
         for part, is_held in zip(parts, held, strict=True)
@@ -168,16 +167,33 @@ def _embedding(site: Site) -> Made:
     return Made(Embedding(site.weight("weight", ("rows", "row"))), (site.data("indices"),))
 
 
-@operator("flip", "roll", "repeat")
+@operator("repeat_interleave")
+def _each_repeated(site: Site) -> Made:
+    """Every position of one axis so many times."""
+    x, times = site.data("self"), site.get("repeats")
+    if not isinstance(times, int) or site.get("dim") is None:
+        raise NotOurs("its repeats are computed while the network runs")
+    axis = site.axis(site.get("dim"), x)
+    size = site.sample(x)[axis]
+    if size is None:
+        raise NotOurs("the size of its axis is not known")
+    return Made(Take(axis, tuple(n for n in range(size) for _ in range(times))), (x,))
+
+
+@operator("flip", "roll", "repeat", "tile")
 def _rearranged(site: Site) -> Made:
     """Every position of one axis, in another order or several times."""
     x = site.data("self")
     word = site.node.operator.partition(".")[0]
-    if word == "repeat":
-        times = site.get("repeats")
+    if word in ("repeat", "tile"):
+        times = site.get("repeats", site.get("dims"))
+        if word == "tile":
+            times = [1] * (len(site.sample(x)) + 1 - len(times)) + list(times)
         many = [n for n, count in enumerate(times) if count != 1]
-        if len(times) != len(site.sample(x)) + 1 or len(many) != 1:
-            raise NotOurs("it repeats more than one axis")
+        if len(times) != len(site.sample(x)) + 1 or 0 in many:
+            raise NotOurs("it repeats the batch, or adds an axis")
+        if len(many) != 1:
+            return Made(Tile(tuple(times[1:])), (x,))
         axes = many
     else:
         axes = [axis for axis in site.get("dims")]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from .nodes import Ref
+from .orders import REORDERS, order_of
 from .placed import Look, Mixed, Place, Rewritten, find, known, rule
 
 
@@ -40,30 +41,10 @@ def _ordered(look: Look, order: list[int]) -> Rewritten:
     return {"self": look.arguments["self"], "dims": dims}, (after,), 0
 
 
-@rule("permute", "permute_copy")
-def _permuted(look: Look) -> Rewritten:
-    rank = len(look.full("self"))
-    return _ordered(look, [axis % rank for axis in look.arguments["dims"]])
-
-
-@rule("transpose", "transpose_copy", "swapaxes", "t", "mT", "numpy_T")
-def _transposed(look: Look) -> Rewritten:
-    rank = len(look.full("self"))
-    one, other = (look.arguments.get(word, n) % rank for word, n in (("dim0", -2), ("dim1", -1)))
-    order = list(range(rank))
-    order[one], order[other] = order[other], order[one]
-    return _ordered(look, order)
-
-
-@rule("movedim")
-def _moved(look: Look) -> Rewritten:
-    rank = len(look.full("self"))
-    one, other = look.arguments["source"], look.arguments["destination"]
-    one, other = (list(n) if isinstance(n, (list, tuple)) else [n] for n in (one, other))
-    order = [axis for axis in range(rank) if axis not in [n % rank for n in one]]
-    for target, source in sorted((d % rank, s % rank) for s, d in zip(one, other, strict=True)):
-        order.insert(target, source)
-    return _ordered(look, order)
+@rule(*REORDERS)
+def _reordered(look: Look) -> Rewritten:
+    word = look.node.operator.partition(".")[0]
+    return _ordered(look, order_of(word, look.arguments, len(look.full("self"))))
 
 
 # fmt: off
@@ -74,7 +55,7 @@ ALONE = (
     "lift_fresh_copy", "to", "_to_copy", "hardtanh", "clamp", "clip", "clamp_min", "clamp_max",
     "leaky_relu", "rrelu", "elu", "celu", "gelu", "softplus", "hardshrink", "softshrink",
     "threshold", "pow", "rsub", "dropout", "alpha_dropout", "feature_dropout",
-    "feature_alpha_dropout", "scaled",
+    "feature_alpha_dropout", "scaled", "round", "absolute", "positive",
 )
 # fmt: on
 

@@ -1,0 +1,256 @@
+"""Networks of other kinds than the built-in one, for the pages that `make.py FOLDER kinds` writes.
+
+Weights are drawn from seeds. Each function gives what `convlens.load` takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import convlens
+from convlens.keras import Input, Model, Sequential, layers
+
+
+class Nodes:
+    """An ONNX graph under construction: each call adds one node with weights of its own."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.nodes: list[Any] = []
+        self.stored: list[Any] = []
+
+    def weight(self, *shape: int, scale: float = 0.4) -> str:
+        """A stored array of normal numbers; its name."""
+        from onnx import numpy_helper
+
+        name = f"weight_{len(self.stored)}"
+        values = (self.rng.standard_normal(shape) * scale).astype(np.float32)
+        self.stored.append(numpy_helper.from_array(values, name))
+        return name
+
+    def add(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        """A node called `name` whose one output has its name, too."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(kind, inputs, [name], name, **attributes))
+        return name
+
+    def model(self, name: str, sizes: Sequence[int], output: str, rank: int) -> Any:
+        """The graph from one input `picture` to `output`, checked."""
+        from onnx import TensorProto, checker, helper
+
+        places = ["N", *[f"out_{n}" for n in range(1, rank)]]
+        graph = helper.make_graph(
+            self.nodes,
+            name,
+            [helper.make_tensor_value_info("picture", TensorProto.FLOAT, ["N", *sizes])],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, places)],
+            self.stored,
+        )
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        checker.check_model(made, full_check=True)
+        return convlens.load(made)
+
+
+def onnx_maps() -> Any:
+    """An ONNX network over pictures: every form of window, pads that differ at each side."""
+    g = Nodes(11)
+    x = g.add("Conv", ["picture", g.weight(8, 3, 3, 2), g.weight(8)], "strided",
+              kernel_shape=[3, 2], strides=[2, 1], pads=[0, 1, 2, 1])  # fmt: skip
+    x = g.add("Relu", [x], "strided_relu")
+    a = g.add("Conv", [x, g.weight(12, 4, 3, 3), g.weight(12)], "grouped",
+              group=2, dilations=[2, 1], pads=[1, 0, 3, 2])  # fmt: skip
+    b = g.add("Conv", [x, g.weight(8, 1, 3, 3)], "depthwise", group=8, auto_pad="SAME_LOWER")
+    b = g.add("MaxPool", [b], "largest", kernel_shape=[3, 3], pads=[1, 0, 1, 1])
+    c = g.add("AveragePool", [x], "mean_of_all", kernel_shape=[2, 3], pads=[1, 1, 0, 1],
+              count_include_pad=1)  # fmt: skip
+    d = g.add("AveragePool", [x], "mean_of_real", kernel_shape=[2, 3], pads=[0, 2, 1, 0])
+    c = g.add("Add", [c, d], "added")
+    b = g.add("Conv", [b, g.weight(8, 8, 1, 1), g.weight(8)], "pointwise", pads=[0, 0, 0, 1])
+    c = g.add("Concat", [c, b], "side_by_side", axis=1)
+    c = g.add("ConvTranspose", [c, g.weight(16, 3, 3, 2), g.weight(6)], "transposed",
+              strides=[2, 1], pads=[0, 1, 1, 0], output_padding=[1, 0], group=2)  # fmt: skip
+    c = g.add("LeakyRelu", [c], "leaky", alpha=0.2)
+    a = g.add("BatchNormalization", [a, g.weight(12), g.weight(12), g.weight(12),
+              positive(g, 12)], "batch_norm")  # fmt: skip
+    a = g.add("Sigmoid", [a], "sigmoid")
+    a = g.add("MaxPool", [a], "half_a_window", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
+    a = g.add("GlobalAveragePool", [a], "mean_of_maps")
+    c = g.add("GlobalMaxPool", [c], "largest_of_maps")
+    x = g.add("Concat", [a, c], "features", axis=1)
+    x = g.add("Flatten", [x], "flat")
+    x = g.add("Gemm", [x, g.weight(7, 18), g.weight(7)], "gemm", transB=1)
+    return g.model("onnx_maps", (3, 17, 14), g.add("Softmax", [x], "softmax", axis=1), 2)
+
+
+def positive(g: Nodes, n: int) -> str:
+    """Stored variances."""
+    from onnx import numpy_helper
+
+    name = f"weight_{len(g.stored)}"
+    values = g.rng.uniform(0.5, 2, n).astype(np.float32)
+    g.stored.append(numpy_helper.from_array(values, name))
+    return name
+
+
+def onnx_row() -> Any:
+    """An ONNX network over a sequence: the same along one axis."""
+    g = Nodes(12)
+    x = g.add("Conv", ["picture", g.weight(6, 2, 5), g.weight(6)], "strided",
+              strides=[2], pads=[1, 3])  # fmt: skip
+    x = g.add("Tanh", [x], "tanh")
+    x = g.add("Conv", [x, g.weight(6, 1, 3), g.weight(6)], "depthwise",
+              group=6, dilations=[3], pads=[6, 0])  # fmt: skip
+    x = g.add("Conv", [x, g.weight(9, 2, 2)], "grouped", group=3, auto_pad="SAME_UPPER")
+    a = g.add("MaxPool", [x], "largest", kernel_shape=[3], strides=[2], pads=[0, 1])
+    b = g.add("AveragePool", [x], "mean", kernel_shape=[3], strides=[2], pads=[1, 0])
+    x = g.add("Sub", [a, b], "difference")
+    x = g.add("ConvTranspose", [x, g.weight(9, 4, 4), g.weight(4)], "transposed",
+              strides=[3], pads=[2, 0])  # fmt: skip
+    x = g.add("Flatten", [x], "flat")
+    x = g.add("Gemm", [x, g.weight(104, 5), g.weight(5)], "gemm")
+    return g.model("onnx_row", (2, 35), g.add("Softmax", [x], "softmax", axis=-1), 2)
+
+
+def onnx_opaque() -> Any:
+    """A layer that is not explained, with explained ones before and behind it."""
+    g = Nodes(13)
+    x = g.add("Conv", ["picture", g.weight(4, 3, 3, 3), g.weight(4)], "before", pads=[1, 1, 1, 1])
+    x = g.add("Hardmax", [x], "ﺱﺅﺎﻟ_nobody_can_explain_" + "this_" * 30, axis=-1)
+    return g.model("onnx_opaque", (3, 9, 8),
+                   g.add("Conv", [x, g.weight(2, 4, 3, 3), g.weight(2)], "behind"), 4)  # fmt: skip
+
+
+def torch_maps() -> tuple[Any, tuple[int, ...]]:
+    """A PyTorch module over pictures, and the shape it takes."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(14)
+
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 8, (5, 3), stride=(2, 1), padding=(1, 2))
+            self.norm = nn.BatchNorm2d(8)
+            self.grouped = nn.Conv2d(8, 12, 3, groups=4, dilation=(1, 2), padding="same")
+            self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
+            self.largest = nn.MaxPool2d(3, 2, padding=1)
+            self.mean = nn.AvgPool2d(3, 2, padding=1, count_include_pad=False)
+            self.turned = nn.ConvTranspose2d(20, 6, 3, stride=2, padding=1, output_padding=1)
+            self.slopes = nn.PReLU(6)
+            self.head = nn.Linear(6, 5)
+            for one in (self.norm.running_mean, self.norm.weight, self.norm.bias):
+                nn.init.normal_(one)
+            nn.init.uniform_(self.norm.running_var, 0.5, 2)
+
+        def forward(self, x: Any) -> Any:
+            x = nn.functional.relu(self.norm(self.first(x)))
+            y = torch.cat((self.largest(self.grouped(x)), self.mean(self.depthwise(x))), 1)
+            y = self.slopes(self.turned(y)).mean((2, 3))
+            return nn.functional.softmax(self.head(y), 1)
+
+    return Branches().eval(), (3, 17, 12)
+
+
+def torch_row() -> tuple[Any, tuple[int, ...]]:
+    """A PyTorch module over a sequence."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(15)
+    made = nn.Sequential(
+        nn.Conv1d(2, 6, 5, stride=2, padding=2),
+        nn.Tanh(),
+        nn.Conv1d(6, 6, 3, dilation=3, groups=6, padding="same"),
+        nn.MaxPool1d(3, 2, padding=1),
+        nn.ConvTranspose1d(6, 4, 4, stride=3, padding=1),
+        nn.AvgPool1d(2),
+        nn.Flatten(),
+        nn.Linear(52, 4),
+    )
+    return made.eval(), (2, 35)
+
+
+def wide_row() -> Any:
+    """Windows as long as an ear needs: 64 of 100 steps."""
+    return Sequential(
+        [
+            Input((100, 2)),
+            layers.Conv1D(4, 64, activation="relu"),
+            layers.Conv1D(3, 64, padding="same"),
+        ],
+        name="wide_row",
+    )
+
+
+def wide_maps() -> Any:
+    """Windows of 37 by 37, wider than high, and 64 high in one column."""
+    return Sequential(
+        [
+            Input((45, 41, 2)),
+            layers.Conv2D(3, 37, padding="same", activation="relu"),
+            layers.Conv2D(2, (34, 40)),
+            layers.Conv2D(2, (64, 1), padding="same"),
+        ],
+        name="wide_maps",
+    )
+
+
+def plain() -> Any:
+    """No picture anywhere: dense layers alone, some of too many units for a line each."""
+    return Sequential(
+        [
+            Input((12,)),
+            layers.Dense(40, activation="relu", name="الطبقة_الأولى"),
+            layers.BatchNormalization(),
+            layers.Dense(6, activation="tanh", name="very_long_" * 15),
+            layers.Dense(3, activation="softmax"),
+        ],
+        name="plain",
+    )
+
+
+def volume() -> Any:
+    """Windows along three axes."""
+    return Sequential(
+        [
+            Input((7, 8, 6, 2)),
+            layers.Conv3D(4, 3, padding="same", activation="relu"),
+            layers.MaxPooling3D(2),
+            layers.Conv3D(3, 2),
+            layers.GlobalAveragePooling3D(),
+            layers.Dense(3, activation="softmax"),
+        ],
+        name="volume",
+    )
+
+
+def inputs() -> Any:
+    """A picture, a sequence and numbers, each with layers of its own, then together."""
+    picture, sound, numbers = (
+        Input((12, 10, 3), name="picture"),
+        Input((20, 2), name="sound"),
+        Input((4,), name="numbers"),
+    )
+    a = layers.GlobalMaxPooling2D()(layers.Conv2D(5, 3, activation="relu")(picture))
+    b = layers.GlobalAveragePooling1D()(layers.Conv1D(4, 5)(sound))
+    x = layers.Concatenate()([a, b, numbers])
+    return Model([picture, sound, numbers], layers.Dense(3, activation="softmax")(x), name="inputs")
+
+
+def deep() -> Any:
+    """Seventy layers of widths by lot, a stretch that repeats itself, and ten more."""
+    first = x = Input((10, 9, 2))
+    widths = np.random.default_rng(16).integers(2, 7, 80)
+    for n in range(1, 71):
+        x = layers.Conv2D(int(widths[n]), 3, padding="same", name=f"layer_{n}")(x)
+    for n in range(1, 9):
+        x = layers.Conv2D(3, 3, padding="same", name=f"same_{n}a")(x)
+        x = layers.Conv2D(5, 1, name=f"same_{n}b")(x)
+    for n in range(71, 80):
+        x = layers.Conv2D(int(widths[n]), 3, padding="same", name=f"layer_{n}")(x)
+    return Model(first, x, name="deep")
