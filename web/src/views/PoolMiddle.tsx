@@ -18,7 +18,7 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   const info = tensor(id);
   const largest = ready(numbers) ? atlas(info, numbers, 1).largest : 1;
   // Padding has no numbers: at a border fewer stand side by side than the window is wide.
-  const columns = new Set(Array.from(facts.input, (place) => atCell(info, unflat(info.shape, place))[2])).size;
+  const columns = Math.min(8, new Set(Array.from(facts.input, (place) => atCell(info, unflat(info.shape, place))[2])).size);
   const many = facts.x.length > 64;
   const places = placesFor(facts.x, 4);
   const max = recipe.combine === "max";

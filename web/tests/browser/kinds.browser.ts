@@ -105,7 +105,7 @@ test("at a border the numbers of a pool's window stand as they lie in the map", 
 });
 
 test("a column that has no pictures has no heading", async () => {
-  for (const [name, layer, there] of [["volume", "conv3d", false], ["wide_maps", "conv2d", false], ["onnx_maps", "grouped", true]] as const) {
+  for (const [name, layer, there] of [["volume", "conv3d", true], ["wide_maps", "conv2d", false], ["onnx_maps", "grouped", true]] as const) {
     const { page, close } = await open(browser, file(name), `#/layer/${layer}`);
     expect((await page.textContent(".terms-head"))?.includes("its map"), name).toBe(there);
     await close();
