@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convlens.errors import ShapeError
+from convlens.errors import NotExplained, ShapeError
 from convlens.explain.wording import note_text
 from convlens.layers import Einsum
 from convlens.layers.einsum import letters_of
@@ -94,3 +94,20 @@ def test_what_the_letters_do_not_fit_is_refused(shapes: tuple, message: str) -> 
 )
 def test_letters_are_those_that_are_written_and_meant(equation, ranks, wanted) -> None:
     assert letters_of(equation, ranks) == wanted
+
+
+def test_a_number_of_more_terms_than_can_be_written_out_is_refused() -> None:
+    """Two tensors with no letter in common: 5000 * 5000 products of 10,000 numbers."""
+    layer, x = Einsum(("a", "b"), ""), np.ones(5000, np.float32)
+    with pytest.raises(NotExplained) as caught:
+        layer.explain(layer.bind((x.shape, x.shape)), (), (x, x))
+    assert str(caught.value) == (
+        "a number of `a,b->` is a sum of more terms than are written out\n"
+        "  given:  25,000,000\n"
+        "  needed: at most 16,777,216"
+    )
+
+
+@pytest.mark.parametrize(("rank", "there"), [(51, True), (52, False), (60, False)])
+def test_a_letter_is_left_for_the_batch(rank: int, there: bool) -> None:
+    assert (letters_of("...->...", (rank,)) is not None) == there

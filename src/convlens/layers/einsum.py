@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..axis import Axis
-from ..errors import ShapeError
+from ..errors import NotExplained, ShapeError
 from .base import (
     NO_COST,
     Array,
@@ -30,6 +30,8 @@ from .base import (
 from .reading import Reading, Rule, Sum
 from .weight import Weight
 
+# Letters of one tensor alone multiply with those of the other: more terms than numbers.
+MOST_TERMS = 1 << 24
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -43,7 +45,8 @@ class Einsum(Layer):
     Output    one axis per letter of `made`
     Rule      sum of the products over every letter that is summed
     Source    NumPy, einsum
-    Errors    ShapeError when an axis has no letter, or a letter has two sizes
+    Errors    ShapeError when an axis has no letter, or a letter has two sizes; NotExplained for
+              a number of more than MOST_TERMS terms
     ONNX      Einsum
     """
 
@@ -144,6 +147,12 @@ class Einsum(Layer):
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
     ) -> Reading:
         summed = self._summed(self._sizes(binding.input_shapes))
+        if (count := math.prod(summed.values())) > MOST_TERMS:
+            raise NotExplained(
+                f"a number of `{self.equation}` is a sum of more terms than are written out",
+                given=f"{count:,}",
+                needed=f"at most {MOST_TERMS:,}",
+            )
         over = grid(*map(range, summed.values()))
         columns = {letter: over[:, n] for n, letter in enumerate(summed)}
         for letter, place in zip(self.made, at, strict=True):
@@ -182,7 +191,8 @@ class Einsum(Layer):
 def letters_of(equation: str, ranks: tuple[int, ...]) -> tuple[tuple[str, ...], str] | None:
     """The letters of each tensor and of the result, an ellipsis written out.
 
-    None for what no layer means: three tensors, a letter twice in one of them.
+    None for what no layer means: three tensors, a letter twice in one of them, or no letter left
+    for the batch.
     """
     said = equation.replace(" ", "")
     left, arrow, made = said.partition("->")
@@ -197,6 +207,8 @@ def letters_of(equation: str, ranks: tuple[int, ...]) -> tuple[tuple[str, ...], 
     if any(n < 0 or (n and "..." not in term) for n, term in zip(wide, terms, strict=True)):
         return None
     count = max((n for n, term in zip(wide, terms, strict=True) if "..." in term), default=0)
+    if count >= len(free):
+        return None
     lead = "".join(free[:count])
     whole = [term.replace("...", lead[count - n :]) for n, term in zip(wide, terms, strict=True)]
     made = made.replace("...", lead)
