@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 
 from convlens import layers
-from convlens.layers.base import Layer
+from convlens.axis import Axis
+from convlens.layers.base import Index, Layer
+from convlens.layers.embed import Embedding
+from convlens.layers.lookup import Lookup, Tile
 from convlens.layers.weight import Values, Weight
-from convlens.page.recipe import find
-from convlens.page.schema import FormulaRecipe, NoRecipe, Recipe
+from convlens.page.recipe import Found, find
+from convlens.page.recipe.program import run, steps_of, written
+from convlens.page.schema import (
+    Equation,
+    FormulaRecipe,
+    GatherRecipe,
+    NoRecipe,
+    Reads,
+    Recipe,
+    ScatterRecipe,
+)
 
 SHAPE = (4, 5, 6)
 
@@ -54,9 +70,8 @@ def test_a_layer_norm_with_scales_of_1_is_no_group_norm() -> None:
     assert (found.name, found.numbers) == ("layer_norm", (0.001, 0, 1))
 
 
-def test_a_norm_that_the_page_cannot_make_is_left_to_python() -> None:
-    assert recipe(layers.UnitNorm()) == NoRecipe("none")
-    assert recipe(layers.LayerNorm(weight("g", 6), None, subtract=False)) == NoRecipe("none")
+def test_what_the_page_cannot_make_is_left_to_python() -> None:
+    assert recipe(layers.Sparsemax()) == NoRecipe("none")
 
 
 def test_a_large_norm_is_judged_without_an_array_of_its_size() -> None:
@@ -70,3 +85,187 @@ def test_slopes_below_zero_are_found_whatever_they_broadcast_over(slopes: tuple[
     found = recipe(layers.PRelu(weight("alpha", *slopes)))
     assert isinstance(found, FormulaRecipe)
     assert (found.name, found.constants) == ("prelu", ("alpha",))
+
+
+# -- what a recipe makes, against the layer itself -----------------------------------------------
+
+
+def positions(reads: Reads, at: Index) -> list[Index]:
+    """What the page reads for `at`, from the facts that it gets."""
+    axes = []
+    for out, axis, per in zip(reads.order, reads.axes, reads.per, strict=True):
+        o = 0 if out is None else at[out] // per
+        if isinstance(axis, Equation):
+            bound = Axis(
+                axis.n_in, axis.n_out, axis.kernel, axis.stride, axis.dilation, axis.pad, axis.up
+            )
+            read = bound.reads(o)
+            axes.append(read.i[read.real].tolist())
+        else:
+            axes.append([i for _, i, _ in axis.rows[o]])
+    return list(itertools.product(*axes))
+
+
+def made(found: Found, at: Index, inputs: list[Any], out: tuple[int, ...]) -> float:
+    """The number that the page makes by a recipe."""
+    recipe = found.recipe
+    x = inputs[0]
+    if isinstance(recipe, GatherRecipe):
+        pairs = [
+            [array[i] for i in positions(r, at)]
+            for r, array in zip(recipe.reads, inputs, strict=True)
+        ]
+        products = [math.prod(map(float, pair)) for pair in zip(*pairs, strict=True)]
+        sums = {"sum": math.fsum(products), "mean": math.fsum(products) / len(products)}
+        return float({**sums, "max": max(products), "min": min(products)}[recipe.combine])
+    if isinstance(recipe, ScatterRecipe):
+        if recipe.reads is None:
+            flat, place = int(np.ravel_multi_index(at, out)), 0
+            for size, step in recipe.digits:
+                place, flat = place + flat % size * step, flat // size
+            return float(x.ravel()[place])
+        (place_,) = positions(recipe.reads, at)
+        if recipe.table is None:
+            return float(x[place_])
+        return float(found.arrays[recipe.table]()[int(x[place_]), at[-1]])
+    assert isinstance(recipe, FormulaRecipe)
+    given: dict[str, Any] = {"x": float(x[at]) if x.shape == out else math.nan}
+    for n, name in enumerate(recipe.constants):
+        if name is not None:
+            given[f"c{n}"] = float(np.broadcast_to(found.arrays[name](), x.shape)[at])
+    if recipe.reads is not None:
+        given["X"] = np.array([float(x[place]) for place in positions(recipe.reads, at)])
+        given["n"] = len(given["X"])
+    return float(steps_of(tuple(step[2] for step in recipe.steps), given)["y"])
+
+
+ROWS = weight("rows", 7, 3)
+PLACES = np.array([[[2, 0], [0, 1]], [[3, 4], [1, 1]]])
+KINDS: list[tuple[Layer, tuple[tuple[int, ...], ...], str]] = [
+    (layers.ReduceSum((0, 2)), (SHAPE,), "gather"),
+    (layers.ReduceMean((1,), keep=True), (SHAPE,), "gather"),
+    (layers.ReduceMean((-1, 0)), (SHAPE,), "gather"),
+    (layers.ReduceMax((2,)), (SHAPE,), "gather"),
+    (layers.ReduceMin((0, 1, 2)), (SHAPE,), "gather"),
+    (layers.MatMul(), ((4, 5, 6), (4, 6, 3)), "gather"),
+    (layers.MatMul(transpose_b=True), ((5, 6), (3, 6)), "gather"),
+    (layers.MatMul(transpose_a=True), ((4, 6, 5), (6, 3)), "gather"),
+    (layers.Einsum(("abc", "acd"), "bd"), ((2, 3, 4), (2, 4, 5)), "gather"),
+    (layers.Einsum(("abc",), "ca"), ((2, 3, 4),), "gather"),
+    (Embedding(ROWS), ((4, 5),), "scatter"),
+    (layers.PixelShuffle(2), ((8, 3, 4),), "scatter"),
+    (layers.PixelShuffle(2, True, "dcr"), ((3, 4, 8),), "scatter"),
+    (layers.PixelShuffle(3, True), ((5, 9),), "scatter"),
+    (layers.PixelUnshuffle(2, True), ((4, 6, 3),), "scatter"),
+    (layers.PixelUnshuffle(2, False, "dcr"), ((3, 4, 6),), "scatter"),
+    (layers.Permute((2, 0, 1)), (SHAPE,), "scatter"),
+    (layers.Reshape((20, 6)), (SHAPE,), "scatter"),
+    (Tile((1, 2, 3)), (SHAPE,), "scatter"),
+    (layers.Divide(), (SHAPE, SHAPE), "merge"),
+    (layers.LRN(), ((9, 3, 3),), "formula"),
+    (layers.LRN(4, 0.5, 0.5, 2.0, True, 2), (SHAPE,), "formula"),
+    (layers.Softmax(1), (SHAPE,), "formula"),
+    (layers.Softmin(0), (SHAPE,), "formula"),
+    (layers.LogSoftmax(2), (SHAPE,), "formula"),
+    (layers.GroupNorm(weight("g", 6), weight("b", 6), 3), (SHAPE,), "formula"),
+    (layers.GroupNorm(None, weight("b", 4), 2, False), (SHAPE,), "formula"),
+    (layers.LayerNorm(weight("g", 4, 6), None, (0, 2)), (SHAPE,), "formula"),
+    (layers.LayerNorm(weight("g", 6), None, subtract=False), (SHAPE,), "formula"),
+    (layers.RMSNorm(weight("g", 6)), (SHAPE,), "formula"),
+    (layers.UnitNorm((1,)), (SHAPE,), "formula"),
+    (layers.LpNorm((0,), 1), (SHAPE,), "formula"),
+    (layers.LpNorm((0, 1)), (SHAPE,), "formula"),
+    (layers.MeanVariance((1, 2)), (SHAPE,), "formula"),
+    (layers.VectorNorm((1,)), (SHAPE,), "formula"),
+    (layers.VectorNorm((1, 2), True, 1), (SHAPE,), "formula"),
+    (layers.Variance((0,), False, 1.0), (SHAPE,), "formula"),
+    (layers.Variance((2,), True, 0.0, True), (SHAPE,), "formula"),
+    (layers.Glu(0), (SHAPE,), "formula"),
+    (layers.StoredQuotient(weight("w", 6)), (SHAPE,), "formula"),
+    (layers.StoredQuotient(weight("w", 5, 1), True), (SHAPE,), "formula"),
+    (layers.StoredPower(weight("w", 6)), (SHAPE,), "formula"),
+    (layers.StoredMaximum(weight("w", 6)), (SHAPE,), "formula"),
+    (layers.StoredMinimum(weight("w", 4, 1, 1)), (SHAPE,), "formula"),
+    (layers.PRelu(weight("alpha", 5, 6)), (SHAPE,), "formula"),
+    (layers.SquareRoot(), (SHAPE,), "formula"),
+    (layers.Power(2.0), (SHAPE,), "formula"),
+    (layers.HardShrink(0.3), (SHAPE,), "formula"),
+    (layers.Relu(0.1, 1.0, 0.25), (SHAPE,), "formula"),
+    (layers.Relu(0.1, None, 0.25), (SHAPE,), "formula"),
+]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shapes", "form"),
+    KINDS,
+    ids=[f"{n}-{type(k[0]).__name__}" for n, k in enumerate(KINDS)],
+)
+def test_a_recipe_gives_every_number_of_its_layer(
+    layer: Layer, shapes: tuple[tuple[int, ...], ...], form: str
+) -> None:
+    rng = np.random.default_rng(3)
+    binding = layer.bind(shapes)
+    found = find(layer, binding, str)
+    assert found.recipe.form == form
+    inputs: list[Any] = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    if isinstance(layer, Embedding):
+        inputs = [rng.integers(0, 7, shapes[0]).astype(np.float32)]
+    if isinstance(layer, layers.StoredPower | layers.SquareRoot):
+        inputs = [np.abs(inputs[0])]
+    out = binding.output_shapes[0]
+    if form == "merge":
+        return
+    for at in itertools.product(*map(range, out)):
+        reading = layer.explain(binding, at, tuple(inputs))
+        assert made(found, at, inputs, out) == pytest.approx(reading.value, rel=1e-12, abs=1e-14)
+
+
+def test_a_bound_is_the_layers_own() -> None:
+    x = np.random.default_rng(4).standard_normal((9, 3, 3)).astype(np.float32)
+    layer = layers.LRN()
+    binding = layer.bind((x.shape,))
+    found = find(layer, binding, str).recipe
+    assert isinstance(found, FormulaRecipe)
+    assert found.reads is not None
+    for at in ((0, 0, 0), (4, 1, 2), (8, 2, 2)):
+        numbers = np.array([float(x[place]) for place in positions(found.reads, at)])
+        known = steps_of(
+            tuple(step[2] for step in found.steps),
+            {"x": float(x[at]), "X": numbers, "n": len(numbers)},
+        )
+        assert run(found.bound, known) == pytest.approx(layer.explain(binding, at, (x,)).tolerance)
+
+
+def test_a_lookup_of_neighbouring_axes_is_left_to_python() -> None:
+    assert recipe(Lookup(0, PLACES)) == NoRecipe("none")
+
+
+def test_a_product_whose_sides_are_read_in_other_orders_is_left_to_python() -> None:
+    layer = layers.Einsum(("abc", "cad"), "bd")
+    binding = layer.bind(((2, 3, 4), (4, 2, 5)))
+    assert find(layer, binding, str).recipe == NoRecipe("none")
+
+
+# -- programs ------------------------------------------------------------------------------------
+
+
+def test_a_program_is_what_its_text_says() -> None:
+    assert written("x - -a * 2", {"a": 3}) == ("-", "x", ("*", ("*", -1, 3.0), 2))
+    assert written("b if x > 1 else 0", {"b": "c0"}) == ("<", 1, "x", "c0", 0)
+    assert written("1 if x >= 2 else 0", {}) == ("<", "x", 2, 0, 1)
+    assert written("1 if x <= 2 else 0", {}) == ("<", 2, "x", 0, 1)
+
+
+def test_a_program_of_an_unknown_name_is_refused() -> None:
+    with pytest.raises(KeyError, match="slope"):
+        written("slope * x", {})
+    with pytest.raises(ValueError, match=r"^no program: x\[0\]$"):
+        written("x[0]", {})
+
+
+def test_a_program_by_hand() -> None:
+    known = steps_of(
+        (written("mean(X)", {}), written("sum(square(X - s0)) / n", {}), written("s1 ** 0.5", {})),
+        {"X": np.array([1.0, 3.0, 5.0, 7.0]), "n": 4},
+    )
+    assert (known["s0"], known["s1"], known["y"]) == (4.0, 5.0, 5.0**0.5)

@@ -1,6 +1,8 @@
 // Written by `python -m convlens.page.schema > web/src/schema.ts`. Change the Python file,
 // then run that again; a test compares the two.
 
+export type Program = null | number | string | readonly Program[];
+
 export interface Row {
   readonly lane: number;
   readonly passing: readonly number[];
@@ -75,18 +77,31 @@ export interface RowRecipe {
   readonly bias: string | null;
 }
 
-export interface ScatterRecipe {
-  readonly form: "scatter";
-  readonly how: "reshape" | "axes";
+export interface Reads {
   readonly order: readonly (number | null)[];
   readonly axes: readonly (Equation | Rows)[];
+  readonly per: readonly number[];
+}
+
+export interface ScatterRecipe {
+  readonly form: "scatter";
+  readonly how: "reshape" | "axes" | "digits" | "lookup";
+  readonly reads: Reads | null;
+  readonly digits: readonly (readonly [number, number])[];
+  readonly table: string | null;
   readonly fill: number;
 }
 
 export interface MergeRecipe {
   readonly form: "merge";
-  readonly op: "add" | "subtract" | "multiply" | "average" | "maximum" | "minimum" | "concat";
+  readonly op: "add" | "subtract" | "multiply" | "divide" | "average" | "maximum" | "minimum" | "concat";
   readonly axis: number;
+}
+
+export interface GatherRecipe {
+  readonly form: "gather";
+  readonly combine: "sum" | "mean" | "max" | "min";
+  readonly reads: readonly Reads[];
 }
 
 export interface FormulaRecipe {
@@ -95,7 +110,9 @@ export interface FormulaRecipe {
   readonly axis: number;
   readonly numbers: readonly (number | null)[];
   readonly constants: readonly (string | null)[];
-  readonly written: string;
+  readonly reads: Reads | null;
+  readonly steps: readonly (readonly [string, string, Program])[];
+  readonly bound: Program;
 }
 
 export interface NoRecipe {
@@ -162,7 +179,7 @@ export interface Layer {
   readonly pre: string | null;
   readonly activation: FormulaRecipe | null;
   readonly after: string | null;
-  readonly recipe: WindowRecipe | RowRecipe | ScatterRecipe | MergeRecipe | FormulaRecipe | NoRecipe;
+  readonly recipe: WindowRecipe | RowRecipe | ScatterRecipe | GatherRecipe | MergeRecipe | FormulaRecipe | NoRecipe;
   readonly input_shapes: readonly (readonly (number | null)[])[];
   readonly output_shape: readonly (number | null)[];
   readonly weights: readonly Weight[];
@@ -244,6 +261,6 @@ export interface Page {
   readonly words: Readonly<Record<string, string>>;
 }
 
-export type Recipe = WindowRecipe | RowRecipe | ScatterRecipe | MergeRecipe | FormulaRecipe | NoRecipe;
+export type Recipe = WindowRecipe | RowRecipe | ScatterRecipe | GatherRecipe | MergeRecipe | FormulaRecipe | NoRecipe;
 
 export const shared = ["activation", "answer", "code", "counts", "derivations", "field", "input_shapes", "knobs", "notes", "title", "weights"] as const;

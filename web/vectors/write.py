@@ -22,8 +22,12 @@ from convlens.errors import ShapeError
 from convlens.layers.axisnorm import LayerNorm, RMSNorm
 from convlens.layers.base import Layer
 from convlens.layers.groupnorm import GroupNorm
+from convlens.layers.lrn import LRN
 from convlens.layers.reading import Formula
+from convlens.layers.softmax import LogSoftmax, Softmax
+from convlens.layers.spread import Variance, VectorNorm
 from convlens.page.recipe import FUNCTIONS, find
+from convlens.page.recipe.program import run, written
 from convlens.page.schema import plain
 
 HERE = Path(__file__).parent
@@ -126,20 +130,20 @@ def turned(rng: random.Random) -> list[dict[str, Any]]:
 
 
 def functions() -> list[dict[str, Any]]:
-    """Functions of one number, as the layers compute them."""
+    """Programs of functions of one number, and what Python makes with them."""
     cases = []
-    for name, function in FUNCTIONS.items():
-        numbers = (0.25, 0.5) if name == "hard_sigmoid" else (0.25,)
+    for name, text in FUNCTIONS.items():
+        program = written(text, {"p0": 0.25, "p1": 0.5, "p2": -0.75})
+        made = []
         for n in range(-48, 49):
             x = n / 6 + 1 / 64
-            cases.append(
-                {"name": name, "numbers": list(numbers), "x": x, "y": function(x, numbers)}
-            )
+            made.append([x, plain(float(run(program, {"x": x})))])
+        cases.append({"name": name, "program": plain(program), "made": made})
     return cases
 
 
-def norms() -> list[dict[str, Any]]:
-    """Norms by measured statistics: group, steps, value and bound of a few places."""
+def groups() -> list[dict[str, Any]]:
+    """Formulas of all numbers of a group: its numbers, steps, value and bound of a few places."""
     rng = np.random.default_rng(5)
     layers: list[Layer] = [
         GroupNorm(groups=3, epsilon=1e-3),
@@ -147,6 +151,12 @@ def norms() -> list[dict[str, Any]]:
         LayerNorm(axes=(-1,)),
         LayerNorm(axes=(0, 2), epsilon=1e-6),
         RMSNorm(axes=(-2, -1)),
+        LRN(5, channels_last=True),
+        LRN(4, before=2),
+        LogSoftmax(1),
+        Softmax(-1),
+        VectorNorm((0, 2), keep=True),
+        Variance((1,), keep=True, root=True, correction=1),
     ]
     cases = []
     for layer in layers:
@@ -154,7 +164,11 @@ def norms() -> list[dict[str, Any]]:
         x = rng.standard_normal(shape).astype(np.float32)
         binding = layer.bind((shape,))
         recipe = find(layer, binding, str).recipe
-        for at in ((0, 0, 0), (3, 4, 5), (2, 1, 3)):
+        for at in (
+            (0, 0, 0),
+            tuple(n - 1 for n in binding.output_shapes[0]),
+            tuple(n // 2 for n in binding.output_shapes[0]),
+        ):
             made = layer.explain(binding, at, (x,))
             assert isinstance(made, Formula)
             cases.append(
@@ -163,6 +177,7 @@ def norms() -> list[dict[str, Any]]:
                     "shape": list(shape),
                     "at": list(at),
                     "x": x.ravel().tolist(),
+                    "value": made.value,
                     "steps": [step.value for step in made.steps],
                     "bound": made.tolerance,
                 }
@@ -214,7 +229,7 @@ def text() -> str:
     rng = random.Random(20260)
     parts = {"windows": windows(rng), "axes": other_axes(rng), "sums": sums(rng)}
     parts["decimals"] = decimals(rng)
-    parts |= {"turned": turned(rng), "functions": functions(), "norms": norms()}
+    parts |= {"turned": turned(rng), "functions": functions(), "groups": groups()}
     return json.dumps(parts, separators=(",", ":")) + "\n"
 
 

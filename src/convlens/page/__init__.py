@@ -28,6 +28,7 @@ from .schema import (
     Layer,
     Page,
     RowRecipe,
+    ScatterRecipe,
     Tensor,
     WindowRecipe,
     facts,
@@ -199,6 +200,8 @@ def _tensors_of(layer: Layer) -> list[str]:
         names += [name for name in (recipe.weight, recipe.bias) if name is not None]
     if isinstance(recipe, FormulaRecipe):
         names += [name for name in recipe.constants if name is not None]
+    if isinstance(recipe, ScatterRecipe) and recipe.table is not None:
+        names.append(recipe.table)
     return names
 
 

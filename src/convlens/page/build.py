@@ -42,6 +42,7 @@ from .schema import (
     Picture,
     Preprocess,
     Preview,
+    Reads,
     ScatterRecipe,
     Start,
     Tensor,
@@ -460,12 +461,22 @@ def _recomputable(layers: Sequence[Layer], graph: Graph) -> bool:
     """Whether the page itself can run the network on another picture, quickly."""
     return (
         len(graph.inputs) == 1
-        and sum(layer.macs_textbook or 0 for layer in layers) < QUICK
+        and sum(map(_work, layers)) < QUICK
         and all(
             layer.recipe.form != "none" and (layer.pre is None or layer.activation is not None)
             for layer in layers
         )
     )
+
+
+def _work(layer: Layer) -> int:
+    """How many numbers a layer meets in one run of the page's own."""
+    reads = getattr(layer.recipe, "reads", None)
+    if reads is None:
+        return layer.macs_textbook or 0
+    first: Reads = reads[0] if isinstance(reads, tuple) else reads
+    each = math.prod(axis.kernel for axis in first.axes)
+    return each * math.prod(size or 1 for size in layer.output_shape)
 
 
 def _is_picture(graph: Graph) -> bool:

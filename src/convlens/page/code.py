@@ -275,7 +275,7 @@ def _plain(layer: Layer, recipe: Any, at: Layout, out: Layout) -> Lines | None:
         flat = "Flatten()", "nn.Flatten()"
         sizes = out.shape
         return flat if len(sizes) == 1 else (f"Reshape({sizes})", f"x.reshape(-1, *{sizes})")
-    if isinstance(recipe, MergeRecipe):
+    if isinstance(recipe, MergeRecipe) and recipe.op in MERGES:
         keras, torch = MERGES[recipe.op]
         if recipe.op != "concat":
             return keras, torch
@@ -284,9 +284,8 @@ def _plain(layer: Layer, recipe: Any, at: Layout, out: Layout) -> Lines | None:
     if isinstance(recipe, FormulaRecipe):
         if recipe.name == "prelu":
             return _prelu(layer, at)
-        return (
-            _normal(layer, recipe, at) if recipe.name.endswith("_norm") else _function(recipe, at)
-        )
+        norm = recipe.name in ("batch_norm", "group_norm", "layer_norm", "rms_norm")
+        return _normal(layer, recipe, at) if norm else _function(recipe, at)
     return None
 
 

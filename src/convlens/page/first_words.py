@@ -14,6 +14,7 @@ from ..explain.wording import count, note_text, plural, shape_text
 from ..layers.base import Note, Sizes
 from .schema import (
     FormulaRecipe,
+    GatherRecipe,
     MergeRecipe,
     Recipe,
     RowRecipe,
@@ -57,12 +58,14 @@ def first_words(
         return _merge(recipe, inputs, output)
     if isinstance(recipe, ScatterRecipe):
         return _copy(recipe, inputs[0], output, notes)
+    if isinstance(recipe, GatherRecipe):
+        return _gathered(recipe, inputs, output)
     if isinstance(recipe, FormulaRecipe):
         known = _FORMULAS.get(recipe.name)
         if known is not None:
             title, answer = known
             one = "number" if output.channel is None else "map"
-            row = count(output.shape[recipe.axis]) if recipe.name == "softmax" else ""
+            row = count(inputs[0].shape[recipe.axis]) if recipe.axis >= 0 else "The"
             many = math.prod(output.shape) if output.channel is None else _maps(output)
             slots = {
                 "each": _each(many, one),
@@ -71,10 +74,11 @@ def first_words(
                 "row": row,
             }
             return FirstWords(title.format(**slots), answer.format(**slots))
-        return FirstWords(
-            f"Each number by itself goes through {recipe.name.replace('_', ' ')}",
-            "No window and no neighbours: a number comes out where one went in.",
-        )
+        if recipe.reads is None:
+            return FirstWords(
+                f"Each number by itself goes through {recipe.name.replace('_', ' ')}",
+                "No window and no neighbours: a number comes out where one went in.",
+            )
     shapes = " and ".join(dict.fromkeys(shape_text(tensor.shape) for tensor in inputs))
     made = shape_text(output.shape)
     title = f"{made} goes in and comes out" if shapes == made else f"{shapes} becomes {made}"
@@ -212,6 +216,7 @@ _MERGES = {
     "add": ("{n} inputs are added, number by number", "the sum of"),
     "subtract": ("One input is taken from the other, number by number", "the difference of"),
     "multiply": ("{n} inputs are multiplied, number by number", "the product of"),
+    "divide": ("One input is divided by the other, number by number", "the quotient of"),
     "average": ("The mean of {n} inputs, number by number", "the mean of"),
     "maximum": ("The larger of {n} inputs, number by number", "the largest of"),
     "minimum": ("The smaller of {n} inputs, number by number", "the smallest of"),
@@ -236,6 +241,24 @@ def _merge(recipe: MergeRecipe, inputs: Sequence[Tensor], after: Tensor) -> Firs
     )
 
 
+_GATHERED = {"sum": "sum", "mean": "mean", "max": "largest", "min": "smallest"}
+
+
+def _gathered(recipe: GatherRecipe, inputs: Sequence[Tensor], after: Tensor) -> FirstWords:
+    terms = plural(math.prod(axis.kernel for axis in recipe.reads[0].axes), "number")
+    before = " and ".join(shape_text(tensor.shape) for tensor in inputs)
+    sizes = f"{before} becomes {shape_text(after.shape)}"
+    if len(recipe.reads) > 1:
+        return FirstWords(
+            f"{terms} of one input meet as many of the other, pair by pair",
+            f"{sizes}: each number is the sum of the products. Nothing is learnt here.",
+        )
+    return FirstWords(
+        f"{terms} become one: their {_GATHERED[recipe.combine]}",
+        f"{sizes}. Nothing is learnt.",
+    )
+
+
 def _copy(recipe: ScatterRecipe, before: Tensor, after: Tensor, notes: Sequence[str]) -> FirstWords:
     total = math.prod(after.shape)
     if recipe.how == "reshape":
@@ -244,6 +267,12 @@ def _copy(recipe: ScatterRecipe, before: Tensor, after: Tensor, notes: Sequence[
             f"The same {plural(total, 'number')}, {where}",
             f"{shape_text(before.shape)} becomes {shape_text(after.shape)}: nothing is computed, "
             "each number only gets another address.",
+        )
+    if recipe.how == "lookup":
+        return FirstWords(
+            f"Each number names a row of {plural(after.shape[-1], 'learnt number')}",
+            f"{shape_text(before.shape)} becomes {shape_text(after.shape)}: the row stands where "
+            "its number stood. Nothing is added up.",
         )
     return FirstWords(
         f"{shape_text(before.shape)} becomes {shape_text(after.shape)}, by copying",
@@ -264,6 +293,46 @@ _FORMULAS: dict[str, tuple[str, str]] = {
     "softmax": (
         "{row} numbers become shares of 1",
         "exp of each, divided by the sum of the exps: the largest gets the largest share.",
+    ),
+    "softmin": (
+        "{row} numbers become shares of 1",
+        "exp of each with its sign turned, divided by their sum: the smallest gets most.",
+    ),
+    "log_softmax": (
+        "{row} numbers become the logarithms of their shares",
+        "A share is exp of a number, divided by the sum of the exps; its logarithm is at most 0.",
+    ),
+    "local_response": (
+        "Each number is damped by its neighbours in other maps",
+        "The larger the numbers at the same place of the maps beside its own, the smaller it gets.",
+    ),
+    "unit_length": (
+        "{row} numbers get the length 1",
+        "Each is divided by the root of the sum of the squares. Nothing is learnt.",
+    ),
+    "unit_sum": (
+        "{row} numbers get the sum 1, signs left off",
+        "Each is divided by the sum of the sizes. Nothing is learnt.",
+    ),
+    "length": (
+        "{row} numbers become one: their length",
+        "The root of the sum of their squares. Nothing is learnt.",
+    ),
+    "size": (
+        "{row} numbers become one: the sum of their sizes",
+        "They are added up without their signs. Nothing is learnt.",
+    ),
+    "variance": (
+        "{row} numbers become one: how far they spread",
+        "The mean of the squares of how far each is from their mean. Nothing is learnt.",
+    ),
+    "deviation": (
+        "{row} numbers become one: how far they spread",
+        "The root of the mean square distance from their mean. Nothing is learnt.",
+    ),
+    "gated_linear": (
+        "Half of the numbers pass as far as the other half lets them",
+        "Each of the first half is multiplied by the sigmoid of its partner in the second.",
     ),
     "batch_norm": (
         "{each} is scaled and shifted",

@@ -18,6 +18,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from ..explain.graph_layout import Drawing, Fold, Row
 
 Shape = tuple[int | None, ...]
+# A number, a name, or (operation, program, ...): see recipe/program.py.
+Program = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +104,33 @@ class RowRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Reads:
+    """What one output position reads of a tensor: one equation or table for each of its axes.
+
+    `order` names the output axis that each follows (null: one cell for all); of `per` output
+    positions together there is one cell.
+    """
+
+    order: tuple[int | None, ...]
+    axes: tuple[Equation | Rows, ...]
+    per: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ScatterRecipe:
     """Each output copies one input, or a constant.
 
-    `reshape` keeps the flat order; `axes` has one equation or table per axis of the input
-    (padding, cropping, permuting, nearest upsampling), `order` the output axis it follows (null:
-    the whole axis is one cell), `fill` outside.
+    `reshape` keeps the flat order; `axes` has `reads` (padding, cropping, permuting, nearest
+    upsampling) and `fill` outside. `digits` takes the flat output position apart, the last digit
+    first, each (size, step): the flat input position is the sum of digit times step. `lookup`
+    takes the number read as a row of `table`, and the last position as its column.
     """
 
     form: Literal["scatter"]
-    how: Literal["reshape", "axes"]
-    order: tuple[int | None, ...]
-    axes: tuple[Equation | Rows, ...]
+    how: Literal["reshape", "axes", "digits", "lookup"]
+    reads: Reads | None
+    digits: tuple[tuple[int, int], ...]
+    table: str | None
     fill: float
 
 
@@ -122,16 +139,27 @@ class MergeRecipe:
     """Several inputs, position by position; `concat` along `axis`."""
 
     form: Literal["merge"]
-    op: Literal["add", "subtract", "multiply", "average", "maximum", "minimum", "concat"]
+    op: Literal["add", "subtract", "multiply", "divide", "average", "maximum", "minimum", "concat"]
     axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class GatherRecipe:
+    """Numbers of one input in one, or the products of those of two inputs, read together."""
+
+    form: Literal["gather"]
+    combine: Literal["sum", "mean", "max", "min"]
+    reads: tuple[Reads, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FormulaRecipe:
     """One number from its own input (elementwise), its channel's constants, or its row.
 
-    `constants` name per-channel tensors along `axis`: batch norm has gamma, beta, mean, variance.
-    `written` is the formula as its layer writes it.
+    `reads` says what it reads besides the number at its own position (null: nothing). `constants`
+    name stored arrays that broadcast to the input: batch norm has gamma, beta, mean, variance.
+    A step is its name and expression, in the layer's own words, and the program of its number;
+    `bound` is the program of the error bound, null where there is none.
     """
 
     form: Literal["formula"]
@@ -139,7 +167,9 @@ class FormulaRecipe:
     axis: int
     numbers: tuple[float | None, ...]
     constants: tuple[str | None, ...]
-    written: str
+    reads: Reads | None
+    steps: tuple[tuple[str, str, Program], ...]
+    bound: Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +179,9 @@ class NoRecipe:
     form: Literal["none"]
 
 
-Recipe = WindowRecipe | RowRecipe | ScatterRecipe | MergeRecipe | FormulaRecipe | NoRecipe
+Recipe = (
+    WindowRecipe | RowRecipe | ScatterRecipe | GatherRecipe | MergeRecipe | FormulaRecipe | NoRecipe
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +428,8 @@ def facts(page: Page) -> dict[str, Any]:
 
 def _typescript(hint: Any) -> str:
     """One annotation as TypeScript."""
+    if hint is Program:
+        return "Program"
     simple = {int: "number", float: "number", str: "string", bool: "boolean", type(None): "null"}
     if hint in simple:
         return simple[hint]
@@ -422,6 +456,7 @@ def typescript() -> str:
         "// Written by `python -m convlens.page.schema > web/src/schema.ts`. Change the Python file,",
         "// then run that again; a test compares the two.",
     ]
+    lines.append("\nexport type Program = null | number | string | readonly Program[];")
     seen: set[str] = set()
     for item in (Row, Fold, *globals().copy().values()):
         if isinstance(item, type) and dataclasses.is_dataclass(item) and item.__name__ not in seen:

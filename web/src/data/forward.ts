@@ -8,7 +8,7 @@ import type { Layer } from "../schema";
 import { activate } from "./activate";
 import { loops } from "./partial";
 import { overrides, page, tensor, values, type Values } from "./store";
-import { flat, size, strides, unflat } from "./tensor";
+import { size, strides, unflat } from "./tensor";
 import { explain } from "./number";
 
 type Held = Map<string, Values>;
@@ -78,7 +78,7 @@ export function forward(picture: Values): void {
   if (waiting) return;
   const stop = effect(() => {
     const names = page.value.layers.flatMap(({ recipe }) =>
-      recipe.form === "window" || recipe.form === "row" ? [recipe.weight, recipe.bias] : recipe.form === "formula" ? recipe.constants : []);
+      recipe.form === "window" || recipe.form === "row" ? [recipe.weight, recipe.bias] : recipe.form === "formula" ? recipe.constants : recipe.form === "scatter" ? [recipe.table] : []);
     const slots = names.map((name) => (name === null ? "absent" : values(name)));
     if (slots.includes(null)) return;
     requestAnimationFrame(() => {
@@ -111,7 +111,7 @@ function pass(picture: Values): void {
       const after = new Float32Array(out.length);
       for (let place = 0; place < out.length; place++) {
         const at = unflat(target.shape, place);
-        after[place] = activate(layer.activation, target.shape, out, at, flat(target.shape, at))?.value ?? NaN;
+        after[place] = activate(layer.activation, target.shape, out, at, [])?.value ?? NaN;
       }
       held.set(layer.output, after);
     }

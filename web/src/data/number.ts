@@ -4,9 +4,9 @@
 // these are the very numbers that `convlens explain --json` prints.
 
 import { reads, type Axis } from "../axis";
-import type { FormulaRecipe, Layer, Recipe, WindowRecipe } from "../schema";
+import type { FormulaRecipe, GatherRecipe, Layer, MergeRecipe, Recipe, ScatterRecipe, WindowRecipe } from "../schema";
 import { ExactSum, fsum } from "../sum";
-import { activate, groupOf, norm, scaleAt, step, type Step } from "./activate";
+import { activate, gather, moved, type Step } from "./activate";
 import { overrides, ready, tensor, unflattened, values, type Values } from "./store";
 import { finalOf, flat, size, strides } from "./tensor";
 
@@ -128,12 +128,15 @@ function window(out: Draft, layer: Layer, recipe: WindowRecipe, at: readonly num
   }
   out.padding = padding * perGroup;
   if (ready(bias)) out.bias = bias[filter];
-  if (mean) {
-    out.divisor = divisor;
-    out.bound = (out.x.length + 1) * unit * out.x.reduce((sum, v, n) => sum + Math.abs(v * out.w[n]), 0) + 2 ** -149;
-  }
+  if (mean) averaged(out, divisor);
   if (recipe.combine === "max") choose(out, Math.max);
   return true;
+}
+
+/** A mean of `divisor` numbers: its bound is (n + 1)*u*(sum of |terms|) + 2^-149. */
+function averaged(out: Draft, divisor: number): void {
+  out.divisor = divisor;
+  out.bound = (out.x.length + 1) * unit * out.x.reduce((sum, v, n) => sum + Math.abs(v * out.w[n]), 0) + 2 ** -149;
 }
 
 function choose(out: Draft, better: (a: number, b: number) => number): void {
@@ -172,25 +175,37 @@ function row(out: Draft, layer: Layer, weightId: string, biasId: string | null, 
   return true;
 }
 
-function scatter(out: Draft, layer: Layer, recipe: Recipe & { form: "scatter" }, at: readonly number[]): boolean {
+function scatter(out: Draft, layer: Layer, recipe: ScatterRecipe, at: readonly number[]): boolean {
   const info = tensor(layer.inputs[0]);
   const numbers = values(layer.inputs[0]);
-  if (!ready(numbers)) return false;
+  const table = recipe.table === null ? null : values(recipe.table);
+  if (!ready(numbers) || (recipe.table !== null && !ready(table))) return false;
   const outShape = tensor(layer.output).shape;
   out.combine = "choice";
-  let place = -1;
-  if (recipe.how === "reshape") place = flat(outShape, at);
-  else {
-    const { combos } = windowReads(recipe.axes, recipe.order.map((axis) => (axis === null ? 0 : at[axis])));
-    if (combos.length) place = flat(info.shape, combos[0].i);
-  }
+  const place = recipe.reads ? (gather(info.shape, recipe.reads, at)[0]?.[0] ?? -1) : moved(recipe, outShape, at);
   if (place < 0) {
     out.value = recipe.fill;
     return true;
   }
   push(out, 0, place, numbers[place], 1);
-  out.winner = 0;
-  out.value = numbers[place];
+  out.winner = ready(table) ? -1 : 0;
+  out.value = ready(table) ? table[numbers[place] * finalOf(outShape) + finalOf(at)] : numbers[place];
+  return true;
+}
+
+/** Numbers of one input in one, or the products of those of two inputs. */
+function gathered(out: Draft, layer: Layer, { reads, combine }: GatherRecipe, at: readonly number[]): boolean {
+  const slots = layer.inputs.map(values);
+  if (!slots.every(ready)) return false;
+  const [own, other] = reads.map((read, n) => gather(tensor(layer.inputs[n]).shape, read, at));
+  const mean = combine === "mean";
+  own.forEach(([place, c], n) => {
+    push(out, 0, place, slots[0][place], other ? slots[1][other[n][0]] : mean ? c / own.length : c);
+    if (other) out.channel[n] = n;
+  });
+  if (mean) averaged(out, own.length);
+  if (combine === "max") choose(out, Math.max);
+  if (combine === "min") choose(out, Math.min);
   return true;
 }
 
@@ -203,7 +218,7 @@ function push(out: Draft, source: number, input: number, x: number, w: number): 
   out.channel.push(source);
 }
 
-function merge(out: Draft, layer: Layer, recipe: Recipe & { form: "merge" }, at: readonly number[]): boolean {
+function merge(out: Draft, layer: Layer, recipe: MergeRecipe, at: readonly number[]): boolean {
   const slots = layer.inputs.map((id) => values(id));
   if (!slots.every(ready)) return false;
   if (recipe.op === "concat") {
@@ -230,9 +245,9 @@ function merge(out: Draft, layer: Layer, recipe: Recipe & { form: "merge" }, at:
   if (recipe.op === "maximum") choose(out, Math.max);
   if (recipe.op === "minimum") choose(out, Math.min);
   if (recipe.op === "average") out.value = fsum(out.x) / slots.length;
-  if (recipe.op === "multiply") {
+  if (recipe.op === "multiply" || recipe.op === "divide") {
     out.combine = "formula";
-    out.value = out.x.reduce((a, b) => a * b, 1);
+    out.value = out.x.reduce((a, b) => (recipe.op === "divide" ? a / b : a * b));
   }
   return true;
 }
@@ -250,42 +265,16 @@ function formula(out: Draft, layer: Layer, recipe: FormulaRecipe, at: readonly n
     stored.push(ready(slot) ? slot[spread(tensor(name as string).shape, at)] : null);
   }
   if (recipe.name === "batch_norm" || recipe.name === "affine") return addends(out, recipe, stored, place, numbers[place]);
-  if (recipe.name === "prelu") return prelu(out, stored[0] ?? 0, place, numbers[place]);
-  if (recipe.name.endsWith("_norm")) return measured(out, recipe, info.shape, numbers, at);
-  const made = activate(recipe, info.shape, numbers, at, place);
+  const made = activate(recipe, info.shape, numbers, at, stored);
   if (!made) return false;
-  out.combine = "formula";
-  push(out, 0, place, numbers[place], 1);
-  out.steps = made.steps;
-  out.value = made.value;
+  if (info.shape.join() === tensor(layer.output).shape.join()) push(out, 0, place, numbers[place], 1);
+  Object.assign(out, made, { "combine": "formula" });
   return true;
 }
 
 /** The flat place that position `at` has in an array that broadcasts to its own. */
 function spread(shape: readonly number[], at: readonly number[]): number {
   return flat(shape, at.slice(at.length - shape.length).map((v, n) => (shape[n] === 1 ? 0 : v)));
-}
-
-/** x, or below 0 x times the slope of its position. */
-function prelu(out: Draft, slope: number, place: number, x: number): boolean {
-  push(out, 0, place, x, 1);
-  out.combine = "formula";
-  out.value = x < 0 ? slope * x : x;
-  out.bound = x < 0 ? 2 * unit * Math.abs(out.value) + 2 ** -149 : 0;
-  out.steps = [step("slope", "alpha of this position", slope), step("value", "x if x > 0 else slope × x", out.value)];
-  return true;
-}
-
-/** A norm over its group: the group's numbers are the terms. */
-function measured(out: Draft, recipe: FormulaRecipe, shape: readonly number[], numbers: Values, at: readonly number[]): boolean {
-  const { places, own } = groupOf(recipe, shape, at);
-  const x = places.map((place) => numbers[place]);
-  const [gamma, beta] = recipe.constants.map((id) => (id === null ? null : (values(id) as Values)[scaleAt(recipe, shape, at)]));
-  const made = norm(recipe, x, own, gamma ?? 1, beta ?? 0);
-  push(out, 0, places[own], x[own], 1);
-  out.combine = "formula";
-  Object.assign(out, made);
-  return true;
 }
 
 /** x*scale + offset, or x*k + (-mean*k) + beta with k = gamma / sqrt(variance + epsilon): a sum of addends. */
@@ -324,6 +313,7 @@ const makers: { [F in Recipe["form"]]?: (out: Draft, layer: Layer, recipe: never
   row: ((out: Draft, layer: Layer, recipe: Recipe & { form: "row" }, at: readonly number[]) =>
     row(out, layer, recipe.weight, recipe.bias, at)) as never,
   scatter: scatter as never,
+  gather: gathered as never,
   merge: merge as never,
   formula: formula as never,
 };
@@ -343,7 +333,7 @@ export function explain(layer: Layer, at: readonly number[]): NumberFacts | null
   if (layer.activation && layer.pre) {
     const numbers = values(layer.pre);
     const shape = tensor(layer.pre).shape;
-    const made = activate(layer.activation, shape, ready(numbers) ? numbers : null, at, flat(shape, at), pre);
+    const made = activate(layer.activation, shape, ready(numbers) ? numbers : null, at, [], pre);
     if (made) {
       value = made.value;
       steps = made.steps;

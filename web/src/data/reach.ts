@@ -2,14 +2,12 @@
 
 import { field, users } from "../axis";
 import type { Layer } from "../schema";
+import { moved } from "./activate";
 import { page, tensor } from "./store";
-import { atCell, finalOf, flat, mapView, unflat } from "./tensor";
+import { atCell, finalOf, mapView, unflat } from "./tensor";
 
 /** First and last position on each axis of a tensor, unclipped. */
 export type Ranges = readonly (readonly [number, number])[];
-
-/** Norms whose statistics are those of the numbers at hand. */
-export const measured = /(group|layer|rms)_norm/;
 
 function whole(shape: readonly number[]): Ranges {
   return shape.map((n) => [0, n - 1] as const);
@@ -31,14 +29,15 @@ export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
     });
   }
   if (recipe.form === "row") return info.shape.map((n, axis) => (axis === info.shape.length - 1 ? [0, n - 1] : ranges[axis]));
-  if (recipe.form === "scatter" && recipe.how === "axes") {
-    return recipe.axes.map((axis, n) => {
-      const out = recipe.order[n];
-      return field(axis, ...(out === null ? ([0, 0] as const) : ranges[out]));
+  const read = recipe.form === "gather" ? recipe.reads[source] : "reads" in recipe && recipe.reads;
+  if (read) {
+    return read.axes.map((axis, n) => {
+      const [low, high] = ranges[read.order[n] as number] ?? [0, 0];
+      return field(axis, Math.floor(low / read.per[n]), Math.floor(high / read.per[n]));
     });
   }
   if (recipe.form === "scatter" && ranges.every(([low, high]) => low === high)) {
-    return unflat(info.shape, flat(out.shape, ranges.map(([n]) => n))).map((n) => [n, n]);
+    return unflat(info.shape, moved(recipe, out.shape, ranges.map(([n]) => n))).map((n) => [n, n]);
   }
   if (recipe.form === "merge") {
     let start = 0;
@@ -50,15 +49,7 @@ export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
       return [Math.max(0, low - start), Math.min(size - 1, high - start)];
     });
   }
-  if (recipe.form === "formula" && measured.test(recipe.name)) {
-    const [, width, ...over] = recipe.numbers as readonly number[];
-    return info.shape.map((size, n) => {
-      if (over.includes(n)) return [0, size - 1];
-      const [low] = ranges[n];
-      return n === recipe.axis && width > 1 ? [low - (low % width), low - (low % width) + width - 1] : ranges[n];
-    });
-  }
-  if (recipe.form === "formula" && recipe.name !== "softmax" && info.shape.length === ranges.length) return ranges;
+  if (recipe.form === "formula" && info.shape.length === ranges.length) return ranges;
   return whole(info.shape);
 }
 

@@ -3,7 +3,6 @@
 import { finalOf } from "./tensor";
 import { bind, bindTransposed, pairs, type Padding, type Window } from "../axis";
 import type { Equation, Knobs, Layer, WindowRecipe } from "../schema";
-import { measured } from "./reach";
 import { say } from "../words";
 import { page, tensor } from "./store";
 
@@ -112,9 +111,10 @@ function one(layer: Layer, knobs: Knobs | null, shapes: readonly (readonly numbe
     return { shape: out.shape.length === 1 ? [shape[place]] : shape.map((n, axis) => (axis === place ? n : 1)), params: 0, macs: 0 };
   }
   if (recipe.form === "scatter" && recipe.how === "reshape" && out.shape.length === 1) return { shape: [shape.reduce((a, b) => a * b, 1)], params: 0, macs: 0 };
-  if (recipe.form === "scatter" && recipe.how === "axes" && recipe.order.every((axis) => axis !== null)) {
+  const order = (recipe.form === "scatter" && recipe.how === "axes" && recipe.reads?.order) || [null];
+  if (order.every((axis) => axis !== null)) {
     const made: number[] = [];
-    recipe.order.forEach((axis, n) => {
+    order.forEach((axis, n) => {
       const ratio = out.shape[axis as number] / before[n];
       const whole = Number.isInteger(ratio) && ratio > 1;
       made[axis as number] = whole ? shape[n] * ratio : shape[n] + out.shape[axis as number] - before[n];
@@ -126,7 +126,7 @@ function one(layer: Layer, knobs: Knobs | null, shapes: readonly (readonly numbe
     if (!others) return none;
     return { shape: shape.map((n, axis) => (recipe.op === "concat" && axis === recipe.axis ? shapes.reduce((a, other) => a + other[axis], 0) : n)), params: 0, macs: 0 };
   }
-  if (recipe.form === "formula") return { shape, params: layer.params && recipe.axis >= 0 ? (layer.params * shape[recipe.axis]) / before[recipe.axis] : layer.params, macs: 0 };
+  if (recipe.form === "formula" && out.shape.join() === before.join()) return { shape, params: layer.params && recipe.axis >= 0 ? (layer.params * shape[recipe.axis]) / before[recipe.axis] : layer.params, macs: 0 };
   return none;
 }
 
@@ -169,10 +169,10 @@ export function rederive(index: number, change: Change): readonly Then[] {
       // Position `o` reads `by * o + low` and `wide` more.
       let [low, by, wide] = [0, 1, 0];
       const factor = knobs?.scale?.[axis];
-      const bound = windowed ? (knobs?.kernel ? axisOf(knobs, axis, cells) : recipe.axes[axis]) : moved ? recipe.axes[place] : null;
+      const bound = windowed ? (knobs?.kernel ? axisOf(knobs, axis, cells) : recipe.axes[axis]) : moved ? recipe.reads?.axes[place] : null;
       // What reads everything sees the same from every place: a dense layer along the last axis.
       if (
-        (recipe.form === "formula" && measured.test(recipe.name) && recipe.numbers.slice(2).includes(place)) ||
+        (recipe.form === "formula" && recipe.reads?.order[place] === null) ||
         (recipe.form === "row" && place === read.shape.length - 1) ||
         all
       ) [by, wide] = [0, cells - 1];

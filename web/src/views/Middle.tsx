@@ -22,6 +22,6 @@ export function Middle({ narrow, missing }: { narrow: boolean; missing: boolean 
     return <SumMiddle facts={made} narrow={narrow} />;
   }
   // A resize that takes the nearest cell is a copy, no pool.
-  if (now.recipe.form === "window" && now.knobs?.form !== "resize") return <PoolMiddle facts={made} />;
+  if ((now.recipe.form === "gather" && !now.recipe.reads[1]) || (now.recipe.form === "window" && now.knobs?.form !== "resize")) return <PoolMiddle facts={made} />;
   return <StepsMiddle />;
 }

@@ -11,9 +11,10 @@ import { apart } from "./Ledger";
 import { Dim } from "./parts";
 
 export function PoolMiddle({ facts }: { facts: NumberFacts }) {
-  const { recipe } = facts.layer;
-  if (recipe.form !== "window") return null;
-  const id = facts.layer.inputs[0];
+  const now = facts.layer;
+  const { recipe } = now;
+  if (!("combine" in recipe)) return null;
+  const id = now.inputs[0];
   const numbers = values(id);
   const info = tensor(id);
   const largest = ready(numbers) ? atlas(info, numbers, 1).largest : 1;
@@ -21,11 +22,11 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   const columns = Math.min(8, new Set(Array.from(facts.input, (place) => atCell(info, unflat(info.shape, place))[2])).size);
   const many = facts.x.length > 64;
   const places = placesFor(facts.x, 4);
-  const max = recipe.combine === "max";
+  const window = recipe.form === "window";
   const map = facts.groups[0]?.channel ?? 0;
   return (
     <div class="middle pool-middle">
-      <p class="caption"><b>{say("pooled", { map })}</b> <Dim>{plural(facts.x.length, "number")}</Dim></p>
+      <p class="caption"><b>{window ? say("pooled", { map }) : now.kind}</b> <Dim>{plural(facts.x.length, "number")}</Dim></p>
       {many ? (
         <p class="note">{count(facts.x.length)} numbers, from {short(Math.min(...facts.x))} to {short(Math.max(...facts.x))}</p>
       ) : (
@@ -38,13 +39,13 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
         </div>
       )}
       <p class="verdict">
-        {say(max ? "largest" : "divided", { by: facts.divisor ?? 1 })}
+        {say(`made.${recipe.combine}`, { by: facts.divisor ?? 1 })}
         <b class="num" data-value={facts.value}>{minus(fixed(facts.value, places + 2))}</b>
         {facts.engine === null ? null : <small data-bound={facts.bound}>engine: {apart(facts.value, facts.engine)}{facts.bound && facts.bound < Infinity ? `, bound ${short(facts.bound, 3)}` : ""}</small>}
       </p>
       <p class="dim">
         {facts.padding ? `${say("padded", { "places": facts.padding })}. ` : ""}
-        {say(recipe.combine)}
+        {window ? say(recipe.combine) : ""}
       </p>
     </div>
   );

@@ -2,17 +2,18 @@
 
 import type { NumberFacts } from "../data/number";
 import { page, served, tensor } from "../data/store";
-import { unflat } from "../data/tensor";
+import { finalOf, unflat } from "../data/tensor";
 import { count, fixed, minus, placesFor, printed, short } from "../decimal";
 import { css } from "../draw/colour";
 import { cell, facts, layer } from "../state";
 import { inputName, say } from "../words";
 import { activationWord, apart } from "./Ledger";
+import { lines } from "./SumMiddle";
 import { useSignal, useWork } from "../track";
 import { brief, Dim, Num, Who } from "./parts";
 
 const opWords: Record<string, string> = {
-  add: "+", subtract: "−", multiply: "×", average: "mean of", maximum: "largest of", minimum: "smallest of", concat: "copied from",
+  add: "+", subtract: "−", multiply: "×", divide: "÷", average: "mean of", maximum: "largest of", minimum: "smallest of", concat: "copied from",
 };
 
 function place(made: NumberFacts, n: number): string {
@@ -40,6 +41,14 @@ function Merge({ made, op }: { made: NumberFacts; op: string }) {
       {adds && print.rounding ? <li><Who>rounding</Who><Num>{print.rounding}</Num></li> : null}
     </ol>
   );
+}
+
+/** The largest products of two inputs, and all others together. */
+function Products({ made }: { made: NumberFacts }) {
+  const { top, others, print } = lines(made, 7);
+  const words = top.map(({ start }) => `${place(made, start)} ${short(made.x[start], 4)} × ${short(made.w[start], 4)}`);
+  if (others.length) words.push(say("others", { n: others.length }));
+  return <ol class="steps-list">{[...print.lines, ...(print.rounding ? [print.rounding] : [])].map((line, n) => <li key={n}><Who>{words[n] ?? "rounding"}</Who><Num>{line}</Num></li>)}</ol>;
 }
 
 /** Addends that are no window's, each rounded once. */
@@ -98,23 +107,24 @@ export function StepsMiddle() {
   const places = placesFor([made.value, ...made.x], 6);
   return (
     <div class="middle steps-middle">
-      <p class="caption"><b>{recipe.form === "formula" ? activationWord(recipe.name) : recipe.form === "merge" ? `${opWords[recipe.op]} ${recipe.op === "concat" ? "one of " : ""}${count(now.inputs.length)} inputs` : "a copy"}</b></p>
+      <p class="caption"><b>{recipe.form === "formula" ? activationWord(recipe.name) : recipe.form === "merge" ? `${opWords[recipe.op]} ${recipe.op === "concat" ? "one of " : ""}${count(now.inputs.length)} inputs` : recipe.form === "gather" ? now.kind : "a copy"}</b></p>
       {recipe.form === "merge" ? <Merge made={made} op={recipe.op} /> : null}
+      {recipe.form === "gather" ? <Products made={made} /> : null}
       {recipe.form === "scatter" || recipe.form === "window" ? (
         <p class="copy">
           {recipe.form === "scatter" && made.x.length === 0 ? <>padding: the number <b class="num">{recipe.fill}</b></> : (
             <>
-              <span class="num">input {place(made, 0)}</span>
+              <span class="num">input {place(made, 0)}{made.winner < 0 ? say("looked", { row: made.x[0], column: finalOf(made.at) }) : ""}</span>
               <span class="arrow" aria-hidden="true">→</span>
               <span class="num">output [{made.at.join(", ")}]</span>
             </>
           )}
         </p>
       ) : null}
-      {recipe.form === "formula" && made.x.length ? (
+      {recipe.form === "formula" ? (
         <ol class="steps-list">
           {now.rule === "sum" ? <Addends made={made} names={recipe.name === "affine" ? ["x × scale", "offset"] : ["x × k", "− mean × k", "beta"]} /> : (
-            [[`x at ${place(made, 0)}`, made.x[0]], ...made.steps.map((step) => [`${step.name}: ${step.expression}`, step.value])] as [string, number][]
+            [...(made.x.length ? [[`x at ${place(made, 0)}`, made.x[0]]] : []), ...made.steps.map((step) => [`${step.name}: ${step.expression}`, step.value])] as [string, number][]
           ).map(([words, value]) => <li key={words}><Who>{words}</Who><Num>{fixed(value, places)}</Num></li>)}
           {recipe.name === "batch_norm" ? <li class="dim">{say("norm", { k: short(made.w[0], 6) })}</li> : null}
         </ol>

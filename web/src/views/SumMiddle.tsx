@@ -133,7 +133,7 @@ function firstOf(facts: NumberFacts): number {
 /** What adds to a sum: maps, or numbers of a row. */
 export function noun(facts: NumberFacts): string {
   const info = unflattened(facts.layer.inputs[0]);
-  const rows = facts.layer.recipe.form === "row" && info.id === facts.layer.inputs[0];
+  const rows = /row|gather/.test(facts.layer.recipe.form) && info.id === facts.layer.inputs[0];
   return info.channel === null || (rows && info.channel < info.shape.length - 1) ? "number" : "map";
 }
 

@@ -68,11 +68,12 @@ function GroupTerms({ made, group }: { made: NumberFacts; group: Group }) {
   const terms = rest.length ? [...products, fsum(rest)] : products;
   const print = printed(terms, group.sum, placesFor([...terms, group.sum], 6));
   const shape = tensor(made.layer.inputs[0]).shape;
+  const times = made.weight[0] < 0 ? "times" : "weight";
   // The first column is not there on a narrow screen.
   const line = (word: string, number: string, name = "") => <tr class={name}><td /><td colSpan={4}>{word}</td><td>{minus(number)}</td></tr>;
   return (
     <table class="terms-table">
-      <thead><tr><th>input cell</th><th>weight</th><th>input</th><th>×</th><th>weight</th><th>product</th></tr></thead>
+      <thead><tr><th>input cell</th><th>{times}</th><th>input</th><th>×</th><th>{times}</th><th>product</th></tr></thead>
       <tbody>
         {products.map((_, i) => {
           const n = group.start + i;

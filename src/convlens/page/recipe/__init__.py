@@ -8,15 +8,19 @@ gives another number, is dropped, and the page asks Python instead. No layer is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from ...errors import ConvlensError
 from ...layers.base import Binding, Layer
 from .formulas import FUNCTIONS, formula
+from .gathers import digits, gathered, lookup
 from .judge import NOTHING, Found
 from .moves import merge, row
 from .windows import scatter, window
 
 __all__ = ["FUNCTIONS", "NOTHING", "Found", "find"]
+
+Maker = Callable[[Layer, Binding, Callable[[str], str]], Found]
 
 
 def find(
@@ -32,16 +36,23 @@ def find(
     """
     if layer.rule == "opaque":
         return NOTHING
-    makers = {"window": window, "row": row, "scatter": scatter, "merge": merge}
+    makers: dict[str, Maker] = {
+        "window": window, "row": row, "scatter": scatter, "merge": merge, "formula": formula,
+    }  # fmt: skip
+    others: tuple[Maker, ...] = (formula,)
+    if layer.rule != "formula":
+        others = (gathered, lookup, digits)
     known = None if layer.weights() or judged is None else f"{layer!r} {binding.input_shapes}"
     if known is not None and ("..." in known or "<" in known):
         known = None  # an array that is cut short, or an object that does not say what it is
     if judged is not None and known in judged:
         return judged[known]
-    try:
-        found = makers.get(layer.picture, formula)(layer, binding, names)
-    except (ConvlensError, ValueError, NotImplementedError, IndexError, ArithmeticError):
-        found = NOTHING
+    found = NOTHING
+    for make in dict.fromkeys((makers.get(layer.picture, formula), *others)):
+        with suppress(ConvlensError, ValueError, NotImplementedError, LookupError, ArithmeticError):
+            found = make(layer, binding, names)
+        if found is not NOTHING:
+            break
     if judged is not None and known is not None:
         judged[known] = found
     return found

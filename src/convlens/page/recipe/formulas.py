@@ -1,80 +1,385 @@
-"""Recipes of functions of one number, of rows and of groups: activations, softmax, norms."""
+"""Recipes of functions of one number, of rows and of groups: activations, softmax, norms.
+
+Each is written here as programs and judged by the layer's own readings: every step, the value and
+the bound. The words of the steps are the layer's.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from ...axis import FloatArray, IntArray
+from ...axis import Axis, IntArray
 from ...layers.base import Binding, Index, Layer, Sizes
 from ...layers.merge import broadcast_index
 from ...layers.reading import UNIT, Choice, Formula, Reading, Sum
-from ..schema import FormulaRecipe
+from ..schema import FormulaRecipe, Program
 from .judge import NOTHING, Array, Found, places, random_inputs
+from .program import steps_of, written
+from .reads import Taken, taken
 
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
-
-
-def _softplus(x: float) -> float:
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
-
-
-# Klambauer et al., arXiv:1706.02515, section 2.
-SELU = (1.0507009873554805, 1.6732632423543772)
 Numbers = tuple[float, ...]
-# The functions that the page knows; `p` are the layer's own numbers (slope, alpha, ...).
-FUNCTIONS: dict[str, Callable[[float, Numbers], float]] = {
-    "linear": lambda x, p: x,
-    "negative": lambda x, p: -x,
-    "leaky_relu": lambda x, p: x if x >= 0 else p[0] * x,
-    "sigmoid": lambda x, p: _sigmoid(x),
-    "tanh": lambda x, p: math.tanh(x),
-    "silu": lambda x, p: x * _sigmoid(x),
-    "softplus": lambda x, p: _softplus(x),
-    "softsign": lambda x, p: x / (1 + abs(x)),
-    "elu": lambda x, p: x if x > 0 else p[0] * math.expm1(x),
-    "exponential": lambda x, p: math.exp(x),
-    "hard_sigmoid": lambda x, p: min(1.0, max(0.0, p[0] * x + p[1])),
-    "hard_silu": lambda x, p: x * min(1.0, max(0.0, x / 6 + 0.5)),
-    "mish": lambda x, p: x * math.tanh(_softplus(x)),
-    "gelu": lambda x, p: x * math.erfc(-x / math.sqrt(2)) / 2,
-    "gelu_tanh": lambda x, p: x * _sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x**3)),
-    "selu": lambda x, p: SELU[0] * (x if x > 0 else SELU[1] * math.expm1(x)),
-    "celu": lambda x, p: x if x > 0 else p[0] * math.expm1(x / p[0]),
-    "log_sigmoid": lambda x, p: -_softplus(-x),
-    "erf": lambda x, p: math.erf(x),
+SIGMOID = "1 / (1 + exp(-x))"
+SOFTPLUS = "(max(x, 0) + log1p(exp(-abs(x))))"
+# The functions of one number; p0, p1 are the layer's own numbers (slope, alpha, ...).
+FUNCTIONS: dict[str, str] = {
+    "linear": "x",
+    "negative": "-x",
+    "leaky_relu": "x * p0 if x < 0 else x",
+    "sigmoid": SIGMOID,
+    "tanh": "tanh(x)",
+    "silu": f"x * ({SIGMOID})",
+    "softplus": SOFTPLUS,
+    "softsign": "x / (1 + abs(x))",
+    "elu": "x if x > 0 else p0 * expm1(x)",
+    "exponential": "exp(x)",
+    "hard_sigmoid": "min(1, max(0, p0 * x + p1))",
+    "hard_silu": "x * min(1, max(0, x / 6 + 0.5))",
+    "mish": f"x * tanh({SOFTPLUS})",
+    "gelu": "x * erfc(-x / sqrt(2)) / 2",
+    # sqrt(8 / pi)
+    "gelu_tanh": "x / (1 + exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)))",
+    # Klambauer et al., arXiv:1706.02515, section 2.
+    "selu": "1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * expm1(x))",
+    "celu": "x if x > 0 else p0 * expm1(x / p0)",
+    "log_sigmoid": f"x - {SOFTPLUS}",
+    "erf": "1 - erfc(x)",
+    "square_root": "sqrt(x)",
+    "logarithm": "log(x)",
+    "reciprocal": "1 / x",
+    "fraction": "p0 / x",
+    "power": "x ** p0",
+    "absolute": "abs(x)",
+    "sine": "sin(x)",
+    "cosine": "cos(x)",
+    "floor": "floor(x)",
+    "ceiling": "ceil(x)",
+    "sign": "sign(x)",
+    "tanh_shrink": "x - tanh(x)",
+    "squareplus": "(x + sqrt(x * x + p0)) / 2",
+    "soft_shrink": "x - p0 if x > p0 else x + p0 if x < -p0 else 0",
+    "hard_shrink": "x if abs(x) > p0 else 0",
+    "threshold": "x if x > p0 else p1",
+    "thresholded_relu": "max(x, 0) if x > p1 else p0 * (x - p1)",
+    "capped_relu": "min(max(x, 0), p1) if x > p2 else p0 * (x - p2)",
+    "sparse_plus": "0 if x < -1 else x if x > 1 else (x + 1) * (x + 1) / 4",
+    "sparse_sigmoid": "min(1, max(0, (x + 1) / 2))",
 }
 WRITTEN = {"relu": "max(x, 0)", "clip": "x between its limits", "linear": "x"}
 TRIED = (-7.5, -2.25, -1.0, -0.40625, -0.0625, 0.0, 0.125, 0.5, 1.0, 2.75, 6.5)
+# Functions of one number and one that is stored for its position, c0.
+STORED = {
+    "prelu": ("c0", "s0 * x if x < 0 else x"),
+    "quotient": ("x / c0",),
+    "turned_quotient": ("c0 / x",),
+    "power": ("x ** c0",),
+    "turned_power": ("c0 ** x",),
+    "maximum": ("max(x, c0)",),
+    "minimum": ("min(x, c0)",),
+}
+BOUNDS = (
+    "0",
+    "8 * u * max(1, abs(x), abs(y))",
+    "2 * u * abs(y) + tiny",
+    "2 * u * abs(y) + tiny if x < 0 else 0",
+)
+CENTRED = ("mean(X)", "mean(square(X - s0))", "sqrt(s1 + epsilon)")
+# How far the mean may be off, and what float32 may be off by: `group_bound` of groupnorm.py.
+OFF = "((n + 4) * u * mean(abs(X)))"
+GROUP_BOUND = (
+    "abs({scale}) * (4 * u * (abs(x) + abs({mean})) + " + OFF + " + "
+    "abs(x - {mean}) * ((n + 8) * u + square(" + OFF + " / {sigma})) / 2)"
+)
+SCALED = {"scale": "gamma / s2", "sigma": "s2"}
+SPREAD = f"((n + 16) * u * s1 + 2 * square({OFF}) * n / (n - correction) + tiny)"
+# Formulas of all numbers that are read: name, steps, bound. Names are the layer's own quantities;
+# gamma and beta are stored for each position, or 1 and 0.
+GROUPS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("softmax", ("most(X)", "exp(x - s0)", "sum(exp(X - s0))", "s1 / s2"),
+     "(n + 8 + abs(x - s0)) * u * y + 2 ** -126"),
+    ("softmin", ("least(X)", "exp(s0 - x)", "sum(exp(s0 - X))", "s1 / s2"),
+     "(n + 8 + abs(x - s0)) * u * y + 2 ** -126"),
+    ("log_softmax", ("most(X)", "sum(exp(X - s0))", "log(s1)", "x - s0 - s2"),
+     "(n + 8) * u + 4 * u * (abs(x - s0) + abs(y))"),
+    ("norm", (*CENTRED, "(x - s0) * (gamma / s2) + beta"),
+     GROUP_BOUND.format(mean="s0", **SCALED) + " + 2 * u * (abs(y) + abs(beta)) + tiny"),
+    ("scaled_deviation", (*CENTRED, "x * (gamma / s2) + beta"),
+     GROUP_BOUND.format(mean="0", **SCALED) + " + 2 * u * (abs(y) + abs(beta)) + tiny"),
+    ("rms_norm", ("mean(square(X))", "sqrt(s0 + epsilon)", "x / s1 * gamma"),
+     "(n + 16) * u * abs(y) + tiny"),
+    ("unit_length", ("sum(square(X))", "max(sqrt(s0), epsilon)", "x / s1"),
+     "(n + 16) * u * abs(y) + n * tiny / square(s1) * abs(y) + tiny"),
+    ("unit_length", ("sum(square(X))", "sqrt(s0)", "x / s1 if s1 > 0 else 0"),
+     "(n + 16) * u * abs(y) + tiny"),
+    ("unit_sum", ("sum(abs(X))", "x / s0 if s0 > 0 else 0"), "(n + 16) * u * abs(y) + tiny"),
+    ("mean_and_deviation", ("mean(X)", "mean(square(X - s0))", "sqrt(s1)",
+                            "(x - s0) * (1 / (s2 + 1e-9))"),
+     GROUP_BOUND.format(mean="s0", scale="1 / (s2 + 1e-9)", sigma="s2")
+     + " + (4 * u * sqrt(n) * mean(square(X)) / s1 + 4 * u) * abs(y) + tiny"),
+    ("local_response", ("sum(square(X))", "bias + alpha / size * s0", "s1 ** beta", "x / s2"),
+     "(size + 16) * u * (1 + abs(beta)) * abs(y) + tiny"),
+    ("length", ("sum(square(X))", "sqrt(s0)"), "(n + 8) * u * y + sqrt(n) * 2 ** -63"),
+    ("size", ("sum(abs(X))",), "(n + 8) * u * y + sqrt(n) * 2 ** -63"),
+    ("variance", ("mean(X)", "sum(square(X - s0)) / (n - correction)"), SPREAD),
+    ("deviation", ("mean(X)", "sum(square(X - s0)) / (n - correction)", "sqrt(s1)"),
+     f"min(sqrt({SPREAD}), {SPREAD} / y) + 2 * u * y"),
+    ("gated_linear", ("1 / (1 + exp(-last(X)))", "first(X) * s0"),
+     "8 * u * max(1, abs(first(X)), abs(y))"),
+    ("power_pool", ("sum(abs(X) ** p)", "s0 ** (1 / p)"), "(n + 16) * u * y + tiny"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What a program is given, and what the layer says of the same numbers."""
+
+    given: Mapping[str, Any]
+    reading: Reading
+
+
+def _same(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) or (a != a and b != b)
+
+
+Steps = tuple[tuple[tuple[str, str, Program], ...], Program]
+
+
+def _steps(
+    texts: Sequence[str],
+    bounds: Sequence[str],
+    numbers: Mapping[str, Any],
+    cases: Sequence[_Case],
+    said: str = "",
+) -> Steps | None:
+    """The steps and the bound, where they give all that the layer says; `said` is for one step."""
+    try:
+        programs = tuple(written(text, numbers) for text in texts)
+    except KeyError:
+        return None
+    found = []
+    for case in cases:
+        known, reading = steps_of(programs, case.given), case.reading
+        own = reading.steps if isinstance(reading, Formula) else ()
+        if not _same(float(known["y"]), reading.value) or (len(programs) > 1 and not own):
+            return None
+        if own and len(own) != len(programs):
+            return None
+        if not all(_same(float(known[f"s{n}"]), step.value) for n, step in enumerate(own)):
+            return None
+        found.append(known)
+    reading = cases[-1].reading
+    words = [(step.name, step.expression) for step in getattr(reading, "steps", ())]
+    words = words or [("value", said)]
+    made = tuple((*pair, program) for pair, program in zip(words, programs, strict=True))
+    return made, _bound(bounds, numbers, cases, found)
+
+
+def _bound(
+    bounds: Sequence[str],
+    numbers: Mapping[str, Any],
+    cases: Sequence[_Case],
+    found: Sequence[Mapping[str, Any]],
+) -> Program:
+    """The first bound that is the layer's in every case; None where none is."""
+    for text in bounds:
+        try:
+            program = written(text, numbers)
+        except KeyError:
+            continue
+        made = [float(steps_of((program,), known)["y"]) for known in found]
+        if all(
+            math.isclose(bound, case.reading.tolerance, rel_tol=1e-6)
+            for bound, case in zip(made, cases, strict=True)
+        ):
+            return program
+    return None
 
 
 def formula(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
     """Norms, softmax, and functions of one number."""
-    if len(binding.input_shapes) != 1 or binding.input_shapes != binding.output_shapes:
+    if len(binding.input_shapes) != 1 or len(binding.output_shapes) != 1:
         return NOTHING
+    same = binding.input_shapes == binding.output_shapes
     if layer.rule == "sum":
-        return _addends(layer, binding, names)
-    links = layer.links(binding)[0]
-    rows = [n for n, link in enumerate(links) if link.out is None]
-    if "epsilon" in layer.quantities():
-        return _norm(layer, binding, names)
-    if len(rows) == 1:
-        return _softmax(layer, binding, rows[0])
-    if rows or len(layer.weights()) > 1:
+        return _addends(layer, binding, names) if same else NOTHING
+    alone = same and all(
+        link.out == n and isinstance(link.reads, Axis) and link.reads.kernel == 1
+        for n, link in enumerate(layer.links(binding)[0])
+    )
+    if not alone:
+        return _grouped(layer, binding, names)
+    if len(layer.weights()) > 1:
         return NOTHING
-    return _slopes(layer, binding, names) if layer.weights() else _elementwise(layer)
+    return _stored(layer, binding, names) if layer.weights() else _elementwise(layer)
+
+
+def _held(layer: Layer) -> Numbers:
+    """The layer's own numbers, in its order."""
+    known = layer.quantities().values()
+    return tuple(float(n) for n in known if isinstance(n, int | float) and not isinstance(n, bool))
+
+
+def _elementwise(layer: Layer) -> Found:
+    """The function of one number that agrees with the layer at every number tried."""
+    binding = layer.bind(((1,),))
+    cases = [
+        _Case({"x": x}, layer.explain(binding, (0,), (np.array([x], np.float32),))) for x in TRIED
+    ]
+    first = cases[-1].reading
+    if isinstance(first, Choice) and set(first.constants) <= {"low", "high"}:
+        return _clip(first.constants, cases)
+    numbers = _held(layer)
+    named = {f"p{n}": number for n, number in enumerate(numbers)}
+    for name, text in FUNCTIONS.items():
+        made = _steps((text,), BOUNDS, named, cases, _readable(text, named))
+        if made is not None:
+            return Found(FormulaRecipe("formula", name, -1, numbers, (), None, *made))
+    return NOTHING
+
+
+def _readable(text: str, named: Mapping[str, float]) -> str:
+    """A program's text with its numbers, for people."""
+    for name, number in named.items():
+        text = text.replace(name, f"{number:g}")
+    return text.replace("**", "^")
+
+
+def _clip(constants: Mapping[str, float], cases: Sequence[_Case]) -> Found:
+    """x, kept between the limits that there are."""
+    limits = (constants.get("low"), constants.get("high"))
+    name = "relu" if limits == (0.0, None) else "clip" if constants else "linear"
+    text = "x" if limits[0] is None else "max(x, low)"
+    text = text if limits[1] is None else f"min({text}, high)"
+    made = _steps((text,), BOUNDS, constants, cases, WRITTEN[name])
+    if made is None:
+        return NOTHING
+    return Found(FormulaRecipe("formula", name, -1, limits, (), None, *made))
+
+
+def _stored(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
+    """A number and the stored one of its position, if that is what the layer gives (PReLU)."""
+    (weight,) = layer.weights()
+    array = weight.view().reshape(weight.canonical)
+    (x,) = random_inputs(binding)
+    cases = []
+    for at in places(binding.output_shapes[0]):
+        own = float(array[broadcast_index(at, weight.canonical)])
+        for number in (-abs(float(x[at])), abs(float(x[at]))):
+            given = np.broadcast_to(np.float32(number), x.shape)
+            cases.append(_Case({"x": number, "c0": own}, layer.explain(binding, at, (given,))))
+    for name, texts in STORED.items():
+        made = _steps(texts, BOUNDS, {}, cases, texts[-1].replace("c0", "w").replace("**", "^"))
+        if made is not None:
+            role = "alpha" if name == "prelu" else "operand"
+            recipe = FormulaRecipe("formula", name, -1, (), (names(role),), None, *made)
+            return Found(recipe, {names(role): lambda: weight.view().reshape(weight.canonical)})
+    return NOTHING
+
+
+def _grouped(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
+    """The formula of all numbers read that gives the layer's own steps."""
+    shape, out = binding.input_shapes[0], binding.output_shapes[0]
+    inputs = random_inputs(binding)
+    asked = places(out)[-2:]
+    readings = {at: layer.explain(binding, at, inputs) for at in asked}
+    blocks = [(at, r.blocks) for at, r in readings.items() if isinstance(r, Formula)]
+    if len(blocks) < len(asked) or not all(len(own) == 1 for _, own in blocks):
+        return NOTHING
+    reads = taken(layer, binding, {at: own[0].index for at, own in blocks})
+    if reads is None:
+        return NOTHING
+    last = readings[asked[-1]]
+    assert isinstance(last, Formula)
+    stored = {role: number for role, (name, _, number) in last.stored.items() if name}
+    known = {k: v for k, v in layer.quantities().items() if isinstance(v, int | float)}
+    numbers: dict[str, float | str] = {"gamma": 1.0, "beta": 0.0, **known}
+    numbers |= {role: f"c{n}" for n, role in enumerate(SCALES) if role in stored}
+    cases = []
+    for at, reading in readings.items():
+        assert isinstance(reading, Formula)
+        x = reading.blocks[0].x
+        own = float(inputs[0][at]) if shape == out else math.nan
+        given = {"x": own, "X": x, "n": len(x)}
+        given |= {
+            f"c{n}": reading.stored[role][2] for n, role in enumerate(SCALES) if role in stored
+        }
+        cases.append(_Case(given, reading))
+    for name, texts, bound in GROUPS:
+        made = _steps(texts, (bound,), numbers, cases)
+        if made is not None:
+            own_words = _Words(name, texts, reads, made)
+            return _named(own_words, layer, names, readings, asked[-1], shape)
+    return NOTHING
+
+
+SCALES = ("gamma", "beta")
+
+
+@dataclass(frozen=True)
+class _Words:
+    """A formula that was found, before its stored numbers are."""
+
+    name: str
+    texts: tuple[str, ...]
+    reads: Taken
+    made: Steps
+
+
+def _named(
+    found: _Words,
+    layer: Layer,
+    names: Callable[[str], str],
+    readings: Mapping[Index, Reading],
+    at: Index,
+    shape: Sizes,
+) -> Found:
+    """The recipe of a formula, with the name, axis and stored arrays of its kind."""
+    last = readings[at]
+    assert isinstance(last, Formula)
+    by_name = {weight.name: weight for weight in layer.weights()}
+    held = {role: by_name[name] for role, (name, _, _) in last.stored.items() if name}
+    if len(held) != len(by_name):
+        return NOTHING
+    reads = found.reads.facts()
+    whole = [n for n, out in enumerate(found.reads.order) if out is None]
+    if not held and "norm" not in found.name:
+        axis = whole[0] if len(whole) == 1 else -1
+        recipe = FormulaRecipe("formula", found.name, axis, _held(layer), (), reads, *found.made)
+        return Found(recipe)
+    epsilon = float(layer.quantities()["epsilon"])
+    for norm in _norms(last.blocks[0].index, at, shape, found.name):
+        sizes = norm.laid(shape)
+        views = {role: weight.view() for role, weight in held.items()}
+        if all(view.size == math.prod(sizes) for view in views.values()) and all(
+            float(view.reshape(sizes)[broadcast_index(place, sizes)]) == reading.stored[role][2]
+            for role, view in views.items()
+            for place, reading in readings.items()
+            if isinstance(reading, Formula)
+        ):
+            numbers = (epsilon, float(norm.width), *map(float, norm.over))
+            named = tuple(names(role) if role in held else None for role in SCALES)
+            recipe = FormulaRecipe(
+                "formula", norm.name, norm.axis, numbers, named, reads, *found.made
+            )
+            return Found(
+                recipe, {names(role): partial(_laid_out, held[role], sizes) for role in held}
+            )
+    return NOTHING
+
+
+def _laid_out(weight: Any, sizes: Sizes) -> Array:
+    array: Array = weight.view().reshape(sizes)
+    return array
 
 
 @dataclass(frozen=True)
 class _Norm:
-    """A norm by measured statistics as the page may compute it.
+    """Whose numbers a norm by measured statistics brings together.
 
     A group takes the axes `over` whole, and `width` maps of the axis `axis` (below 2: none of its
     own). Gamma and beta are one number per map, or per place on the axes taken whole.
@@ -84,136 +389,26 @@ class _Norm:
     axis: int
     width: int
     over: tuple[int, ...]
-    epsilon: float
 
-    def scales(self, shape: Sizes) -> int:
-        """How many numbers gamma and beta have: scales of 1 do not tell whose they are."""
+    def laid(self, shape: Sizes) -> Sizes:
+        """The shape of gamma and beta that broadcasts to the input's."""
         axes = (self.axis,) if self.name == "group_norm" else self.over
-        return math.prod(shape[n] for n in axes)
-
-    def value(
-        self, x: FloatArray, own: float, at: Index, shape: Sizes, scales: Mapping[str, Array]
-    ) -> float:
-        """rms_norm: x / sqrt(mean of x^2 + epsilon) * gamma; else (x - mean) / sigma * gamma + beta."""
-        place = (self.axis,) if self.name == "group_norm" else self.over
-        flat = 0
-        for n in place:
-            flat = flat * shape[n] + at[n]
-        gamma, beta = (
-            float(scales[role].reshape(-1)[flat]) if role in scales else missing
-            for role, missing in (("gamma", 1.0), ("beta", 0.0))
-        )
-        mean = 0.0 if self.name == "rms_norm" else math.fsum(x) / len(x)
-        sigma = math.sqrt(math.fsum((x - mean) ** 2) / len(x) + self.epsilon)
-        return (own - mean) * (gamma / sigma) + beta
+        return tuple(size if n in axes else 1 for n, size in enumerate(shape))
 
 
-def _norm(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
-    """The norm that gives the layer's own numbers, its group found from what the layer reads."""
-    shape = binding.input_shapes[0]
-    inputs = random_inputs(binding)
-    asked = places(shape)[-2:]
-    readings = {at: layer.explain(binding, at, inputs) for at in asked}
-    first = readings[asked[-1]]
-    if not isinstance(first, Formula) or len(first.blocks) != 1:
-        return NOTHING
-    by_name = {weight.name: weight for weight in layer.weights()}
-    held = {role: by_name[name] for role, (name, _, _) in first.stored.items() if name}
-    views = {role: weight.view() for role, weight in held.items()}
-    for norm in _norms(first.blocks[0].index, asked[-1], shape, layer.quantities()["epsilon"]):
-        if all(view.size == norm.scales(shape) for view in views.values()) and all(
-            math.isclose(
-                reading.value,
-                norm.value(reading.blocks[0].x, float(inputs[0][at]), at, shape, views),
-                rel_tol=1e-12,
-                abs_tol=1e-15,
-            )
-            for at, reading in readings.items()
-        ):
-            numbers = (norm.epsilon, float(norm.width), *map(float, norm.over))
-            named = tuple(names(role) if role in held else None for role in ("gamma", "beta"))
-            recipe = FormulaRecipe("formula", norm.name, norm.axis, numbers, named, "")
-            return Found(recipe, {names(role): weight.view for role, weight in held.items()})
-    return NOTHING
-
-
-def _norms(index: IntArray, at: Index, shape: Sizes, epsilon: float) -> Iterator[_Norm]:
+def _norms(index: IntArray, at: Index, shape: Sizes, name: str) -> Iterator[_Norm]:
     """Norms whose group at `at` is these positions: each axis taken whole, in part, or not at all."""
-    taken = [np.unique(index[:, n]) for n in range(len(shape))]
-    whole = tuple(n for n, seen in enumerate(taken) if 1 < len(seen) == shape[n])
-    part = [n for n, seen in enumerate(taken) if 1 < len(seen) < shape[n]]
-    for axis in part or (len(shape) - 1, 0):
-        width = len(taken[axis])
+    seen = [np.unique(index[:, n]) for n in range(len(shape))]
+    whole = tuple(n for n, own in enumerate(seen) if 1 < len(own) == shape[n])
+    part = [n for n, own in enumerate(seen) if 1 < len(own) < shape[n]]
+    for axis in part or (len(shape) - 1, 0) if name == "norm" else ():
+        width = len(seen[axis])
         others = tuple(n for n in range(len(shape)) if n != axis and shape[n] > 1)
-        begins = taken[axis][0] == at[axis] - at[axis] % width
+        begins = seen[axis][0] == at[axis] - at[axis] % width
         if begins and others == tuple(n for n in whole if n != axis):
-            yield _Norm("group_norm", axis, width, others, float(epsilon))
+            yield _Norm("group_norm", axis, width, others)
     if not part:
-        for name in ("layer_norm", "rms_norm"):
-            yield _Norm(name, len(shape) - 1, 0, whole, float(epsilon))
-
-
-def _slopes(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
-    """x, or below 0 x times the slope of its position, if that is what the layer gives (PReLU)."""
-    (weight,) = layer.weights()
-    alpha = weight.view().reshape(weight.canonical)
-    (x,) = random_inputs(binding)
-    for at in places(binding.output_shapes[0]):
-        slope = float(alpha[broadcast_index(at, weight.canonical)])
-        for own in (-abs(float(x[at])), abs(float(x[at]))):
-            given = np.broadcast_to(np.float32(own), x.shape)
-            made = layer.explain(binding, at, (given,)).value
-            if made != (slope * own if own < 0 else own):
-                return NOTHING
-    written = "x if x > 0 else slope * x"
-    recipe = FormulaRecipe("formula", "prelu", -1, (), (names("alpha"),), written)
-    return Found(recipe, {names("alpha"): lambda: weight.view().reshape(weight.canonical)})
-
-
-def _elementwise(layer: Layer) -> Found:
-    """The function of one number that agrees with the layer at every number tried."""
-    binding = layer.bind(((1,),))
-
-    def at(x: float) -> Reading:
-        return layer.explain(binding, (0,), (np.array([x], np.float32),))
-
-    first = at(0.5)
-    if isinstance(first, Choice):
-        limits = (first.constants.get("low"), first.constants.get("high"))
-        low, high = limits
-        made = {
-            x: min(max(x, -math.inf if low is None else low), math.inf if high is None else high)
-            for x in TRIED
-        }
-        if set(first.constants) <= {"low", "high"} and _gives(at, made):
-            name = "relu" if limits == (0.0, None) else "clip" if first.constants else "linear"
-            return Found(FormulaRecipe("formula", name, -1, limits, (), WRITTEN[name]))
-        return NOTHING
-    written = first.steps[-1].expression if isinstance(first, Formula) and first.steps else ""
-    held = (value for value in layer.quantities().values() if isinstance(value, int | float))
-    numbers = tuple(float(value) for value in held)
-    for name, function in FUNCTIONS.items():
-        with suppress(ArithmeticError, IndexError):
-            if _gives(at, {x: function(x, numbers) for x in TRIED}):
-                return Found(FormulaRecipe("formula", name, -1, numbers, (), written))
-    return NOTHING
-
-
-def _gives(at: Callable[[float], Reading], made: Mapping[float, float]) -> bool:
-    """Whether the layer gives these numbers for these inputs."""
-    return all(math.isclose(at(x).value, y, rel_tol=1e-9, abs_tol=1e-12) for x, y in made.items())
-
-
-def _softmax(layer: Layer, binding: Binding, axis: int) -> Found:
-    """exp(x - max) / sum over one axis, if that is what the layer gives."""
-    (x,) = random_inputs(binding)
-    at = places(binding.output_shapes[0])[-1]
-    row = x[tuple(slice(None) if n == axis else place for n, place in enumerate(at))]
-    powers = np.exp(row.astype(np.float64) - float(row.max()))
-    share = float(powers[at[axis]]) / math.fsum(powers.tolist())
-    if not math.isclose(layer.explain(binding, at, (x,)).value, share, rel_tol=1e-12):
-        return NOTHING
-    return Found(FormulaRecipe("formula", "softmax", axis, (), (), "exp(x - max) / total"))
+        yield _Norm("layer_norm" if name == "norm" else name, len(shape) - 1, 0, whole)
 
 
 def _addends(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
@@ -231,9 +426,9 @@ def _addends(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
             order = ("gamma", "beta", "mean", "variance") if name == "batch_norm" else AFFINE
             axis = int(layer.quantities().get("axis", -1)) % max(1, len(binding.input_shapes[0]))
             named = tuple(names(role) if role in held else None for role in order)
-            recipe = FormulaRecipe("formula", name, axis, numbers, named, "")
+            recipe = FormulaRecipe("formula", name, axis, numbers, named, None, (), None)
             return Found(
-                recipe, {names(role): partial(_same, array) for role, array in held.items()}
+                recipe, {names(role): partial(_given, array) for role, array in held.items()}
             )
     return NOTHING
 
@@ -255,6 +450,9 @@ def _roles(layer: Layer) -> Iterator[tuple[str, dict[str, Array]]]:
     for roles in (AFFINE, AFFINE[:1], AFFINE[1:]):
         if len(roles) == len(views):
             yield "affine", dict(zip(roles, views, strict=True))
+    if len(views) == 1:
+        yield "affine", {"offset": -views[0]}
+        yield "affine", {"scale": np.full(1, -1, np.float32), "offset": views[0]}
     if not views and set(known) == set(AFFINE):
         yield "affine", {role: np.asarray(known[role], np.float32) for role in AFFINE}
 
@@ -266,7 +464,7 @@ def _laid(layer: Layer, array: Array, binding: Binding) -> Array:
     return array.reshape(-1, *(1,) * (rank - 1 - axis)) if array.ndim == 1 else array
 
 
-def _same(array: Array) -> Array:
+def _given(array: Array) -> Array:
     return array
 
 
@@ -290,7 +488,11 @@ def _agree(
             for block in reading.blocks
             for x, w in zip(block.x, block.w, strict=True)
         ]
-        if terms != expected or reading.bias != bias:
+        total = reading.bias
+        if name == "affine":  # a stored addend is an offset
+            total += math.fsum(x * w for x, w in terms if x is not None)
+            terms = [term for term in terms if term[0] is None]
+        if terms != expected or total != bias:
             return None
         size = reading.magnitude
         widths.add(round((reading.tolerance - 2.0**-149) / (UNIT * size)) if size else 0)

@@ -31,11 +31,14 @@ def row(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
     return Found(recipe, arrays)
 
 
-MergeName = Literal["add", "subtract", "multiply", "average", "maximum", "minimum", "concat"]
+MergeName = Literal[
+    "add", "subtract", "multiply", "divide", "average", "maximum", "minimum", "concat"
+]  # fmt: skip
 MERGES: dict[MergeName, Callable[[list[float]], float]] = {
     "add": math.fsum,
     "subtract": lambda x: x[0] - x[1],
     "multiply": math.prod,
+    "divide": lambda x: x[0] / x[1],
     "average": lambda x: math.fsum(x) / len(x),
     "maximum": max,
     "minimum": min,
@@ -59,7 +62,7 @@ def merge(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
     inputs = random_inputs(binding)
     readings = [(at, layer.explain(binding, at, inputs)) for at in places(out)]
     for name, make in MERGES.items():
-        if name == "subtract" and len(inputs) != 2:
+        if name in ("subtract", "divide") and len(inputs) != 2:
             continue
         if all(
             math.isclose(reading.value, make(_aligned(inputs, at)), rel_tol=1e-12, abs_tol=1e-300)

@@ -9,42 +9,15 @@ from typing import Literal
 
 import numpy as np
 
-from ...axis import Axis, AxisReads, Table
+from ...axis import Axis, AxisReads
 from ...layers.base import Binding, Index, Layer, Link
 from ...layers.reading import Choice, Reading, Sum
-from ..schema import Equation, Rows, ScatterRecipe, WindowRecipe
+from ..schema import ScatterRecipe, WindowRecipe
 from .judge import NOTHING, Array, Found, blank_inputs, places, same_terms
+from .reads import Taken, axis_fact
 
-MOST_TABLE = 20_000
 # Layers with more terms a number are judged at two places only.
 MANY_TERMS = 400
-
-
-def axis_fact(reads: AxisReads) -> Equation | Rows:
-    """One axis as the page gets it. Raises ValueError for a table too large to send."""
-    if isinstance(reads, Axis):
-        return Equation(
-            "equation",
-            reads.n_in,
-            reads.n_out,
-            reads.kernel,
-            reads.stride,
-            reads.dilation,
-            reads.pad,
-            reads.up,
-        )
-    if not isinstance(reads, Table) or reads.n_out * reads.kernel > MOST_TABLE:
-        raise ValueError("too large a table")
-    rows = []
-    for o in range(reads.n_out):
-        read = reads.reads(o)
-        factors = np.ones(len(read.k)) if read.coefficient is None else read.coefficient
-        rows.append(
-            tuple(
-                (int(k), int(i), float(c)) for k, i, c in zip(read.k, read.i, factors, strict=True)
-            )
-        )
-    return Rows("table", reads.n_in, reads.n_out, reads.kernel, tuple(rows))
 
 
 def _split(links: tuple[Link, ...], binding: Binding) -> tuple[list[int], int] | None:
@@ -189,7 +162,7 @@ class _WindowJudge:
         return same_terms(reading, terms)
 
 
-def _source(reading: Reading) -> Index | float | None:
+def source(reading: Reading) -> Index | float | None:
     """The one input position a copy reads, or the constant it is."""
     if not isinstance(reading, Choice):
         return None
@@ -205,16 +178,15 @@ def scatter(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
         return NOTHING
     shape, out = binding.input_shapes[0], binding.output_shapes[0]
     blank = blank_inputs(binding)
-    sources = {at: _source(layer.explain(binding, at, blank)) for at in places(out)}
+    sources = {at: source(layer.explain(binding, at, blank)) for at in places(out)}
     if math.prod(shape) == math.prod(out) and all(
-        isinstance(source, tuple)
-        and np.ravel_multi_index(source, shape) == np.ravel_multi_index(at, out)
-        for at, source in sources.items()
+        isinstance(own, tuple) and np.ravel_multi_index(own, shape) == np.ravel_multi_index(at, out)
+        for at, own in sources.items()
     ):
-        return Found(ScatterRecipe("scatter", "reshape", (), (), 0.0))
+        return Found(ScatterRecipe("scatter", "reshape", None, ((math.prod(out), 1),), None, 0.0))
     links = layer.links(binding)[0]
-    fills = [source for source in sources.values() if isinstance(source, float)]
-    for at, source in sources.items():
+    fills = [own for own in sources.values() if isinstance(own, float)]
+    for at, own in sources.items():
         made: list[int] = []
         for link in links:
             reads = link.reads.reads(0 if link.out is None else at[link.out])
@@ -222,14 +194,7 @@ def scatter(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
             if len(real) == 1:
                 made.append(int(real[0]))
         whole = len(made) == len(links)
-        if (whole and source != tuple(made)) or (not whole and not isinstance(source, float)):
+        if (whole and own != tuple(made)) or (not whole and not isinstance(own, float)):
             return NOTHING
-    return Found(
-        ScatterRecipe(
-            "scatter",
-            "axes",
-            tuple(link.out for link in links),
-            tuple(axis_fact(link.reads) for link in links),
-            fills[0] if fills else 0.0,
-        )
-    )
+    fill = fills[0] if fills else 0.0
+    return Found(ScatterRecipe("scatter", "axes", Taken.of(links).facts(), (), None, fill))

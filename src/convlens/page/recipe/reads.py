@@ -1,0 +1,108 @@
+"""What one output position reads of an input, as an equation or a table for each axis of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...axis import Axis, AxisReads, IntArray, Table
+from ...layers.base import Binding, Index, Layer, Link, Sizes, grid
+from ..schema import Equation, Reads, Rows
+
+MOST_TABLE = 20_000
+
+
+def axis_fact(reads: AxisReads) -> Equation | Rows:
+    """One axis as the page gets it. Raises ValueError for a table too large to send."""
+    if isinstance(reads, Axis):
+        return Equation(
+            "equation",
+            reads.n_in,
+            reads.n_out,
+            reads.kernel,
+            reads.stride,
+            reads.dilation,
+            reads.pad,
+            reads.up,
+        )
+    if not isinstance(reads, Table) or reads.n_out * reads.kernel > MOST_TABLE:
+        raise ValueError("too large a table")
+    rows = []
+    for o in range(reads.n_out):
+        read = reads.reads(o)
+        factors = np.ones(len(read.k)) if read.coefficient is None else read.coefficient
+        rows.append(
+            tuple(
+                (int(k), int(i), float(c)) for k, i, c in zip(read.k, read.i, factors, strict=True)
+            )
+        )
+    return Rows("table", reads.n_in, reads.n_out, reads.kernel, tuple(rows))
+
+
+@dataclass(frozen=True)
+class Taken:
+    """`Reads` before they are facts."""
+
+    order: tuple[int | None, ...]
+    axes: tuple[AxisReads, ...]
+    per: tuple[int, ...]
+
+    @classmethod
+    def of(cls, links: tuple[Link, ...]) -> Taken:
+        """What a layer says itself."""
+        axes = tuple(link.reads for link in links)
+        return cls(tuple(link.out for link in links), axes, (1,) * len(links))
+
+    def positions(self, at: Index) -> IntArray:
+        """The positions that output position `at` reads, the last axis fastest."""
+        found = []
+        for out, axis, per in zip(self.order, self.axes, self.per, strict=True):
+            reads = axis.reads(0 if out is None else at[out] // per)
+            found.append(reads.i[reads.real].tolist())
+        return grid(*found)
+
+    def facts(self) -> Reads:
+        """As the page gets it. Raises ValueError for a table too large to send."""
+        return Reads(self.order, tuple(axis_fact(axis) for axis in self.axes), self.per)
+
+
+def taken(
+    layer: Layer, binding: Binding, index: Mapping[Index, IntArray], source: int = 0
+) -> Taken | None:
+    """What the layer says it reads, or what a few positions show; None where neither is right."""
+    shape = binding.input_shapes[source]
+    at, rows = list(index.items())[-1]
+    for reads in (Taken.of(layer.links(binding)[source]), _shown(rows, at, shape)):
+        if reads is not None and all(
+            _same(reads.positions(place), own) for place, own in index.items()
+        ):
+            return reads
+    return None
+
+
+def _shown(index: IntArray, at: Index, shape: Sizes) -> Taken | None:
+    """Axes of the same shape taken whole, in place, or in neighbouring groups of one size."""
+    order: list[int | None] = []
+    axes: list[AxisReads] = []
+    per = []
+    if len(at) != len(shape):
+        return None
+    for n, size in enumerate(shape):
+        width = len(np.unique(index[:, n]))
+        if width == size:
+            order.append(None)
+            axes.append(Axis.whole(size))
+        else:
+            order.append(n)
+            axes.append(Axis.window(size, width, width))
+        per.append(1 if width == size else width)
+    return Taken(tuple(order), tuple(axes), tuple(per))
+
+
+def _same(one: IntArray, other: IntArray) -> bool:
+    """Whether both hold the same positions, in whatever order."""
+    return one.shape == other.shape and set(map(tuple, one.tolist())) == set(
+        map(tuple, other.tolist())
+    )
