@@ -29,14 +29,14 @@ async function compare(name: string): Promise<number> {
   return compared;
 }
 
-test.each(["onnx_maps", "onnx_row", "torch_maps", "torch_row", "wide_row", "wide_maps", "volume", "plain", "inputs", "onnx_opaque"])("hovered numbers of %s are those of explain --json, borders included", async (name) => {
+test.each(["onnx_maps", "onnx_row", "onnx_formulas", "torch_maps", "torch_row", "wide_row", "wide_maps", "volume", "plain", "inputs", "onnx_opaque"])("hovered numbers of %s are those of explain --json, borders included", async (name) => {
   if (name.startsWith("torch") && !process.env.CI && !existsSync(file(name))) return;
   expect(await compare(name)).toBe(cells[name].length);
 }, 200_000);
 
 test("every layer of these networks that is explained is compared", () => {
   const compared = (name: string) => new Set(cells[name].map((cell) => cell.layer)).size;
-  expect([compared("onnx_maps"), compared("onnx_row"), compared("onnx_opaque")]).toEqual([21, 11, 2]);
+  expect([compared("onnx_maps"), compared("onnx_row"), compared("onnx_opaque"), compared("onnx_formulas")]).toEqual([21, 11, 2, 23]);
 });
 
 const whole = (text: string) => BigInt(text.replace("−", "-").replace(".", ""));

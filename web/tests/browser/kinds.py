@@ -115,6 +115,43 @@ def onnx_row() -> Any:
     return g.model("onnx_row", (2, 35), g.add("Softmax", [x], "softmax", axis=-1), 2)
 
 
+def onnx_formulas() -> Any:
+    """An ONNX network of formulas and moves: no window, hardly a weight."""
+    g = Nodes(17)
+    x = g.add("Conv", ["picture", g.weight(16, 3, 3, 3), g.weight(16)], "maps")
+    x = g.add("LRN", [x], "response", size=5, alpha=0.5, beta=0.6, bias=1.5)
+    x = g.add("DepthToSpace", [x], "shuffled", blocksize=2, mode="CRD")
+    a = g.add("ReduceMean", [x], "mean_of_columns", axes=[3])
+    b = g.add("ReduceMax", [x], "largest_of_rows", axes=[2], keepdims=0)
+    b = g.add("Reshape", [b, sizes(g, 0, 4, 16, 1)], "one_row_each")
+    b = g.add("Transpose", [b], "turned", perm=[0, 1, 3, 2])
+    a = g.add("Slice", [a, sizes(g, 0), sizes(g, 6), sizes(g, 2)], "first_rows")
+    x = g.add("MatMul", [a, b], "products")
+    y = g.add("Mul", [x, x], "squares")
+    x = g.add("Abs", [x], "size")
+    x = g.add("Sqrt", [x], "root")
+    x = g.add("Div", [x, g.weight(4, 1, 1, scale=2)], "divided")
+    x = g.add("LpNormalization", [x], "unit_rows", axis=3, p=2)
+    x = g.add("Tile", [x, sizes(g, 1, 1, 2, 1)], "twice")
+    x = g.add("DepthToSpace", [x], "blocks", blocksize=2, mode="DCR")
+    x = g.add("SpaceToDepth", [x], "blocks_back", blocksize=2)
+    z = g.add("ReduceL2", [x], "length", axes=[2, 3], keepdims=0)
+    w = g.add("ReduceMin", [x], "smallest", axes=[2, 3], keepdims=0)
+    z = g.add("LogSoftmax", [z], "logarithms", axis=1)
+    y = g.add("ReduceSum", [y, sizes(g, 2, 3)], "sum_of_maps", keepdims=0)
+    z = g.add("Add", [z, w], "both")
+    return g.model("onnx_formulas", (3, 12, 10), g.add("Sub", [z, y], "all"), 2)
+
+
+def sizes(g: Nodes, *numbers: int) -> str:
+    """Stored whole numbers: sizes, axes or repeats."""
+    from onnx import numpy_helper
+
+    name = f"sizes_{len(g.stored)}"
+    g.stored.append(numpy_helper.from_array(np.array(numbers, np.int64), name))
+    return name
+
+
 def onnx_opaque() -> Any:
     """A layer that is not explained, with explained ones before and behind it."""
     g = Nodes(13)
