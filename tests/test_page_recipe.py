@@ -269,3 +269,14 @@ def test_a_program_by_hand() -> None:
         {"X": np.array([1.0, 3.0, 5.0, 7.0]), "n": 4},
     )
     assert (known["s0"], known["s1"], known["y"]) == (4.0, 5.0, 5.0**0.5)
+
+
+def test_the_words_of_a_step_hold_for_every_place() -> None:
+    found = recipe(layers.LRN(5, channels_last=True), (4, 5, 16))
+    assert isinstance(found, FormulaRecipe)
+    assert [step[:2] for step in found.steps] == [
+        ("squares", "the sum of x^2 over {n} maps"),
+        ("base", "1 + 0.0001 / 5 * squares"),
+        ("power", "base^0.75"),
+        ("value", "x / power"),
+    ]

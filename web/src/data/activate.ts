@@ -106,7 +106,7 @@ export function activate(
   } else if (own === undefined) return null;
   const steps = recipe["steps"].map(([name, expression, program], n) => {
     const value = (given[`s${n}`] = given["y"] = run(program, given)) as number;
-    return { name, expression, value };
+    return { name, expression: expression.replace("{n}", String(given["n"])), value };
   });
   return { steps, value: given["y"] as number, bound: recipe["bound"] === null ? null : (run(recipe["bound"], given) as number) };
 }

@@ -172,11 +172,34 @@ def _steps(
         if not all(_same(float(known[f"s{n}"]), step.value) for n, step in enumerate(own)):
             return None
         found.append(known)
-    reading = cases[-1].reading
-    words = [(step.name, step.expression) for step in getattr(reading, "steps", ())]
-    words = words or [("value", said)]
-    made = tuple((*pair, program) for pair, program in zip(words, programs, strict=True))
+    words = _words(cases) or [("value", said)]
+    made = tuple(
+        (name, expression or _readable(text, numbers), program)
+        for (name, expression), text, program in zip(words, texts, programs, strict=True)
+    )
     return made, _bound(bounds, numbers, cases, found)
+
+
+def _words(cases: Sequence[_Case]) -> list[tuple[str, str]]:
+    """Names and expressions of the steps; how many numbers are read is {n} where it varies.
+
+    An expression that holds other numbers of its own place is empty.
+    """
+    said = [
+        [(step.name, step.expression) for step in getattr(case.reading, "steps", ())]
+        for case in cases
+    ]
+    many = [str(case.given.get("n")) for case in cases]
+    found = []
+    for steps in zip(*said, strict=True):
+        words = {expression for _, expression in steps}
+        if len(words) > 1:
+            words = {
+                " ".join("{n}" if word == n else word for word in expression.split())
+                for n, (_, expression) in zip(many, steps, strict=True)
+            }
+        found.append((steps[0][0], words.pop() if len(words) == 1 else ""))
+    return found
 
 
 def _bound(
@@ -242,11 +265,12 @@ def _elementwise(layer: Layer) -> Found:
     return NOTHING
 
 
-def _readable(text: str, named: Mapping[str, float]) -> str:
+def _readable(text: str, named: Mapping[str, Any]) -> str:
     """A program's text with its numbers, for people."""
     for name, number in named.items():
-        text = text.replace(name, f"{number:g}")
-    return text.replace("**", "^")
+        if name[:1] == "p":
+            text = text.replace(name, f"{number:g}")
+    return text.replace("**", "^").replace("c0", "w")
 
 
 def _clip(constants: Mapping[str, float], cases: Sequence[_Case]) -> Found:
@@ -273,7 +297,7 @@ def _stored(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
             given = np.broadcast_to(np.float32(number), x.shape)
             cases.append(_Case({"x": number, "c0": own}, layer.explain(binding, at, (given,))))
     for name, texts in STORED.items():
-        made = _steps(texts, BOUNDS, {}, cases, texts[-1].replace("c0", "w").replace("**", "^"))
+        made = _steps(texts, BOUNDS, {}, cases, _readable(texts[-1], {}))
         if made is not None:
             role = "alpha" if name == "prelu" else "operand"
             recipe = FormulaRecipe("formula", name, -1, (), (names(role),), None, *made)
@@ -285,7 +309,7 @@ def _grouped(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
     """The formula of all numbers read that gives the layer's own steps."""
     shape, out = binding.input_shapes[0], binding.output_shapes[0]
     inputs = random_inputs(binding)
-    asked = places(out)[-2:]
+    asked = [*places(out)[:1], *places(out)[-2:]]
     readings = {at: layer.explain(binding, at, inputs) for at in asked}
     blocks = [(at, r.blocks) for at, r in readings.items() if isinstance(r, Formula)]
     if len(blocks) < len(asked) or not all(len(own) == 1 for _, own in blocks):
