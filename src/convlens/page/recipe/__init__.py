@@ -12,7 +12,8 @@ from contextlib import suppress
 
 from ...errors import ConvlensError
 from ...layers.base import Binding, Layer
-from .formulas import FUNCTIONS, formula
+from .formulas import formula
+from .functions import FUNCTIONS
 from .gathers import digits, gathered, lookup
 from .judge import NOTHING, Found
 from .moves import merge, row

@@ -1,6 +1,6 @@
 """Recipes of functions of one number, of rows and of groups: activations, softmax, norms.
 
-Each is written here as programs and judged by the layer's own readings: every step, the value and
+Each is tried as programs (functions.py) and judged by the layer's own readings: every step, the value and
 the bound. The words of the steps are the layer's.
 """
 
@@ -17,121 +17,13 @@ import numpy as np
 from ...axis import Axis, IntArray
 from ...layers.base import Binding, Index, Layer, Sizes
 from ...layers.merge import broadcast_index
-from ...layers.reading import UNIT, Choice, Formula, Reading, Sum
+from ...layers.reading import Choice, Formula, Reading
 from ..schema import FormulaRecipe, Program
+from .addends import addends
+from .functions import BOUNDS, FUNCTIONS, GROUPS, STORED, TRIED, WRITTEN
 from .judge import NOTHING, Array, Found, places, random_inputs
 from .program import steps_of, written
 from .reads import Taken, taken
-
-Numbers = tuple[float, ...]
-SIGMOID = "1 / (1 + exp(-x))"
-SOFTPLUS = "(max(x, 0) + log1p(exp(-abs(x))))"
-# The functions of one number; p0, p1 are the layer's own numbers (slope, alpha, ...).
-FUNCTIONS: dict[str, str] = {
-    "linear": "x",
-    "negative": "-x",
-    "leaky_relu": "x * p0 if x < 0 else x",
-    "sigmoid": SIGMOID,
-    "tanh": "tanh(x)",
-    "silu": f"x * ({SIGMOID})",
-    "softplus": SOFTPLUS,
-    "softsign": "x / (1 + abs(x))",
-    "elu": "x if x > 0 else p0 * expm1(x)",
-    "exponential": "exp(x)",
-    "hard_sigmoid": "min(1, max(0, p0 * x + p1))",
-    "hard_silu": "x * min(1, max(0, x / 6 + 0.5))",
-    "mish": f"x * tanh({SOFTPLUS})",
-    "gelu": "x * erfc(-x / sqrt(2)) / 2",
-    # sqrt(8 / pi)
-    "gelu_tanh": "x / (1 + exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)))",
-    # Klambauer et al., arXiv:1706.02515, section 2.
-    "selu": "1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * expm1(x))",
-    "celu": "x if x > 0 else p0 * expm1(x / p0)",
-    "log_sigmoid": f"x - {SOFTPLUS}",
-    "erf": "1 - erfc(x)",
-    "square_root": "sqrt(x)",
-    "logarithm": "log(x)",
-    "reciprocal": "1 / x",
-    "fraction": "p0 / x",
-    "power": "x ** p0",
-    "absolute": "abs(x)",
-    "sine": "sin(x)",
-    "cosine": "cos(x)",
-    "floor": "floor(x)",
-    "ceiling": "ceil(x)",
-    "sign": "sign(x)",
-    "tanh_shrink": "x - tanh(x)",
-    "squareplus": "(x + sqrt(x * x + p0)) / 2",
-    "soft_shrink": "x - p0 if x > p0 else x + p0 if x < -p0 else 0",
-    "hard_shrink": "x if abs(x) > p0 else 0",
-    "threshold": "x if x > p0 else p1",
-    "thresholded_relu": "max(x, 0) if x > p1 else p0 * (x - p1)",
-    "capped_relu": "min(max(x, 0), p1) if x > p2 else p0 * (x - p2)",
-    "sparse_plus": "0 if x < -1 else x if x > 1 else (x + 1) * (x + 1) / 4",
-    "sparse_sigmoid": "min(1, max(0, (x + 1) / 2))",
-}
-WRITTEN = {"relu": "max(x, 0)", "clip": "x between its limits", "linear": "x"}
-TRIED = (-7.5, -2.25, -1.0, -0.40625, -0.0625, 0.0, 0.125, 0.5, 1.0, 2.75, 6.5)
-# Functions of one number and one that is stored for its position, c0.
-STORED = {
-    "prelu": ("c0", "s0 * x if x < 0 else x"),
-    "quotient": ("x / c0",),
-    "turned_quotient": ("c0 / x",),
-    "power": ("x ** c0",),
-    "turned_power": ("c0 ** x",),
-    "maximum": ("max(x, c0)",),
-    "minimum": ("min(x, c0)",),
-}
-BOUNDS = (
-    "0",
-    "8 * u * max(1, abs(x), abs(y))",
-    "2 * u * abs(y) + tiny",
-    "2 * u * abs(y) + tiny if x < 0 else 0",
-)
-CENTRED = ("mean(X)", "mean(square(X - s0))", "sqrt(s1 + epsilon)")
-# How far the mean may be off, and what float32 may be off by: `group_bound` of groupnorm.py.
-OFF = "((n + 4) * u * mean(abs(X)))"
-GROUP_BOUND = (
-    "abs({scale}) * (4 * u * (abs(x) + abs({mean})) + " + OFF + " + "
-    "abs(x - {mean}) * ((n + 8) * u + square(" + OFF + " / {sigma})) / 2)"
-)
-SCALED = {"scale": "gamma / s2", "sigma": "s2"}
-SPREAD = f"((n + 16) * u * s1 + 2 * square({OFF}) * n / (n - correction) + tiny)"
-# Formulas of all numbers that are read: name, steps, bound. Names are the layer's own quantities;
-# gamma and beta are stored for each position, or 1 and 0.
-GROUPS: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    ("softmax", ("most(X)", "exp(x - s0)", "sum(exp(X - s0))", "s1 / s2"),
-     "(n + 8 + abs(x - s0)) * u * y + 2 ** -126"),
-    ("softmin", ("least(X)", "exp(s0 - x)", "sum(exp(s0 - X))", "s1 / s2"),
-     "(n + 8 + abs(x - s0)) * u * y + 2 ** -126"),
-    ("log_softmax", ("most(X)", "sum(exp(X - s0))", "log(s1)", "x - s0 - s2"),
-     "(n + 8) * u + 4 * u * (abs(x - s0) + abs(y))"),
-    ("norm", (*CENTRED, "(x - s0) * (gamma / s2) + beta"),
-     GROUP_BOUND.format(mean="s0", **SCALED) + " + 2 * u * (abs(y) + abs(beta)) + tiny"),
-    ("scaled_deviation", (*CENTRED, "x * (gamma / s2) + beta"),
-     GROUP_BOUND.format(mean="0", **SCALED) + " + 2 * u * (abs(y) + abs(beta)) + tiny"),
-    ("rms_norm", ("mean(square(X))", "sqrt(s0 + epsilon)", "x / s1 * gamma"),
-     "(n + 16) * u * abs(y) + tiny"),
-    ("unit_length", ("sum(square(X))", "max(sqrt(s0), epsilon)", "x / s1"),
-     "(n + 16) * u * abs(y) + n * tiny / square(s1) * abs(y) + tiny"),
-    ("unit_length", ("sum(square(X))", "sqrt(s0)", "x / s1 if s1 > 0 else 0"),
-     "(n + 16) * u * abs(y) + tiny"),
-    ("unit_sum", ("sum(abs(X))", "x / s0 if s0 > 0 else 0"), "(n + 16) * u * abs(y) + tiny"),
-    ("mean_and_deviation", ("mean(X)", "mean(square(X - s0))", "sqrt(s1)",
-                            "(x - s0) * (1 / (s2 + 1e-9))"),
-     GROUP_BOUND.format(mean="s0", scale="1 / (s2 + 1e-9)", sigma="s2")
-     + " + (4 * u * sqrt(n) * mean(square(X)) / s1 + 4 * u) * abs(y) + tiny"),
-    ("local_response", ("sum(square(X))", "bias + alpha / size * s0", "s1 ** beta", "x / s2"),
-     "(size + 16) * u * (1 + abs(beta)) * abs(y) + tiny"),
-    ("length", ("sum(square(X))", "sqrt(s0)"), "(n + 8) * u * y + sqrt(n) * 2 ** -63"),
-    ("size", ("sum(abs(X))",), "(n + 8) * u * y + sqrt(n) * 2 ** -63"),
-    ("variance", ("mean(X)", "sum(square(X - s0)) / (n - correction)"), SPREAD),
-    ("deviation", ("mean(X)", "sum(square(X - s0)) / (n - correction)", "sqrt(s1)"),
-     f"min(sqrt({SPREAD}), {SPREAD} / y) + 2 * u * y"),
-    ("gated_linear", ("1 / (1 + exp(-last(X)))", "first(X) * s0"),
-     "8 * u * max(1, abs(first(X)), abs(y))"),
-    ("power_pool", ("sum(abs(X) ** p)", "s0 ** (1 / p)"), "(n + 16) * u * y + tiny"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,6 +38,7 @@ def _same(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) or (a != a and b != b)
 
 
+Numbers = tuple[float, ...]
 Steps = tuple[tuple[tuple[str, str, Program], ...], Program]
 
 
@@ -229,7 +122,7 @@ def formula(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
         return NOTHING
     same = binding.input_shapes == binding.output_shapes
     if layer.rule == "sum":
-        return _addends(layer, binding, names) if same else NOTHING
+        return addends(layer, binding, names) if same else NOTHING
     alone = same and all(
         link.out == n and isinstance(link.reads, Axis) and link.reads.kernel == 1
         for n, link in enumerate(layer.links(binding)[0])
@@ -433,93 +326,3 @@ def _norms(index: IntArray, at: Index, shape: Sizes, name: str) -> Iterator[_Nor
             yield _Norm("group_norm", axis, width, others)
     if not part:
         yield _Norm("layer_norm" if name == "norm" else name, len(shape) - 1, 0, whole)
-
-
-def _addends(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
-    """A number times a stored one, and stored ones added: batch norm, a scale, an offset.
-
-    Stored arrays are sent in shapes that broadcast to the input's.
-    """
-    asked = places(binding.output_shapes[0])
-    inputs = random_inputs(binding)
-    readings = {at: layer.explain(binding, at, inputs) for at in asked}
-    for name, roles in _roles(layer):
-        held = {role: _laid(layer, array, binding) for role, array in roles.items()}
-        numbers = _agree(name, held, layer, readings)
-        if numbers is not None:
-            order = ("gamma", "beta", "mean", "variance") if name == "batch_norm" else AFFINE
-            axis = int(layer.quantities().get("axis", -1)) % max(1, len(binding.input_shapes[0]))
-            named = tuple(names(role) if role in held else None for role in order)
-            recipe = FormulaRecipe("formula", name, axis, numbers, named, None, (), None)
-            return Found(
-                recipe, {names(role): partial(_given, array) for role, array in held.items()}
-            )
-    return NOTHING
-
-
-AFFINE = ("scale", "offset")
-
-
-def _roles(layer: Layer) -> Iterator[tuple[str, dict[str, Array]]]:
-    """What the layer's stored numbers may be, in the order of its weights."""
-    known = layer.quantities()
-    views = [weight.view().reshape(weight.canonical) for weight in layer.weights()]
-    statistics = ("mean", "variance")
-    names: tuple[tuple[str, ...], ...] = (
-        ("gamma", "beta", *statistics), ("gamma", *statistics), ("beta", *statistics), statistics,
-    )  # fmt: skip
-    for roles in names:
-        if len(roles) == len(views) and "epsilon" in known:
-            yield "batch_norm", dict(zip(roles, views, strict=True))
-    for roles in (AFFINE, AFFINE[:1], AFFINE[1:]):
-        if len(roles) == len(views):
-            yield "affine", dict(zip(roles, views, strict=True))
-    if len(views) == 1:
-        yield "affine", {"offset": -views[0]}
-        yield "affine", {"scale": np.full(1, -1, np.float32), "offset": views[0]}
-    if not views and set(known) == set(AFFINE):
-        yield "affine", {role: np.asarray(known[role], np.float32) for role in AFFINE}
-
-
-def _laid(layer: Layer, array: Array, binding: Binding) -> Array:
-    """One number per position of the layer's `axis`, laid along it; other shapes broadcast."""
-    rank = len(binding.input_shapes[0])
-    axis = int(layer.quantities().get("axis", -1)) % max(1, rank)
-    return array.reshape(-1, *(1,) * (rank - 1 - axis)) if array.ndim == 1 else array
-
-
-def _given(array: Array) -> Array:
-    return array
-
-
-def _agree(
-    name: str, held: Mapping[str, Array], layer: Layer, readings: Mapping[Index, Reading]
-) -> Numbers | None:
-    """The recipe's numbers where it gives all these readings: epsilon, or how wide the bound is."""
-    widths = set()
-    for at, reading in readings.items():
-        if not isinstance(reading, Sum):
-            return None
-        own = {role: float(array[broadcast_index(at, array.shape)]) for role, array in held.items()}
-        if name == "batch_norm":
-            epsilon = float(layer.quantities()["epsilon"])
-            scale = own.get("gamma", 1.0) / math.sqrt(own["variance"] + epsilon)
-            expected, bias = [(None, scale), (own["mean"], -scale)], own.get("beta", 0.0)
-        else:
-            expected, bias = [(None, own.get("scale", 1.0))], own.get("offset", 0.0)
-        terms = [
-            (None if block.source is not None else float(x), float(w))
-            for block in reading.blocks
-            for x, w in zip(block.x, block.w, strict=True)
-        ]
-        total = reading.bias
-        if name == "affine":  # a stored addend is an offset
-            total += math.fsum(x * w for x, w in terms if x is not None)
-            terms = [term for term in terms if term[0] is None]
-        if terms != expected or total != bias:
-            return None
-        size = reading.magnitude
-        widths.add(round((reading.tolerance - 2.0**-149) / (UNIT * size)) if size else 0)
-    if name == "batch_norm":
-        return (epsilon,)
-    return (float(max(widths)),)
