@@ -14,15 +14,15 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   const now = facts.layer;
   const { recipe } = now;
   if (!("combine" in recipe)) return null;
+  const window = recipe.form === "window";
   const id = now.inputs[0];
   const numbers = values(id);
   const info = tensor(id);
   const largest = ready(numbers) ? atlas(info, numbers, 1).largest : 1;
   // Padding has no numbers: at a border fewer stand side by side than the window is wide.
-  const columns = Math.min(8, new Set(Array.from(facts.input, (place) => atCell(info, unflat(info.shape, place))[2])).size);
+  const columns = Math.min(window ? 8 : 5, new Set(Array.from(facts.input, (place) => atCell(info, unflat(info.shape, place))[2])).size);
   const many = facts.x.length > 64;
   const places = placesFor(facts.x, 4);
-  const window = recipe.form === "window";
   const map = facts.groups[0]?.channel ?? 0;
   return (
     <div class="middle pool-middle">
