@@ -25,7 +25,7 @@ function surface(width: number, height: number): HTMLCanvasElement {
 }
 
 /** How many pictures of the same numbers are kept: slices that one has just seen among them. */
-const enough = 16;
+const enough = 6;
 
 /** The atlas of the first `most` maps, of three spatial axes in one slice. */
 export function atlas(info: Tensor, numbers: Float32Array, most = 4096, slice?: number): Atlas {
