@@ -83,6 +83,16 @@ test("what is no picture is called an input, one product is no products, and 3 a
   await cube.close();
 });
 
+test("of many layers behind it what if lists the first, and all when asked", async () => {
+  const { page: on, close } = await page("tall", "#/layer/conv2d");
+  const rows = on.locator(".whatif tbody tr:not(.sum-row)");
+  expect(await rows.count()).toBe(30);
+  await on.click("text=show 10 layers more");
+  expect(await rows.count()).toBe(40);
+  expect(await on.locator("text=/show .* more/").count()).toBe(0);
+  await close();
+});
+
 /** The colour in the middle of the first map, and what stands below the maps. */
 function drawn(on: Page, name: string): Promise<{ colour: string; words: string }> {
   return on.$eval(name, (maps) => {
