@@ -13,6 +13,7 @@ import { Middle } from "./Middle";
 import { Dim, entered, Num, Who } from "./parts";
 import { Strands } from "./Strands";
 import { Bar } from "./SumMiddle";
+import { seen } from "./Walk";
 import { isNarrow, useWidth } from "./useSize";
 import { useRef } from "../track";
 
@@ -79,7 +80,7 @@ export function PictureColumn({ width }: { width: number }) {
       <figcaption>
         <b>{inputName(id)}</b> <Dim>{shapeText(info.shape)}</Dim>
       </figcaption>
-      <Maps id={id} tile={tile} columns={1} only={0} label={say(box ? "patch" : "?picture", { ...box })}
+      <Maps id={id} tile={tile} columns={1} only={0} label={say(box ? "patch" : "?picture", { seen: seen(id, box) })}
         marks={marks} slice={slice} class="picture" />
       <p class="under">
         {box ? <>sees <b>{box.sides}</b> of it</> : null}

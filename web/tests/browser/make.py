@@ -248,6 +248,8 @@ def odd(folder: Path) -> None:
     parts = [layers.Conv2D(n + 1, 3, name=f"part_{n}")(first) for n in range(5)]
     joined = Model(first, layers.Concatenate(name="joined")(parts), name="many")
     made = {"two": two(), "sound": sound(), "cube": cube, "many": joined}
+    row = [Input((64,)), layers.Dense(20, name="first"), layers.Dense(5, name="second")]
+    made["row"] = Sequential(row, name="row")
     made["tall"] = Sequential([Input((9, 9, 1)), *tall], name="tall")
     for name, model in made.items():
         convlens.load(model).run().export(folder / f"{name}.html")

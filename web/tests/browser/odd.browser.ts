@@ -83,6 +83,15 @@ test("what is no picture is called an input, one product is no products, and 3 a
   await cube.close();
 });
 
+test("of a sequence a number sees positions, of a row numbers", async () => {
+  const { page: on, close } = await page("sound", "#/layer/conv?at=3,1");
+  expect(await on.textContent(".walk-text p")).toContain("in the input it sees 5 positions.");
+  await close();
+  const row = await page("row", "#/layer/second");
+  expect(await row.page.getAttribute(".maps.picture", "aria-label")).toBe("the input; of it this number sees 64 numbers");
+  await row.close();
+});
+
 test("of many layers behind it what if lists the first, and all when asked", async () => {
   const { page: on, close } = await page("tall", "#/layer/conv2d");
   const rows = on.locator(".whatif tbody tr:not(.sum-row)");
