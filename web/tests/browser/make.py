@@ -134,7 +134,7 @@ def other_kinds(folder: Path, rng: random.Random) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     known = {}
     names = ["onnx_maps", "onnx_row", "onnx_opaque", "wide_row", "wide_maps", "plain", "volume"]
-    names += ["inputs", "deep"]
+    names += ["onnx_volume", "inputs", "deep"]
     if importlib.util.find_spec("torch"):
         names += ["torch_maps", "torch_row"]
     for name in names:
