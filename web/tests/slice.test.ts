@@ -68,6 +68,7 @@ test("a window is marked in the slice in its middle, over the edge in one that i
   // All of it lies on padding: no rows, in the slice beside it.
   expect(slices(8, 9)).toEqual([7, 0]);
   expect(slices(-2, -1)).toEqual([0, 0]);
+  expect(reach.rectangle("x", [[-4, -3], [1, 2], [3, 3], [0, 1]])!.sides).toBe("0×2×1");
   expect(reach.rectangle("x", [[-1, 1], [-1, 1], [3, 5], [0, 1]])).toEqual({ row: -1, column: 3, rows: 3, columns: 3, sides: "2×2×2", slice: 0 });
 });
 

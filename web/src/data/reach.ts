@@ -107,7 +107,7 @@ export function rectangle(id: string, ranges: Ranges) {
   const real = ranges.map(([low, high], axis) => [Math.max(low, 0), Math.min(high, info.shape[axis] - 1)] as const);
   const spatial = spatialAxes(info);
   if (!spatial.length) return null;
-  const sides = spatial.map((n) => real[n][1] - real[n][0] + 1).join("×");
+  const sides = spatial.map((n) => Math.max(0, real[n][1] - real[n][0] + 1)).join("×");
   if (info.shape.length === 1) {
     // A long row is drawn in lines: from the first to the last, whole where there are several.
     const [[, row, column], [, last, end]] = ranges[0].map((n) => atCell(info, [n]));
