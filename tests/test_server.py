@@ -165,6 +165,7 @@ def test_another_preprocessing_runs_the_same_picture_again(
     np.testing.assert_array_equal(session.run["input_layer"], np.float32(25))
     page = answer.json()
     assert page["preprocess"]["prep"] == "crop:rgb:255:1:2"
+    assert page["input_words"] == "your picture"
     assert page["input_said"] == [
         "pixels 0..255 were divided by 255",
         "cut from 56x40 to its middle 40x40",
@@ -409,10 +410,13 @@ def test_several_inputs_are_given_by_name(opened: Callable[..., Client], tmp_pat
     words = [word for name, path in files.items() for word in ("--input", f"{name}={path}")]
     client = opened(str(model), *words, "--resize")
     page = first_facts(client)
+    assert page["input_words"] == "what you gave it"
     assert page["input_said"] == [
         "`picture`: pixels 0..255 were divided by 255",
         "`picture`: scaled from 15x10 to 5x6",
     ]
+    alone = opened(str(model), "--input", words[1])
+    assert first_facts(alone)["input_words"] == "what you gave it and random noise (seed 0)"
     run = convlens.load(model).run(files, resize=True)
     for name in files:
         assert blob_of(client, page, name) == shuffled(run[name][0])

@@ -10,7 +10,7 @@ const limit = 100_000;
 const short = ["abs", "ceil", "exp", "floor", "max", "min", "round", "sqrt"].map((name) => `Math.${name}`);
 short.push("Array.from", "Number.isFinite");
 
-const ours = "channelStep|rowStep|columnStep|enginePre|engine|bound|winner|rounding|tall|combos|depth|places|picked|marks|print|lines|others|sorted|sees|jump|taps|perGroup|current|columns|tile|facts|apart|onCell|onPick|onLeave|onKey|narrow|missing|scales|entry|special|hasSpecial|only|most|partials|stage|draw|slots|real|middle|list|below|above|peek|sum|group|fold|zero|undo|work|expression|largest|source|steps|made|word|label|low|high|info|complete|end|channels|partial|ranges|wide|side|rest|even";
+const ours = "channelStep|rowStep|columnStep|enginePre|engine|bound|winner|rounding|tall|combos|depth|places|picked|marks|print|lines|others|sorted|sees|jump|taps|perGroup|current|columns|tile|facts|apart|onCell|onPick|onLeave|onKey|narrow|missing|scales|entry|special|hasSpecial|only|most|partials|stage|draw|slots|real|middle|list|below|above|peek|sum|group|fold|zero|undo|work|expression|largest|source|steps|made|word|label|low|high|info|complete|end|channels|partial|ranges|wide|side|rest|even|slices|sliceStep";
 const preacts = "props|component[A-Z]\\w+|shouldComponentUpdate|getDerivedState\\w+|getSnapshotBeforeUpdate|getChildContext|contextType|defaultProps|forceUpdate|debounceRendering";
 
 async function bundle(entry) {

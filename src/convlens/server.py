@@ -154,7 +154,8 @@ class Session:
         self.prep = how
         source = self.run.origin.source if self.picture is None else "file"
         seed = self.run.origin.seed if self.picture is None else None
-        return self.show(Run(run.model, run.execution, InputFact(source, seed, remarks)))
+        origin = InputFact(source, seed, remarks, self.picture)
+        return self.show(Run(run.model, run.execution, origin))
 
     def _forget(self) -> None:
         """Another input comes: the last picture goes."""

@@ -122,6 +122,8 @@ def test_numbers_take_the_form_that_their_slot_asks_for() -> None:
     assert plural(1, "map") == "1 map"
     assert plural(2048, "map") == "2,048 maps"
     assert plural(2, "bias", "biases") == "2 biases"
+    assert say("reduce.sum", axes=(1,)) == "The sum over axis 1."
+    assert say("reduce.sum", axes=(0, 2)) == "The sum over axes 0, 2."
     assert slots_of("window.unread") == {"last", "n", "unread", "span", "stride"}
 
 
@@ -134,6 +136,15 @@ def test_a_filter_that_reads_one_map_has_a_sentence_of_its_own() -> None:
     slots = {"kernel": (3, 3), "maps": 1, "products": 9, "filters": 32}
     assert "reads one map" in note_text(Note("conv.filter", slots))
     assert "32 maps" in note_text(Note("conv.filter", slots))
+
+
+def test_a_batch_norm_of_a_row_keeps_numbers_for_numbers_and_one_of_maps_for_maps() -> None:
+    slots = {"channels": 6, "per_channel": 4, "stored": 24, "trained": 12, "epsilon": 0.001}
+    row, maps = (note_text(Note(f"batchnorm.counts{end}", slots)) for end in (".row", ""))
+    assert row.startswith(
+        "4 numbers are kept for each of the 6 numbers, 24 in all, of which training"
+    )
+    assert maps == row.replace("the 6 numbers", "the 6 maps")
 
 
 def test_first_sentences_use_plain_words_only() -> None:

@@ -34,6 +34,9 @@ def test_batch_norm_stores_four_numbers_a_channel_and_learns_two() -> None:
             for n in ("gamma", "beta", "moving_mean", "moving_variance")]  # fmt: skip
     (note,) = layers.BatchNorm(*held).notes(((8, 8, 64),))
     assert (note.slots["stored"], note.slots["trained"], note.slots["per_channel"]) == (256, 128, 4)
+    (row,) = layers.BatchNorm(*held).notes(((64,),))
+    assert (note.id, row.id) == ("batchnorm.counts", "batchnorm.counts.row")
+    assert row.slots == note.slots
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])

@@ -30,7 +30,7 @@ test("no more partial maps are made than a screen has room for", () => {
   } as unknown as Layer;
   store.page.value = { layers: [layer], tensors: [made("x", [2, 200], 1), made("y", [2, 400], 1), made("w", [400, 200, 1], null)], words: {} } as never;
   store.overrides.value = new Map([["x", new Float32Array(400)], ["w", new Float32Array(80_000)]]);
-  const { filters, channels, complete } = partial.partialMaps(layer)!;
+  const { filters, channels, complete } = partial.partialMaps(layer, 0)!;
   expect([filters, channels, complete]).toEqual([300, 120, false]);
 });
 
@@ -47,14 +47,18 @@ test.each([[[9]], [[7, 5]], [[5, 6, 7]]])("the partial maps of a filter over siz
   // Whole numbers: every order of adding them gives the same.
   const filled = (info: Tensor, step: number) => Float32Array.from({ length: tensors.size(info.shape) }, (_, n) => ((n * step) % 11) - 5);
   store.overrides.value = new Map([["x", filled(list[0], 7)], ["w", filled(list[2], 3)]]);
-  const found = partial.partialMaps(layer);
-  const [rows, columns] = found!.info.shape.slice(1);
-  for (let f = 0; f < filters; f++) {
-    for (let cell = 0; cell < rows * columns; cell++) {
-      const place = [outs[0] >> 1, Math.floor(cell / columns), cell % columns].slice(-sizes.length);
-      let sum = 0;
-      for (let c = 0; c < maps; c++) sum += found!.numbers[(f * maps + c) * rows * columns + cell];
-      expect(sum).toBe(number.explain(layer, [...place, f])!.pre);
+  for (let slice = 0; slice < (sizes.length > 2 ? outs[0] : 1); slice++) {
+    const found = partial.partialMaps(layer, slice)!;
+    const [rows, columns] = found.info.shape.slice(1);
+    for (let f = 0; f < filters; f++) {
+      const alone = partial.partialsOf(layer, f, slice)!.numbers;
+      expect(alone).toEqual(found.numbers.slice(f * alone.length, (f + 1) * alone.length));
+      for (let cell = 0; cell < rows * columns; cell++) {
+        const place = [slice, Math.floor(cell / columns), cell % columns].slice(-sizes.length);
+        let sum = 0;
+        for (let c = 0; c < maps; c++) sum += found.numbers[(f * maps + c) * rows * columns + cell];
+        expect(sum).toBe(number.explain(layer, [...place, f])!.pre);
+      }
     }
   }
 });

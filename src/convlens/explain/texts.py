@@ -8,6 +8,14 @@ stand.
 
 from __future__ import annotations
 
+_BATCHNORM = (
+    "{stored:n} in all, of which training changes {trained:n}: scale and shift. The others are "
+    "running means and variances. Keras counts {stored:n} parameters, PyTorch {trained:n} (to it the "
+    "rest are buffers): both are right. `Not trained` does not mean frozen by you. Here the stored "
+    "numbers are used, not those of the batch; epsilon is {epsilon} (Keras' own is 0.001, PyTorch's "
+    "1e-05, and a momentum of 0.99 in Keras is 0.01 in PyTorch)."
+)
+
 TEXTS: dict[str, str] = {
     # -- convolutions ---------------------------------------------------------------------------
     "conv.filter": (
@@ -233,35 +241,33 @@ TEXTS: dict[str, str] = {
     "select.stack": "Lays {count:n tensor} on each other along a new axis {axis}. No number changes.",
     "select.unstack": "Takes axis {axis} apart into {count:n tensor}. No number changes.",
     "operand": "{formula}, with {count:n stored number} w.",
-    "reduce.norm1": "The sum of the numbers without sign over axes {axes:list}.",
-    "reduce.norm2": "The root of the sum of squares over axes {axes:list}.",
+    "reduce.norm1": "The sum of the numbers without sign over {axes:axes}.",
+    "reduce.norm2": "The root of the sum of squares over {axes:axes}.",
     "reduce.variance": (
-        "The variance over axes {axes:list}: the squared distances from the mean added up, divided by "
+        "The variance over {axes:axes}: the squared distances from the mean added up, divided by "
         "how many there are less {correction}."
     ),
     "reduce.deviation": (
-        "The standard deviation over axes {axes:list}: the root of the squared distances from the "
+        "The standard deviation over {axes:axes}: the root of the squared distances from the "
         "mean added up, divided by how many there are less {correction}."
     ),
-    "reduce.sum": "The sum over axes {axes:list}.",
-    "reduce.mean": "The mean over axes {axes:list}.",
-    "reduce.max": "The largest number over axes {axes:list}.",
-    "reduce.min": "The smallest number over axes {axes:list}.",
+    "reduce.sum": "The sum over {axes:axes}.",
+    "reduce.mean": "The mean over {axes:axes}.",
+    "reduce.max": "The largest number over {axes:axes}.",
+    "reduce.min": "The smallest number over {axes:axes}.",
     # -- norms ----------------------------------------------------------------------------------
     "batchnorm.counts": (
-        "{per_channel:n number} are kept for each of the {channels:n map}, {stored:n} in all, of "
-        "which training changes {trained:n}: scale and shift. The others are running means and "
-        "variances. Keras counts {stored:n} parameters, PyTorch {trained:n} (to it the rest are "
-        "buffers): both are right. `Not trained` does not mean frozen by you. Here the stored "
-        "numbers are used, not those of the batch; epsilon is {epsilon} (Keras' own is 0.001, "
-        "PyTorch's 1e-05, and a momentum of 0.99 in Keras is 0.01 in PyTorch)."
+        "{per_channel:n number} are kept for each of the {channels:n map}, " + _BATCHNORM
+    ),
+    "batchnorm.counts.row": (
+        "{per_channel:n number} are kept for each of the {channels:n number}, " + _BATCHNORM
     ),
     "norm.layer": (
-        "Centres and scales {count:n number} at a time (axes {axes:list}) by their own mean and "
+        "Centres and scales {count:n number} at a time ({axes:axes}) by their own mean and "
         "variance: nothing is remembered from training but scale and shift; epsilon {epsilon}."
     ),
     "norm.rms": (
-        "Divides {count:n number} at a time (axes {axes:list}) by the root of their mean square; "
+        "Divides {count:n number} at a time ({axes:axes}) by the root of their mean square; "
         "the mean is not taken off; epsilon {epsilon}."
     ),
     "norm.unit": "Divides {count:n number} at a time by the root of the sum of their squares.",

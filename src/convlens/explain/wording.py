@@ -2,7 +2,7 @@
 
 Slots are written `{name}` or `{name:form}`. Forms: `n` a count with thousands, `n map` a count and
 its word (`1 map`, `32 maps`), `by` sizes as `3x3`, `shape` a shape in brackets, `list` numbers with
-commas, `th` an ordinal. A number that is not known is a question mark.
+commas, `axes` axes by number (`axis 1`, `axes 0, 1`), `th` an ordinal. A number that is not known is a question mark.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class _Formatter(string.Formatter):
             return shape_text(value)
         if form == "list":
             return ", ".join(_plain(part) for part in value)
+        if form == "axes":
+            return f"{'axis' if len(value) == 1 else 'axes'} {', '.join(map(str, value))}"
         if form == "th":
             return ordinal(value)
         if form == "n":

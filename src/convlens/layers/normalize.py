@@ -84,7 +84,8 @@ class BatchNorm(Layer):
             "per_channel": len(self.weights()),
             "epsilon": self.epsilon,
         }
-        return (Note("batchnorm.counts", slots),)
+        row = len(shapes[0]) == 1
+        return (Note("batchnorm.counts.row" if row else "batchnorm.counts", slots),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0

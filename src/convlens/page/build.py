@@ -493,11 +493,15 @@ def _origin(graph: Graph) -> str:
     return "live" if origin == "file" and graph.path is None else origin
 
 
-def input_words(origin: InputFact) -> str:
-    """Where the input came from, for people."""
+def input_words(origin: InputFact, inputs: int) -> str:
+    """Where what a network of so many `inputs` was given came from, for people."""
+    noise = f"random noise (seed {origin.seed})"
+    if inputs > 1 and origin.source in ("file", "array"):
+        # Pictures, arrays, or both; noise where nothing was given.
+        return "what you gave it" + ("" if origin.seed is None else f" and {noise}")
     words = {
         "sample": "its own sample picture",
-        "noise": f"random noise (seed {origin.seed})",
+        "noise": noise,
         "file": "your picture" if origin.picture else "your array",
         "array": "your array",
     }
@@ -546,7 +550,7 @@ def build(
         version=__version__,
         model=run.model.graph.name,
         weights=_origin(run.model.graph),  # type: ignore[arg-type]
-        input_words=input_words(run.origin),
+        input_words=input_words(run.origin, len(run.model.graph.inputs)),
         input_said=run.origin.remarks,
         framework=run.model.graph.framework,
         input=first,

@@ -89,11 +89,11 @@ SENTENCES: dict[str, str] = {
     "kernels.some": " Drawn are the first {columns} × {rows}.",
     "focus": (
         "output map {c}, {height} by {width} cells; arrow keys move the cell, page up and down "
-        "change the map; now at {position}"
+        "change the map{slice}; now at {position}"
     ),
     "inputs": "{maps} input maps of {height} by {width}, the window marked in each",
-    "outputs": "all {maps} output maps; arrow keys move the cell",
-    "patch": "the {picture}, with the patch of {sides} that this number sees",
+    "outputs": "all {maps} output maps; arrow keys move the cell{slice}",
+    "patch": "the {picture}; of it this number sees {seen}",
     "after": "what it makes of the sum is not worked out here",
     "live.after": "{layer} [{at}]: the sum is {value}; what {after} makes of it is not known",
     "live.sum": "{layer} [{at}] = {value}, from {terms product}",
@@ -147,6 +147,8 @@ SENTENCES: dict[str, str] = {
     "twin.number": " The number at [{at}] is {value}.",
     "twin.after": ", after the activation {value}",
     "patch.part": "a patch of {sides}",
+    "patch.line": "{sides position}",
+    "patch.row": "{sides number}",
     "patch.all": "all of it",
     "told": "{products product}{bias}{padding}. Ours {ours}",
     "told.bias": " and a bias",
@@ -189,7 +191,8 @@ SENTENCES: dict[str, str] = {
     "large": "this page cannot run this network on another input: use convlens open",
     "undrawn": "this picture cannot be read",
     "yours": "what you gave it",
-    "middle": "the middle slice of each",
+    "slice": "slice {slice} of 0 to {last}",
+    "slice.keys": "; the keys < and > change the slice",
     "no": "nothing yet",
     "walk": "Walkthrough",
     "all": "All filters",

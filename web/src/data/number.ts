@@ -4,7 +4,7 @@
 // these are the very numbers that `convlens explain --json` prints.
 
 import { reads, type Axis } from "../axis";
-import type { FormulaRecipe, GatherRecipe, Layer, MergeRecipe, Recipe, ScatterRecipe, WindowRecipe } from "../schema";
+import type { FormulaRecipe, GatherRecipe, Layer, MergeRecipe, Recipe, RowRecipe, ScatterRecipe, WindowRecipe } from "../schema";
 import { ExactSum, fsum } from "../sum";
 import { activate, gather, moved, type Step } from "./activate";
 import { overrides, ready, tensor, unflattened, values, type Values } from "./store";
@@ -149,7 +149,7 @@ function choose(out: Draft, better: (a: number, b: number) => number): void {
   out.value = best < 0 ? -Infinity : out.x[best];
 }
 
-function row(out: Draft, layer: Layer, weightId: string, biasId: string | null, at: readonly number[]): boolean {
+function row(out: Draft, layer: Layer, { weight: weightId, bias: biasId }: RowRecipe, at: readonly number[]): boolean {
   const info = tensor(layer.inputs[0]);
   const numbers = values(layer.inputs[0]);
   const weights = values(weightId);
@@ -310,8 +310,7 @@ function engineAt(id: string | null, at: readonly number[]): number | null {
 
 const makers: { [F in Recipe["form"]]?: (out: Draft, layer: Layer, recipe: never, at: readonly number[]) => boolean } = {
   window: window as never,
-  row: ((out: Draft, layer: Layer, recipe: Recipe & { form: "row" }, at: readonly number[]) =>
-    row(out, layer, recipe.weight, recipe.bias, at)) as never,
+  row: row as never,
   scatter: scatter as never,
   gather: gathered as never,
   merge: merge as never,

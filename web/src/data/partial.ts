@@ -18,8 +18,8 @@ export interface Partial {
 /** The most numbers to hold, and multiply-adds that a hovered number may wait for. */
 const most = 4_000_000;
 
-/** What a loop over a window layer runs over, of three spatial axes over the middle slice; null for other layers. */
-export function loops(layer: Layer) {
+/** What a loop over a window layer runs over, of three spatial axes over one slice; null for other layers. */
+export function loops(layer: Layer, slice = 0) {
   const recipe = layer.recipe as WindowRecipe;
   const info = tensor(layer.inputs[0]);
   if (recipe.form !== "window" || recipe.axes.length > 3 || info.channel === null) return null;
@@ -31,7 +31,7 @@ export function loops(layer: Layer) {
   const perGroup = recipe.channels_in / recipe.groups;
   return {
     recipe, perGroup,
-    slices: lines.length > 2 ? lines[0][recipe.axes[0].n_out >> 1] : once[0],
+    slices: lines.length > 2 ? lines[0][slice] : once[0],
     sliceStep: lines.length > 2 ? spatial[0] : 0,
     rows: lines.at(-2) ?? once,
     columns: finalOf(lines),
@@ -47,12 +47,12 @@ export function loops(layer: Layer) {
 }
 
 /** What the partial maps of a layer that sums over windows are made of; null for others, and while arrays load. */
-function parts(layer: Layer) {
+function parts(layer: Layer, slice: number) {
   const { recipe } = layer;
   if (recipe.form !== "window" || recipe.combine !== "sum" || recipe.weight === null) return null;
   const numbers = values(layer.inputs[0]);
   const weights = values(recipe.weight);
-  const run = loops(layer);
+  const run = loops(layer, slice);
   return ready(numbers) && ready(weights) && run ? { layer, numbers, weights, run } : null;
 }
 
@@ -84,9 +84,9 @@ function add({ numbers, weights, run, layer }: NonNullable<ReturnType<typeof par
   return { filters, channels, info, numbers: out, complete: filters === recipe.channels_out && channels === perGroup };
 }
 
-/** All partial maps of a layer that sums over windows, as far as memory and a screen go. */
-export function partialMaps(layer: Layer): Partial | null {
-  const made = parts(layer);
+/** All partial maps of a layer that sums over windows, a slice of them, as far as memory and a screen go. */
+export function partialMaps(layer: Layer, slice: number): Partial | null {
+  const made = parts(layer, slice);
   if (!made) return null;
   const { recipe, perGroup, rows, columns } = made.run;
   const each = rows.length * columns.length;
@@ -96,16 +96,16 @@ export function partialMaps(layer: Layer): Partial | null {
   return add(made, 0, filters, Math.min(channels, Math.max(1, Math.floor(most / (filters * each)))));
 }
 
-let last: { layer: Layer; filter: number; from: Values; made: Partial } | null = null;
+let last: { layer: Layer; filter: number; slice: number; from: Values; made: Partial } | null = null;
 
-/** The partial maps of one filter, kept while it is looked at; null where they would take long. */
-export function partialsOf(layer: Layer, filter: number): Partial | null {
-  const made = parts(layer);
+/** A slice of the partial maps of one filter, kept while it is looked at; null where they would take long. */
+export function partialsOf(layer: Layer, filter: number, slice: number): Partial | null {
+  const made = parts(layer, slice);
   if (!made) return null;
   const { run, numbers: from } = made;
-  if (last?.layer !== layer || last.filter !== filter || last.from !== from) {
+  if (last?.layer !== layer || last.filter !== filter || last.slice !== slice || last.from !== from) {
     if (run.perGroup * run.rows.length * run.columns.length * run.taps > most) return null;
-    last = { layer, filter, from, made: add(made, filter, 1, run.perGroup) };
+    last = { layer, filter, slice, from, made: add(made, filter, 1, run.perGroup) };
   }
   return last.made;
 }

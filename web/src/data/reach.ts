@@ -3,8 +3,8 @@
 import { field, users } from "../axis";
 import type { Layer } from "../schema";
 import { moved } from "./activate";
-import { page, tensor } from "./store";
-import { atCell, finalOf, mapView, unflat } from "./tensor";
+import { page, ready, tensor, values } from "./store";
+import { atCell, mapView, spatialAxes, unflat } from "./tensor";
 
 /** First and last position on each axis of a tensor, unclipped. */
 export type Ranges = readonly (readonly [number, number])[];
@@ -88,24 +88,24 @@ export function feeds(layer: Layer, at: readonly number[]): number[][] {
 }
 
 /**
- * Drawn rows and columns of ranges, as a mark's rectangle; null when the tensor is not drawn so. It
- * has no rows where a third axis is drawn at its middle, and the ranges lie before or behind that.
+ * Drawn rows and columns of ranges, as a mark's rectangle; null when the tensor is not drawn so. Of
+ * three axes the slice in the middle of the ranges is drawn. A small picture is that of the middle
+ * of all: it has no rows where the ranges lie before or behind that.
  */
 export function rectangle(id: string, ranges: Ranges) {
   const info = tensor(id);
-  const all = ranges.filter((_, axis) => axis !== info.channel);
-  if (!all.length) return null;
   // Of a window that lies over the edge, what is really there.
-  const sizes = info.shape.filter((_, axis) => axis !== info.channel);
-  const sides = all.map(([low, high], n) => Math.min(high, sizes[n] - 1) - Math.max(low, 0) + 1).join("×");
+  const real = ranges.map(([low, high], axis) => [Math.max(low, 0), Math.min(high, info.shape[axis] - 1)] as const);
+  const spatial = spatialAxes(info);
+  if (!spatial.length) return null;
+  const sides = spatial.map((n) => Math.max(0, real[n][1] - real[n][0] + 1)).join("×");
   if (info.shape.length === 1) {
     // A long row is drawn in lines: from the first to the last, whole where there are several.
     const [[, row, column], [, last, end]] = ranges[0].map((n) => atCell(info, [n]));
-    return row === last ? { row, column, rows: 1, columns: end - column + 1, sides } : { row, column: 0, rows: last - row + 1, columns: mapView(info).width, sides };
+    return row === last ? { row, column, rows: 1, columns: end - column + 1, sides, slice: 0 } : { row, column: 0, rows: last - row + 1, columns: mapView(info).width, sides, slice: 0 };
   }
-  const spatial = all.slice(-2);
-  const drawn = all.slice(0, -2).every(([low, high], n) => low <= sizes[n] >> 1 && high >= sizes[n] >> 1);
-  const [top, bottom] = spatial.length === 2 ? spatial[0] : ([0, 0] as const);
-  const [left, right] = finalOf(spatial);
-  return { row: top, column: left, rows: drawn ? bottom - top + 1 : 0, columns: right - left + 1, sides };
+  const at = info.shape.map((n, axis) => (ready(values(id)) ? Math.max(0, Math.min(n - 1, (ranges[axis][0] + ranges[axis][1]) >> 1)) : n >> 1));
+  const drawn = spatial.slice(0, -2).every((n) => real[n][0] <= at[n] && real[n][1] >= at[n]);
+  const [[left, right], [top, bottom] = [0, 0]] = spatial.slice(-2).reverse().map((n) => ranges[n]);
+  return { row: top, column: left, rows: drawn ? bottom - top + 1 : 0, columns: right - left + 1, sides, slice: atCell(info, at)[3] };
 }

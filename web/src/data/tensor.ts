@@ -44,7 +44,9 @@ export interface MapView {
   readonly channelStep: number;
   readonly rowStep: number;
   readonly columnStep: number;
-  /** Further spatial axes (3-D) are shown at their middle. */
+  /** Of further spatial axes (3-D) one slice is drawn: which, of how many, and where it begins. */
+  readonly slice: number;
+  readonly slices: number;
   readonly offset: number;
 }
 
@@ -57,16 +59,15 @@ function line(n: number): number {
   return n > 64 ? Math.ceil(Math.sqrt(n)) : n;
 }
 
-export function mapView(info: Tensor): MapView {
+/** `slice` of the tensor's maps; the middle one where none is asked for. */
+export function mapView(info: Tensor, slice = atCell(info, info.shape.map((n) => n >> 1))[3]): MapView {
   if (info.shape.length === 1) {
     const width = line(info.shape[0]);
-    return { channels: 1, height: Math.ceil(info.shape[0] / width), width, channelStep: 0, rowStep: width, columnStep: 1, offset: 0 };
+    return { channels: 1, height: Math.ceil(info.shape[0] / width), width, channelStep: 0, rowStep: width, columnStep: 1, slice: 0, slices: 1, offset: 0 };
   }
   const steps = strides(info.shape);
   const spatial = spatialAxes(info);
   const drawn = spatial.slice(-2);
-  let offset = 0;
-  for (const n of spatial.slice(0, -2)) offset += Math.floor(info.shape[n] / 2) * steps[n];
   const row = drawn.length === 2 ? drawn[0] : -1;
   const column = drawn.length ? finalOf(drawn) : -1;
   return {
@@ -76,29 +77,28 @@ export function mapView(info: Tensor): MapView {
     channelStep: info.channel === null ? 0 : steps[info.channel],
     rowStep: row < 0 ? 0 : steps[row],
     columnStep: column < 0 ? 0 : steps[column],
-    offset,
+    slice,
+    slices: size(spatial.slice(0, -2).map((n) => info.shape[n])),
+    offset: flat(info.shape, cellAt(info, 0, 0, 0, slice)),
   };
 }
 
-/** The cell (channel, row, column) of a map view as an index in the user's layout. */
-export function cellAt(info: Tensor, channel: number, row: number, column: number): number[] {
+/** The cell (channel, row, column) of a slice of the maps as an index in the user's layout. */
+export function cellAt(info: Tensor, channel: number, row: number, column: number, slice: number): number[] {
   if (info.shape.length === 1) return [Math.min(info.shape[0] - 1, row * line(info.shape[0]) + column)];
-  const spatial = spatialAxes(info);
-  const at = info.shape.map((n) => Math.floor(n / 2));
-  if (info.channel !== null) at[info.channel] = channel;
-  const drawn = spatial.slice(-2);
-  if (drawn.length === 2) at[drawn[0]] = row;
-  if (drawn.length) at[finalOf(drawn)] = column;
+  const sides = spatialAxes(info).map((n) => info.shape[n]);
+  const at = unflat(sides, (slice * (sides.at(-2) ?? 1) + row) * finalOf(sides) + column);
+  if (info.channel !== null) at.splice(info.channel, 0, channel);
   return at;
 }
 
-/** (channel, row, column) of an index in the user's layout. */
-export function atCell(info: Tensor, at: readonly number[]): [number, number, number] {
-  if (info.shape.length === 1) return [0, Math.floor(at[0] / line(info.shape[0])), at[0] % line(info.shape[0])];
-  const drawn = spatialAxes(info).slice(-2);
-  const channel = info.channel === null ? 0 : at[info.channel];
-  const column = drawn.length ? at[finalOf(drawn)] : 0;
-  return [channel, drawn.length === 2 ? at[drawn[0]] : 0, column];
+/** (channel, row, column, slice) of an index in the user's layout. */
+export function atCell(info: Tensor, at: readonly number[]): [number, number, number, number] {
+  if (info.shape.length === 1) return [0, Math.floor(at[0] / line(info.shape[0])), at[0] % line(info.shape[0]), 0];
+  const spatial = spatialAxes(info);
+  const [column, row = 0] = spatial.slice(-2).reverse().map((n) => at[n]);
+  const slice = spatial.slice(0, -2).reduce((slice, n) => slice * info.shape[n] + at[n], 0);
+  return [info.channel === null ? 0 : at[info.channel], row, column ?? 0, slice];
 }
 
 /** The index of the largest number. */

@@ -24,16 +24,21 @@ function surface(width: number, height: number): HTMLCanvasElement {
   return canvas;
 }
 
-/** The atlas of the first `most` maps. */
-export function atlas(info: Tensor, numbers: Float32Array, most = 4096): Atlas {
-  const key = `${isDark.value}/${most}/${info.id}`;
+/** How many pictures of the same numbers are kept: slices that one has just seen among them. */
+const enough = 6;
+
+/** The atlas of the first `most` maps, of three spatial axes in one slice. */
+export function atlas(info: Tensor, numbers: Float32Array, most = 4096, slice?: number): Atlas {
+  const view = mapView(info, slice);
+  const maps = Math.min(view.channels, most);
+  const key = `${isDark.value}/${maps}/${view.offset}/${info.id}`;
   let kept = cache.get(numbers);
   if (!kept) cache.set(numbers, (kept = new Map()));
   const old = kept.get(key);
   if (old) return old;
-  const view = mapView(info);
-  const maps = Math.min(view.channels, most);
-  const scale = largestSize(numbers);
+  // One scale for all slices; it is looked for once.
+  const [first] = kept.values();
+  const scale = first ? first.largest : largestSize(numbers);
   const columns = Math.max(1, Math.ceil(Math.sqrt(maps)));
   const rows = Math.ceil(maps / columns);
   const picture = surface(columns * view.width, rows * view.height);
@@ -55,7 +60,8 @@ export function atlas(info: Tensor, numbers: Float32Array, most = 4096): Atlas {
     }
   }
   context.putImageData(image, 0, 0);
-  const made = { picture, columns, height: view.height, width: view.width, maps, largest: scale, low: numbers.some((x) => x < 0) };
+  const made = { picture, columns, height: view.height, width: view.width, maps, largest: scale, low: first ? first.low : numbers.some((x) => x < 0) };
+  if (kept.size >= enough) kept.delete(kept.keys().next().value as string);
   kept.set(key, made);
   return made;
 }

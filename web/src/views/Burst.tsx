@@ -3,13 +3,15 @@
 
 import { signal } from "@preact/signals-core";
 import { partialMaps } from "../data/partial";
-import { values } from "../data/store";
+import { tensor, values } from "../data/store";
+import { atCell } from "../data/tensor";
 import { atlas, drawTile, sharp } from "../draw/atlas";
 import { isDark } from "../draw/colour";
 import type { Layer } from "../schema";
 import { count } from "../decimal";
-import { go, layer, place, reducedMotion } from "../state";
+import { go, layer, pinned, place, reducedMotion } from "../state";
 import { say } from "../words";
+import { sliceText } from "./Maps";
 import { placeOf, pointIn } from "./parts";
 import { isNarrow } from "./useSize";
 import { useMemo, useRef, useSignal, useWork } from "../track";
@@ -26,7 +28,9 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
   const dark = isDark.value;
   const numbers = values(now.inputs[0]);
   const weights = now.recipe.form === "window" && now.recipe.weight !== null ? values(now.recipe.weight) : null;
-  const partial = useMemo(() => partialMaps(now), [now, numbers, weights]);
+  const info = tensor(now.output);
+  const slice = pinned.value ? atCell(info, pinned.value)[3] : 0;
+  const partial = useMemo(() => partialMaps(now, slice), [now, numbers, weights, slice]);
   const image = useMemo(() => partial && atlas(partial.info, partial.numbers), [partial, dark]);
   const { apart } = place.value;
   const geometry = useRef({ left: 0, top: 0, tile: 10, tall: 10 });
@@ -91,6 +95,7 @@ export function Burst({ stage }: { stage: { current: HTMLElement | null } }) {
         <p>{say("burst.1", slots)}</p>
         <p>{say("burst.2", slots)}</p>
         <p class="dim">{words.value || (partial.complete ? say("burst.all") : say("burst.some", { shown: partial.filters * partial.channels }))}</p>
+        <p class="dim">{sliceText(info, slice)}</p>
       </div> : null}
     </div>
   );

@@ -19,7 +19,12 @@ export interface Mark {
   readonly columns: number;
   readonly channels: readonly number[] | null;
   readonly kind: "window" | "cell" | "hover" | "field" | "use";
+  /** The slice that it lies in, where a third axis makes several. */
+  readonly slice?: number;
 }
+
+/** Map, row, column and slice of a cell; or rows, columns, maps and slices to move by. */
+export type Four = [number, number, number, number];
 
 export interface MapsProps {
   readonly id: string;
@@ -31,15 +36,17 @@ export interface MapsProps {
   /** Show this map alone. */
   readonly only?: number;
   readonly most?: number;
+  /** Of three spatial axes, the slice that is drawn; the middle one where none is named. */
+  readonly slice?: number;
   readonly picked?: number;
   readonly marks?: readonly Mark[];
   readonly class?: string;
   /** Small pictures will do: the tensor itself is not fetched where it has some. */
   readonly small?: boolean;
-  onCell?: (channel: number, row: number, column: number) => void;
-  onPick?: (channel: number, row: number, column: number) => void;
+  onCell?: (...at: Four) => void;
+  onPick?: (...at: Four) => void;
   onLeave?: () => void;
-  onKey?: (rows: number, columns: number, maps: number) => void;
+  onKey?: (...by: Four) => void;
 }
 
 export interface Grid {
@@ -122,17 +129,19 @@ function outline(context: CanvasRenderingContext2D, mark: Mark, grid: Grid, only
   context.setLineDash([]);
 }
 
-/** What keys move: rows, columns, maps. */
-export const keys: Record<string, [number, number, number]> = {
-  ArrowUp: [-1, 0, 0], ArrowDown: [1, 0, 0], ArrowLeft: [0, -1, 0], ArrowRight: [0, 1, 0],
-  PageUp: [0, 0, -1], PageDown: [0, 0, 1],
+/** What keys move: rows, columns, maps, slices. */
+export const keys: Record<string, Four> = {
+  ArrowUp: [-1, 0, 0, 0], ArrowDown: [1, 0, 0, 0], ArrowLeft: [0, -1, 0, 0], ArrowRight: [0, 1, 0, 0],
+  PageUp: [0, 0, -1, 0], PageDown: [0, 0, 1, 0],
+  // On most keyboards the same two keys, with Shift and without.
+  "<": [0, 0, 0, -1], ">": [0, 0, 0, 1], ",": [0, 0, 0, -1], ".": [0, 0, 0, 1],
 };
 
 export function Maps(props: MapsProps) {
-  const { only, marks = [], picked } = props;
+  const { only, marks = [], picked, slice } = props;
   const info = tensor(props.id);
   const numbers = props.small && info.preview ? null : values(props.id);
-  const view = mapView(info);
+  const view = mapView(info, slice);
   const grid = gridOf(info, props);
   const drawn = ready(numbers) ? { info, numbers } : previewed(info);
 
@@ -142,7 +151,7 @@ export function Maps(props: MapsProps) {
       for (let n = 0; n < grid.maps; n++) context.fillRect(...tilePlace(grid, n), grid.tile, grid.tall);
       return;
     }
-    const source = atlas(drawn.info, drawn.numbers, Math.max(props.most ?? 4096, (only ?? 0) + 1));
+    const source = atlas(drawn.info, drawn.numbers, Math.max(props.most ?? 4096, (only ?? 0) + 1), slice);
     for (let n = 0; n < grid.maps; n++) {
       const [x, y] = tilePlace(grid, n);
       if ((only ?? n) < source.maps) drawTile(context, source, only ?? n, x, y, grid.tile, grid.tall);
@@ -159,7 +168,7 @@ export function Maps(props: MapsProps) {
     for (const mark of marks) outline(context, mark, grid, only, grid.tile / view.width, grid.tall / view.height);
   };
 
-  const find = (event: MouseEvent): [number, number, number] | null => {
+  const find = (event: MouseEvent): Four | null => {
     const point = pointIn(event);
     const scale = grid.width / point.box.width;
     const x = point.x * scale;
@@ -170,7 +179,7 @@ export function Maps(props: MapsProps) {
     const [left, top] = tilePlace(grid, n);
     const row = Math.min(view.height - 1, Math.floor(((y - top) / grid.tall) * view.height));
     const cell = Math.min(view.width - 1, Math.floor(((x - left) / grid.tile) * view.width));
-    return row < 0 || cell < 0 ? null : [only ?? n, row, cell];
+    return row < 0 || cell < 0 ? null : [only ?? n, row, cell, view.slice];
   };
 
   const interactive = props.onKey !== undefined;
@@ -197,15 +206,22 @@ export function Maps(props: MapsProps) {
       })}
       onKeyDown={interactive ? (event) => {
         const move = keys[event.key];
-        if (!move) return;
+        // With another key held it is the browser's.
+        if (!move || event.ctrlKey || event.altKey || event.metaKey) return;
         event.preventDefault();
         props.onKey?.(...move);
       } : undefined}
     >
-      <Drawing width={grid.width} height={grid.height} style={undefined} draw={maps} on={[drawn?.numbers, props.id, only]} />
+      <Drawing width={grid.width} height={grid.height} style={undefined} draw={maps} on={[drawn?.numbers, props.id, only, slice]} />
       {props.marks ? <Drawing width={grid.width} height={grid.height} style={undefined} draw={over} on={[JSON.stringify([marks, picked, only])]} /> : null}
     </div>
   );
+}
+
+/** Which slice of a tensor is drawn, in words; none where it has but one. */
+export function sliceText(info: Tensor, at?: number): string {
+  const { slice, slices } = mapView(info, at);
+  return slices > 1 ? say("slice", { slice, last: slices - 1 }) : "";
 }
 
 /** The printed colour scale of a tensor. */
@@ -213,7 +229,7 @@ export function Scale({ id }: { id: string }) {
   const numbers = values(id);
   if (!ready(numbers) || !numbers.length) return null;
   void isDark.value;
-  const { largest, low } = atlas(tensor(id), numbers);
+  const { largest, low } = atlas(tensor(id), numbers, 1);
   if (!largest) return <Dim>{say(numbers[0] === 0 ? "scale.0" : "scale.nan")}</Dim>;
   const text = largest >= 100 ? largest.toFixed(0) : largest.toPrecision(3);
   return (

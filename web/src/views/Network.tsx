@@ -3,6 +3,7 @@
 // Rows are of one height and only those in sight are in the document, so that ten thousand layers
 // scroll as ten do.
 
+import type { ComponentChildren } from "preact";
 import { computed, signal } from "@preact/signals-core";
 import { page, tensor } from "../data/store";
 import { mapView, shapeText } from "../data/tensor";
@@ -129,6 +130,11 @@ function fieldText(layer: Layer): string {
   return layer.field.map((axis) => `${axis.size}`).join("×");
 }
 
+/** One cell of the table; a function and no component, as there are thousands. */
+function cell(name: string, ...inside: ComponentChildren[]) {
+  return <span role="cell" class={name}>{inside}</span>;
+}
+
 function LayerRow({ entry, lanes, top }: { entry: Entry; lanes: number; top: number }) {
   const { layers, graph } = page.value;
   const layer = layers[entry.layer];
@@ -139,29 +145,26 @@ function LayerRow({ entry, lanes, top }: { entry: Entry; lanes: number; top: num
   if (fold) {
     return (
       <div class="net-row fold" role="row" style={{ top: `${top}px`, height: `${tall}px` }}>
-        <span role="cell">{ordered ? <Lanes n={entry.layer} layer={null} lanes={lanes} /> : null}</span>
-        <span role="cell" class="fold-words">
-          <button onClick={() => (opened.value = new Set([...opened.value, entry.fold]))}>
-            {say(fold.period === 1 ? "fold.one" : "fold", { layers: fold.period, times: fold.times, rows: fold.last - fold.first + 1 })}
-          </button>
-        </span>
+        {cell("", ordered && <Lanes n={entry.layer} layer={null} lanes={lanes} />)}
+        {cell("fold-words", <button onClick={() => (opened.value = new Set([...opened.value, entry.fold]))}>
+          {say(fold.period === 1 ? "fold.one" : "fold", { layers: fold.period, times: fold.times, rows: fold.last - fold.first + 1 })}
+        </button>)}
       </div>
     );
   }
   return (
     <div class="net-row" role="row" style={{ top: `${top}px`, height: `${tall}px`, background: tint }}>
-      <span role="cell">{ordered ? <Lanes n={entry.layer} layer={layer} lanes={lanes} /> : null}</span>
-      <span role="cell" class="net-name">
-        <Link title={layer.name} to={{ layer: entry.layer, depth: "layer" }}><bdi>{brief(layer.name, 44)}</bdi></Link>
-        <small class="dim">{layer.number} · {layer.kind}{layer.shared_with ? ` · shares the weights of ${layer.shared_with}` : ""}</small>
-      </span>
-      <span role="cell"><Thumbs key={layer.name} layer={layer} /></span>
-      <span role="cell" class="num net-shape">{shapeText(layer.output_shape)}<small class="dim">{tensor(layer.output).axes.join(", ")}</small></span>
-      <span role="cell" class="num net-weights">{kernel ? shapeText(kernel.shape) : ""}{layer.weights.length > 1 ? <small class="dim">+ {layer.weights.slice(1).map((weight) => count(weight.count)).join(" + ")}</small> : null}</span>
+      {cell("", ordered && <Lanes n={entry.layer} layer={layer} lanes={lanes} />)}
+      {cell("net-name",
+        <Link title={layer.name} to={{ layer: entry.layer, depth: "layer" }}><bdi>{brief(layer.name, 44)}</bdi></Link>,
+        <small class="dim">{layer.number} · {layer.kind}{layer.shared_with ? ` · shares the weights of ${layer.shared_with}` : ""}</small>)}
+      {cell("", <Thumbs key={layer.name} layer={layer} />)}
+      {cell("num net-shape", shapeText(layer.output_shape), <small class="dim">{tensor(layer.output).axes.join(", ")}</small>)}
+      {cell("num net-weights", kernel && shapeText(kernel.shape), layer.weights.length > 1 && <small class="dim">+ {layer.weights.slice(1).map((weight) => count(weight.count)).join(" + ")}</small>)}
       <Amount value={layer.params} largest={largest.value.params} text={count(layer.params)} />
       <Amount value={layer.macs ?? 0} largest={largest.value.macs} text={layer.macs === null ? "unknown" : count(layer.macs)} />
-      <span role="cell" class="num">{fieldText(layer)}</span>
-      {ownColumn() ? <span role="cell" class="num">{short(measures[sortBy.value as "mean"](layer), 4)}</span> : null}
+      {cell("num", fieldText(layer))}
+      {ownColumn() ? cell("num", short(measures[sortBy.value as "mean"](layer), 4)) : null}
     </div>
   );
 }
@@ -215,11 +218,7 @@ export function Network() {
       <div class="net-tools">
         <label>Search <input type="search" value={search.value} onInput={(event) => (search.value = entered(event))} /></label>
         <label>{say("sort")} <select value={sortBy.value} onChange={(event) => (sortBy.value = entered(event) as typeof sortBy.value)}>
-          <option value="order">order</option>
-          <option value="params">parameters</option>
-          <option value="macs">MACs</option>
-          <option value="memory">memory</option>
-          <option value="mean">mean activation</option>
+          {Object.entries({ order: "order", params: "parameters", macs: "MACs", memory: "memory", mean: "mean activation" }).map(([value, text]) => <option key={value} value={value}>{text}</option>)}
         </select></label>
         <span class="dim" role="status">{search.value ? `${count(list.length)} of ${count(now.layers.length)}` : ""}</span>
       </div>

@@ -2,17 +2,18 @@
 
 import { feeds, readsOf, rectangle } from "../data/reach";
 import { page, ready, tensor, unflattened, values } from "../data/store";
-import { atCell, cellAt, finalOf, largestSize, mapView, shapeText, size, spatialAxes } from "../data/tensor";
+import { atCell, cellAt, largestSize, mapView, shapeText, size } from "../data/tensor";
 import { count, fixed, plural } from "../decimal";
 import type { Layer, Tensor } from "../schema";
 import { behind, cell, facts, go, hovered, hoveredInput, layer, pinned, place, rested } from "../state";
 import { inputBehind, inputName, say } from "../words";
 import { Burst, spread } from "./Burst";
-import { Maps, Scale, thinnest, type Mark } from "./Maps";
+import { Maps, Scale, sliceText, thinnest, type Four, type Mark } from "./Maps";
 import { Middle } from "./Middle";
-import { Dim, Num, Who } from "./parts";
+import { Dim, entered, Num, Who } from "./parts";
 import { Strands } from "./Strands";
 import { Bar } from "./SumMiddle";
+import { seen } from "./Walk";
 import { isNarrow, useWidth } from "./useSize";
 import { useRef } from "../track";
 
@@ -36,17 +37,11 @@ export function ratioOf(info: Tensor): number {
 /** How many maps a picture shows; the rest is said in words. */
 export const mostMaps = 256;
 
-function pinCell(now: Layer, channel: number, row: number, column: number): void {
-  const at = cellAt(tensor(now.output), channel, row, column);
-  go({ at });
-}
-
-function moveCell(now: Layer, rows: number, columns: number, maps: number): void {
-  const info = tensor(now.output);
-  const [c, y, x] = atCell(info, cell.value ?? info.shape.map(() => 0));
+function moveCell(info: Tensor, ...[rows, columns, maps, slices]: Four): void {
+  const [c, y, x, z] = atCell(info, cell.value ?? info.shape.map(() => 0));
   const view = mapView(info);
   const clamp = (n: number, top: number) => Math.max(0, Math.min(top - 1, n));
-  const at = cellAt(info, clamp(c + maps, view.channels), clamp(y + rows, view.height), clamp(x + columns, view.width));
+  const at = cellAt(info, clamp(c + maps, view.channels), clamp(y + rows, view.height), clamp(x + columns, view.width), clamp(z + slices, view.slices));
   go({ at }, "replace");
 }
 
@@ -77,16 +72,19 @@ export function PictureColumn({ width }: { width: number }) {
   const ranges = behind.value;
   const range = ranges.get(id);
   const box = range && rectangle(id, range);
+  const marks = windowMarks(id, ranges, "field", null);
+  const slice = marks[0]?.slice;
   const tile = Math.min(width, Math.round(width / Math.max(1, ratioOf(info))));
   return (
     <figure class="column picture-column">
       <figcaption>
         <b>{inputName(id)}</b> <Dim>{shapeText(info.shape)}</Dim>
       </figcaption>
-      <Maps id={id} tile={tile} columns={1} only={0} label={say(box ? "patch" : "?picture", { ...box })}
-        marks={windowMarks(id, ranges, "field", null)} class="picture" />
+      <Maps id={id} tile={tile} columns={1} only={0} label={say(box ? "patch" : "?picture", { seen: seen(id, box) })}
+        marks={marks} slice={slice} class="picture" />
       <p class="under">
         {box ? <>sees <b>{box.sides}</b> of it</> : null}
+        <Dim>{sliceText(info, slice)}</Dim>
       </p>
     </figure>
   );
@@ -103,6 +101,8 @@ export function InputColumn({ width, height, source = 0 }: { width: number; heig
   const ranges = at && id === now.inputs[source] ? new Map([[id, readsOf(now, source, at.map((n) => [n, n]))]]) : behind.value;
   const isPicture = page.value.inputs.includes(id);
   const { columns, tile } = fit(maps, ratioOf(info), width, height);
+  const marks = windowMarks(id, ranges, "window", channelsRead(now, at, info));
+  const slice = marks[0]?.slice;
   return (
     <figure class="column input-column">
       <figcaption>
@@ -111,32 +111,33 @@ export function InputColumn({ width, height, source = 0 }: { width: number; heig
       </figcaption>
       <Maps id={id} tile={tile} columns={columns} most={mostMaps} class="inputs"
         label={say("inputs", { maps: view.channels, height: view.height, width: view.width })}
-        marks={windowMarks(id, ranges, "window", channelsRead(now, at, info))}
-        onCell={(c, y, x) => (hoveredInput.value = { source, at: cellAt(info, c, y, x) })}
+        marks={marks} slice={slice}
+        onCell={(...cell) => (hoveredInput.value = { source, at: cellAt(info, ...cell) })}
         onLeave={() => (hoveredInput.value = null)} />
       <p class="under">
         <Scale id={id} />
         {view.channels > maps ? <Dim> first {maps} of {count(view.channels)}</Dim> : null}
-        {spatialAxes(info).length > 2 ? <Dim>{say("middle")}</Dim> : null}
+        <Dim>{sliceText(info, slice)}</Dim>
       </p>
     </figure>
   );
 }
 
-function outputMarks(now: Layer): Mark[] {
+/** The marks of the slice that is drawn: that of the pinned cell, so that it stands still under the mouse. */
+function outputMarks(now: Layer, slice: number): Mark[] {
   const info = tensor(now.output);
   const marks: Mark[] = [];
   const asked = hoveredInput.value;
   if (asked && asked.source === 0) {
-    const cells = feeds(now, asked.at);
-    for (const at of cells) {
-      const spatial = at.slice(-2);
-      marks.push({ row: spatial.length === 2 ? spatial[0] : 0, column: finalOf(spatial), rows: 1, columns: 1, channels: null, kind: "use" });
+    for (const at of feeds(now, asked.at)) {
+      if (info.channel !== null) at.splice(info.channel, 0, 0);
+      const [, row, column, z] = atCell(info, at);
+      if (z === slice) marks.push({ row, column, rows: 1, columns: 1, channels: null, kind: "use" });
     }
   }
   for (const [at, kind] of [[pinned.value, "cell"], [hovered.value, "hover"]] as const) {
     const box = at && rectangle(info.id, at.map((n) => [n, n]));
-    if (box) marks.push({ ...box, channels: [atCell(info, at)[0]], kind });
+    if (box && box.slice === slice) marks.push({ ...box, channels: [atCell(info, at)[0]], kind });
   }
   return marks;
 }
@@ -163,7 +164,10 @@ function Units({ now }: { now: Layer }) {
 export function OutputColumn({ width, height }: { width: number; height: number }) {
   const now = layer.value;
   const info = tensor(now.output);
-  const view = mapView(info);
+  const own = pinned.value;
+  const held = ready(values(info.id));
+  const view = mapView(info, own && held ? atCell(info, own)[3] : undefined);
+  const { slice, slices } = view;
   const at = cell.value;
   const [c] = at ? atCell(info, at) : [0];
   const maps = Math.min(view.channels, mostMaps);
@@ -172,17 +176,19 @@ export function OutputColumn({ width, height }: { width: number; height: number 
   const flat = view.height * view.width === 1 || info.channel === null;
   const rest = flat ? height : height - focus * ratio - 10;
   const { columns, tile } = fit(maps, ratio, width, rest);
-  const marks = outputMarks(now);
   const shared = {
-    marks,
-    onCell: (channel: number, y: number, x: number) => {
-      const next = cellAt(info, channel, y, x);
+    marks: outputMarks(now, slice),
+    slice,
+    onCell: (...cell: Four) => {
+      const next = cellAt(info, ...cell);
       if (hovered.value?.join() !== next.join()) hovered.value = next;
     },
     onLeave: () => (hovered.value = null),
-    onPick: (channel: number, y: number, x: number) => pinCell(now, channel, y, x),
-    onKey: (rows: number, columns_: number, maps_: number) => moveCell(now, rows, columns_, maps_),
+    onPick: (...cell: Four) => go({ at: cellAt(info, ...cell) }),
+    onKey: (...by: Four) => moveCell(info, ...by),
   };
+  const words = sliceText(info, slice);
+  const keys = words && say("slice.keys");
   const position = at ? at.join(", ") : "";
   return (
     <figure class="column output-column">
@@ -193,16 +199,16 @@ export function OutputColumn({ width, height }: { width: number; height: number 
       {flat ? null : (
         <div class="focus">
           <Maps id={now.output} tile={focus} columns={1} only={c} class="focus-map"
-            label={say("focus", { c, height: view.height, width: view.width, position })} {...shared} />
+            label={say("focus", { c, height: view.height, width: view.width, position, slice: words && `${keys}; ${words}` })} {...shared} />
           <p class="dim focus-words">map <b>{c}</b></p>
         </div>
       )}
       {info.shape.length === 1 && info.shape[0] <= 16 ? <Units now={now} /> : <Maps id={now.output} tile={tile} columns={columns} most={mostMaps} picked={c} class="outputs"
-        label={say("outputs", { maps: view.channels })} {...shared} />}
+        label={say("outputs", { maps: view.channels, slice: keys })} {...shared} />}
       <p class="under">
         <Scale id={now.output} />
         {view.channels > maps ? <Dim> first {maps} of {count(view.channels)}</Dim> : null}
-        {spatialAxes(info).length > 2 ? <Dim>{say("middle")}</Dim> : null}
+        {words ? <label class="dim">{words} {held ? <input type="range" max={slices - 1} value={slice} onInput={(event) => moveCell(info, 0, 0, 0, Number(entered(event)) - slice)} /> : null}</label> : null}
       </p>
     </figure>
   );

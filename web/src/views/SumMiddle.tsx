@@ -165,7 +165,7 @@ export function SumMiddle({ facts, narrow }: { facts: NumberFacts; narrow: boole
   const scales = scalesOf(facts);
   const filter = filterOf(facts);
   const what = noun(facts);
-  const maps = facts.groups.length > 1 ? partialsOf(facts.layer, filter) : null;
+  const maps = facts.groups.length > 1 ? partialsOf(facts.layer, filter, atCell(tensor(facts.layer.output), facts.at)[3]) : null;
   const width = maps ? left.partial + side + 2 : 100;
   // Where each map gives one number, it meets a weight, not a slice of them.
   const single = facts.groups.length === facts.x.length;

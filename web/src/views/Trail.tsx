@@ -7,7 +7,7 @@ import { count } from "../decimal";
 import type { Tensor } from "../schema";
 import { go, pinned, place } from "../state";
 import { inputName, say } from "../words";
-import { Maps } from "./Maps";
+import { Maps, sliceText } from "./Maps";
 import { Dim, Panel, Quiet } from "./parts";
 import { useSignal } from "../track";
 
@@ -51,14 +51,15 @@ function Step({ info, ranges }: { info: Tensor; ranges: Ranges }) {
   const view = mapView(info);
   const name = inputs.includes(info.id) ? inputName(info.id) : (layers[n]?.name ?? info.id);
   const text = extent(info, ranges);
+  const slice = sliceText(info, box?.slice);
   return (
     <li>
       <button class="step" disabled={n < 0} onClick={() => go({ layer: n, depth: "layer" })}>
-        <Maps id={info.id} tile={96} columns={1} only={map} label={`${name}: ${text}`}
+        <Maps id={info.id} tile={96} columns={1} only={map} slice={box?.slice} label={`${name}: ${text}`}
           marks={box ? [{ ...box, channels: null, kind: inputs.includes(info.id) ? "field" : "window" }] : []} />
         <bdi>{name}</bdi>
       </button>
-      <small class="dim">{view.channels > 1 ? `map ${count(map)}; ` : ""}{text}</small>
+      <small class="dim">{view.channels > 1 ? `map ${count(map)}; ` : ""}{slice && `${slice}; `}{text}</small>
     </li>
   );
 }

@@ -16,6 +16,15 @@ export function about(now: Layer): string | undefined {
   return now.counts ? undefined : now.notes.find((note) => note !== now.answer);
 }
 
+/** What a number sees of an input: a patch, numbers of a row, or all of it. */
+export function seen(id: string, box: ReturnType<typeof rectangle> | undefined): string {
+  if (!box) return say("patch.all");
+  const { sides } = box;
+  // One side only has a word of its own.
+  const kind = !+sides ? "part" : tensor(id).shape.length > 1 ? "line" : "row";
+  return say(`patch.${kind}`, { sides: +sides || sides });
+}
+
 export function Walk() {
   const now = layer.value;
   const made = pinnedFacts.value;
@@ -46,7 +55,7 @@ export function Walk() {
     value: minus(fixed(made.value, places)),
     top: minus(fixed(sorted[0]?.sum ?? 0, places)),
     topMap: sorted[0]?.channel ?? 0,
-    seen: box ? say("patch.part", { sides: box.sides }) : say("patch.all"),
+    seen: seen(id, box),
     position: spatial.map((n, axis) => `${spatial.length < 2 ? "position" : ["column", "row", "slice"][spatial.length - 1 - axis]} ${n}`).join(", "),
     verdict: name ? `${name} ${Object.is(made.value, made.pre) ? `keeps ${total}` : `turns ${total} into ${minus(fixed(made.value, places))}`}.` : "",
   };

@@ -10,6 +10,7 @@ import type { Equation } from "../schema";
 import { layer, place } from "../state";
 import { say } from "../words";
 import { entered, maker, Panel, Quiet } from "./parts";
+import { useSignal } from "../track";
 
 const change = signal<{ at: number; of: Change }>({ at: -1, of: {} });
 const current = computed<Change>(() => (change.value.at === place.value.layer ? change.value.of : {}));
@@ -49,7 +50,11 @@ function Code({ lines }: { lines: readonly string[] }) {
   );
 }
 
+/** How many layers stand in the table before the reader asks for more. */
+const few = 30;
+
 export function WhatIf() {
+  const all = useSignal(false);
   const now = layer.value;
   const { knobs } = now;
   if (!now.inputs.length) return null;
@@ -83,7 +88,8 @@ export function WhatIf() {
   const turned = knobs.form === "transposed";
   const most = turned ? Math.max(8, 2 * least) : 512;
   const divisors = Array.from({ length: channels }, (_, n) => n + 1).filter((n) => channels % n === 0 && (mine.filters ?? 0) % n === 0);
-  const rows = page.value.layers.map((_, n) => n).filter((n) => n >= place.value.layer).slice(0, 30);
+  const rows = page.value.layers.map((_, n) => n).filter((n) => n >= place.value.layer);
+  const shown = all.value ? rows : rows.slice(0, few);
   const total = (list: readonly Then[], what: "params" | "macs") => list.reduce((sum, item) => sum + (item[what] ?? 0), 0);
   const kernel = mine.kernel?.[0] ?? 1;
   return (
@@ -109,7 +115,7 @@ export function WhatIf() {
         <table class="whatif">
           <thead><tr><th>layer</th><th>shape now</th><th>shape then</th><th>parameters</th><th>MACs</th><th>sees</th></tr></thead>
           <tbody>
-            {rows.map((n) => (
+            {shown.map((n) => (
               <tr key={n}>
                 <td><bdi>{page.value.layers[n].name}</bdi></td>
                 <td class="dim">{before[n].shape ? shapeText(before[n].shape) : "?"}</td>
@@ -123,6 +129,7 @@ export function WhatIf() {
           </tbody>
         </table>
       </div>
+      {shown.length < rows.length ? <Quiet on={() => (all.value = true)}>{say("trail.more", { more: rows.length - few })}</Quiet> : null}
       {now.code && after[place.value.layer].shape ? <Code lines={codeOf(now, mine, info.shape)} /> : null}
     </Panel>
   );

@@ -69,9 +69,8 @@ async function expectWindow(page: Page, cell: Cell, { shape, channel }: View, wh
   const [height, width] = [1, ...places.map((axis) => shape[axis])].slice(-2);
   const [rows, columns] = [[0, 0] as const, ...places.map((axis) => real[axis])].slice(-2);
   const [first, last] = channel === null ? [0, 0] : real[channel];
-  // A third axis is drawn at its middle: a window before or behind that is not marked.
-  const beside = places.slice(0, -2).some((axis) => real[axis][0] > Math.floor(shape[axis] / 2) || real[axis][1] < Math.floor(shape[axis] / 2));
-  const empty = beside || real.some(([low, high]) => high < low);
+  // Of a third axis a slice in the window is drawn, so that the window is marked wherever it lies.
+  const empty = real.some(([low, high]) => high < low);
   // Never less than 3 pixels, and those on its own map.
   const [left, top] = [Math.min((columns[0] * tile) / width, tile - 3), Math.min((rows[0] * tall) / height, tall - 3)];
   const right = Math.max(left + 3, ((columns[1] + 1) * tile) / width);
@@ -94,9 +93,8 @@ async function hover(page: Page, cell: Cell, { shape, channel }: View): Promise<
   const places = shape.map((_, axis) => axis).filter((axis) => axis !== channel);
   const [height, width] = [1, ...places.map((axis) => shape[axis])].slice(-2);
   const [row, column] = [0, ...places.map((axis) => cell.at[axis])].slice(-2);
-  // The mouse knows whole pixels, and the middle of a third axis: other cells are reached by their address.
-  const elsewhere = places.slice(0, -2).some((axis) => cell.at[axis] !== Math.floor(shape[axis] / 2));
-  if (!box || elsewhere || Math.min(box.width / width, box.height / height) < 3) return goTo(page, address);
+  // The mouse knows whole pixels: smaller cells are reached by their address.
+  if (!box || Math.min(box.width / width, box.height / height) < 3) return goTo(page, address);
   await page.mouse.move(box.x + ((column + 0.5) / width) * box.width, box.y + ((row + 0.5) / height) * box.height);
 }
 
@@ -105,7 +103,9 @@ export async function compareAll(page: Page, cells: readonly Cell[]): Promise<nu
   let compared = 0;
   for (const cell of cells) {
     const view = await viewsOf(page, cell.layer);
-    const parked = cell.at.map((n, axis) => (axis === view.channel ? n : 0));
+    // In the same map and slice, where the mouse comes from there.
+    const places = view.shape.map((_, axis) => axis).filter((axis) => axis !== view.channel);
+    const parked = cell.at.map((n, axis) => (places.slice(-2).includes(axis) ? 0 : n));
     await goTo(page, `#/layer/${encodeURIComponent(cell.layer)}?at=${parked}`);
     await hover(page, cell, view);
     const where = `${cell.layer} [${cell.at}]`;

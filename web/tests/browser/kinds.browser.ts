@@ -29,10 +29,53 @@ async function compare(name: string): Promise<number> {
   return compared;
 }
 
-test.each(["onnx_maps", "onnx_row", "onnx_formulas", "torch_maps", "torch_row", "wide_row", "wide_maps", "volume", "plain", "inputs", "onnx_opaque"])("hovered numbers of %s are those of explain --json, borders included", async (name) => {
+test.each(["onnx_maps", "onnx_row", "onnx_formulas", "torch_maps", "torch_row", "wide_row", "wide_maps", "volume", "onnx_volume", "plain", "inputs", "onnx_opaque"])("hovered numbers of %s are those of explain --json, borders included", async (name) => {
   if (name.startsWith("torch") && !process.env.CI && !existsSync(file(name))) return;
   expect(await compare(name)).toBe(cells[name].length);
 }, 200_000);
+
+test("the first and the last slice of a volume are reached by keys, by the slider and by the mouse", async () => {
+  const { page, wrong, close } = await open(browser, file("volume"));
+  const known = cells["volume"].filter((cell) => cell.at.length === 4);
+  expect(new Set(known.map((cell) => cell.layer)).size).toBe(3);
+  const shows = async ({ layer, at, value }: Cell, how: string) => {
+    const where = `${layer} [${at.join(", ")}]`;
+    await page.waitForFunction((text) => document.querySelector("[data-live]")?.textContent?.startsWith(text), `${where} = `);
+    expect(await page.$eval("[data-value]", (element) => Number(element.getAttribute("data-value"))), `${where} by ${how}`).toBe(value);
+  };
+  for (const layer of new Set(known.map((cell) => cell.layer))) {
+    const all = known.filter((cell) => cell.layer === layer);
+    await goTo(page, `#/layer/${layer}`);
+    const size = all.reduce((most, { at }) => at.map((n, axis) => Math.max(most[axis], n)), [0, 0, 0, 0]);
+    for (const [cell, keys] of [[all[0], ["<", "ArrowUp", "ArrowLeft", "PageUp"]], [all.at(-1)!, [">", "ArrowDown", "ArrowRight", "PageDown"]]] as const) {
+      // By keys alone, and none goes beyond the end.
+      await page.focus(".focus-map");
+      for (const [axis, key] of keys.entries()) for (let n = 0; n <= size[axis]; n++) await page.keyboard.press(key);
+      expect(page.url()).toContain(`at=${cell.at.join()}`);
+      await shows(cell, "keys");
+      expect(await page.getAttribute(".focus-map", "aria-label")).toMatch(new RegExp(`the keys < and > change the slice; slice ${cell.at[0]} of 0 to ${size[0]}; now at ${cell.at.join(", ")}$`));
+      // From the other end by the slider, then by the mouse.
+      await goTo(page, `#/layer/${layer}?at=${size[0] - cell.at[0]},${size[1] >> 1},${size[2] >> 1},${cell.at[3]}`);
+      await page.focus(".output-column input[type=range]");
+      await page.keyboard.press(cell.at[0] ? "End" : "Home");
+      expect(page.url()).toContain(`at=${cell.at[0]},`);
+      const box = (await page.locator(".focus-map").boundingBox())!;
+      await page.mouse.move(box.x + ((cell.at[2] + 0.5) / (size[2] + 1)) * box.width, box.y + ((cell.at[1] + 0.5) / (size[1] + 1)) * box.height);
+      await shows(cell, "mouse");
+      await page.mouse.move(1, 1);
+    }
+  }
+  expect(wrong).toEqual([]);
+  await close();
+});
+
+test("a key that the browser has a use for with another key is left to it", async () => {
+  const { page, close } = await open(browser, file("volume"), "#/layer/conv3d?at=1,2,3,0");
+  await page.focus(".focus-map");
+  for (const key of ["Control+.", "Alt+ArrowDown", "Meta+,"]) await page.keyboard.press(key);
+  expect(page.url()).toContain("at=1,2,3,0");
+  await close();
+});
 
 test("every layer of these networks that is explained is compared", () => {
   const compared = (name: string) => new Set(cells[name].map((cell) => cell.layer)).size;

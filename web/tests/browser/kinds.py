@@ -152,6 +152,21 @@ def sizes(g: Nodes, *numbers: int) -> str:
     return name
 
 
+def onnx_volume() -> Any:
+    """Maps first and three axes: pads that differ at each end, a window that may lie on them whole."""
+    g = Nodes(14)
+    x = g.add("Conv", ["picture", g.weight(4, 2, 2, 3, 2), g.weight(4)], "strided",
+              strides=[2, 1, 1], dilations=[2, 1, 2], pads=[1, 1, 0, 2, 1, 2])  # fmt: skip
+    x = g.add("Relu", [x], "relu")
+    a = g.add("MaxPool", [x], "largest", kernel_shape=[2, 2, 2], pads=[1, 0, 1, 0, 1, 0])
+    b = g.add("Conv", [x, g.weight(4, 1, 1, 2, 2)], "beyond", group=4, pads=[1, 0, 0, 0, 1, 1])
+    x = g.add("Concat", [a, b], "behind_each_other", axis=2)
+    x = g.add("ConvTranspose", [x, g.weight(4, 3, 3, 2, 2), g.weight(3)], "transposed",
+              strides=[2, 1, 2], pads=[1, 0, 1, 0, 1, 0])  # fmt: skip
+    x = g.add("Tanh", [x], "tanh")
+    return g.model("onnx_volume", (2, 7, 6, 5), g.add("GlobalMaxPool", [x], "all"), 5)
+
+
 def onnx_opaque() -> Any:
     """A layer that is not explained, with explained ones before and behind it."""
     g = Nodes(13)

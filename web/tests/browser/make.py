@@ -134,7 +134,7 @@ def other_kinds(folder: Path, rng: random.Random) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     known = {}
     names = ["onnx_maps", "onnx_row", "onnx_formulas", "onnx_opaque"]
-    names += ["wide_row", "wide_maps", "plain", "volume"]
+    names += ["wide_row", "wide_maps", "plain", "volume", "onnx_volume"]
     names += ["inputs", "deep"]
     if importlib.util.find_spec("torch"):
         names += ["torch_maps", "torch_row"]
@@ -226,6 +226,20 @@ def sound() -> Any:
     )
 
 
+def ramp() -> Any:
+    """A volume whose slices are told by their number, then the same along four axes."""
+    return Sequential(
+        [
+            Input((6, 5, 4, 1)),
+            layers.MaxPooling3D((2, 1, 1), 1, name="next"),
+            layers.ZeroPadding3D(((0, 1), (0, 0), (0, 0)), name="padded"),
+            layers.Reshape((2, 3, 5, 4, 1), name="four"),
+            layers.ReLU(name="same"),
+        ],
+        name="ramp",
+    )
+
+
 def odd(folder: Path) -> None:
     """Pages of networks that are not a chain over one picture."""
     cube = Sequential([Input((5, 6, 7, 1)), layers.Conv3D(2, 3, name="conv")], name="cube")
@@ -235,9 +249,15 @@ def odd(folder: Path) -> None:
     parts = [layers.Conv2D(n + 1, 3, name=f"part_{n}")(first) for n in range(5)]
     joined = Model(first, layers.Concatenate(name="joined")(parts), name="many")
     made = {"two": two(), "sound": sound(), "cube": cube, "many": joined}
+    row = [Input((64,)), layers.Dense(20, name="first"), layers.Dense(5, name="second")]
+    made["row"] = Sequential(row, name="row")
     made["tall"] = Sequential([Input((9, 9, 1)), *tall], name="tall")
     for name, model in made.items():
         convlens.load(model).run().export(folder / f"{name}.html")
+    slices = np.ones((1, 6, 5, 4, 1), np.float32) * np.arange(6, dtype=np.float32).reshape(
+        6, 1, 1, 1
+    )
+    convlens.load(ramp()).run(slices).export(folder / "ramp.html")
     large = np.full((1, 6, 6, 2), 200, np.float32)
     convlens.load(overflow()).run(large).export(folder / "overflow.html")
 

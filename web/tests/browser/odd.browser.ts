@@ -83,6 +83,87 @@ test("what is no picture is called an input, one product is no products, and 3 a
   await cube.close();
 });
 
+test("of a sequence a number sees positions, of a row numbers", async () => {
+  const { page: on, close } = await page("sound", "#/layer/conv?at=3,1");
+  expect(await on.textContent(".walk-text p")).toContain("in the input it sees 5 positions.");
+  await close();
+  const row = await page("row", "#/layer/second");
+  expect(await row.page.getAttribute(".maps.picture", "aria-label")).toBe("the input; of it this number sees 64 numbers");
+  await row.close();
+});
+
+test("of many layers behind it what if lists the first, and all when asked", async () => {
+  const { page: on, close } = await page("tall", "#/layer/conv2d");
+  const rows = on.locator(".whatif tbody tr:not(.sum-row)");
+  expect(await rows.count()).toBe(30);
+  await on.click("text=show 10 layers more");
+  expect(await rows.count()).toBe(40);
+  expect(await on.locator("text=/show .* more/").count()).toBe(0);
+  await close();
+});
+
+/** The colour in the middle of the first map, and what stands below the maps. */
+function drawn(on: Page, name: string): Promise<{ colour: string; words: string }> {
+  return on.$eval(name, (maps) => {
+    const canvas = maps.querySelector("canvas")!;
+    const { data } = canvas.getContext("2d")!.getImageData(canvas.width >> 1, canvas.height >> 1, 1, 1);
+    return { colour: [...data].join(), words: /slice \d+ of 0 to \d+/.exec(maps.closest("figure")?.textContent ?? "")?.[0] ?? "" };
+  });
+}
+
+test("the slice that is drawn is that of the cell, before and behind the plus, and the mouse moves none", async () => {
+  const { page: on, wrong, close } = await page("ramp", "#/layer/next?at=0,2,1,0");
+  const seen: string[][] = [];
+  for (let slice = 0; slice < 5; slice++) {
+    await goTo(on, `#/layer/next?at=${slice},2,1,0`);
+    const [input, output] = [await drawn(on, ".maps.inputs"), await drawn(on, ".focus-map")];
+    expect([input.words, output.words]).toEqual([`slice ${slice} of 0 to 5`, `slice ${slice} of 0 to 4`]);
+    seen.push([input.colour, output.colour]);
+    const box = (await on.locator(".focus-map").boundingBox())!;
+    await on.mouse.move(box.x + box.width / 8, box.y + box.height / 10);
+    expect(await on.getAttribute("[data-value]", "data-value")).toBe(`${slice + 1}`);
+    expect(await drawn(on, ".focus-map")).toEqual(output);
+    await on.mouse.move(1, 1);
+  }
+  // The pool takes the larger of two slices, which is the next: drawn after it, as drawn before.
+  expect(new Set(seen.map(([input]) => input)).size).toBe(5);
+  for (let slice = 0; slice < 4; slice++) expect(seen[slice][1]).toBe(seen[slice + 1][0]);
+  expect(wrong).toEqual([]);
+  await close();
+});
+
+test("an input cell lights up what it feeds in the slice that is drawn", async () => {
+  const { page: on, close } = await page("ramp", "#/layer/next?at=2,2,1,0");
+  const lit = () => on.$eval(".focus-map canvas:last-child", (canvas: HTMLCanvasElement) => {
+    const { data } = canvas.getContext("2d")!.getImageData(canvas.width / 8, canvas.height * 0.9, 1, 1);
+    return data[3] > 0;
+  });
+  const box = (await on.locator(".maps.inputs").boundingBox())!;
+  expect(await lit()).toBe(false);
+  await on.mouse.move(box.x + box.width / 8, box.y + box.height * 0.9);
+  await settled(on);
+  expect(await lit()).toBe(true);
+  await close();
+});
+
+test("along four axes every slice is reached, by keys and by the slider", async () => {
+  const { page: on, wrong, close } = await page("ramp", "#/layer/same?at=0,0,3,2,0");
+  const here = async () => [await on.getAttribute("[data-value]", "data-value"), on.url().split("at=")[1], (await drawn(on, ".focus-map")).words];
+  await on.focus(".focus-map");
+  for (let slice = 1; slice < 6; slice++) {
+    await on.keyboard.press(slice % 2 ? ">" : ".");
+    // The last slice is padding.
+    expect(await here()).toEqual([`${slice < 5 ? slice + 1 : 0}`, `${Math.floor(slice / 3)},${slice % 3},3,2,0`, `slice ${slice} of 0 to 5`]);
+  }
+  await on.focus("input[type=range]");
+  await on.keyboard.press("Home");
+  expect(await here()).toEqual(["1", "0,0,3,2,0", "slice 0 of 0 to 5"]);
+  await on.keyboard.press("ArrowRight");
+  expect(await here()).toEqual(["2", "0,1,3,2,0", "slice 1 of 0 to 5"]);
+  expect(wrong).toEqual([]);
+  await close();
+});
+
 test("numbers without end and no numbers are said as such, and widen nothing", async () => {
   const { page: on, wrong, close } = await page("overflow", "#/number/exp?at=0,0,0");
   expect(await on.textContent(".verdict")).toBe("7.22597e+86engine: beyond what its 32 bits hold");
