@@ -104,8 +104,12 @@ export function activate(
     const all = gather(shape, recipe.reads, at).map(([from]) => (from === place && x !== undefined ? x : numbers[from]));
     Object.assign(given, { X: all, "n": all.length });
   } else if (own === undefined) return null;
-  const steps = recipe["steps"].map(([name, expression, program], n) => {
-    const value = (given[`s${n}`] = given["y"] = run(program, given)) as number;
+  const steps = recipe["steps"].map(([name, expression, program], n, { length }) => {
+    let value = run(program, given) as number;
+    // The value is infinite where float32 has no such number; a step on the way to it need not be.
+    const held = Math.fround(value);
+    if (n === length - 1 && held - held !== 0) value = held;
+    given[`s${n}`] = given["y"] = value;
     return { name, expression: expression.replace("{n}", String(given["n"])), value };
   });
   return { steps, value: given["y"] as number, bound: recipe["bound"] === null ? null : (run(recipe["bound"], given) as number) };
