@@ -20,7 +20,8 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   const info = tensor(id);
   const largest = ready(numbers) ? atlas(info, numbers, 1).largest : 1;
   // Padding has no numbers: at a border fewer stand side by side than the window is wide.
-  const columns = Math.min(window ? 8 : 5, new Set(Array.from(facts.input, (place) => atCell(info, unflat(info.shape, place))[2])).size);
+  const wide = new Set(Array.from(facts.input, (place) => atCell(info, unflat(info.shape, place))[2])).size;
+  const columns = window && wide < 9 ? wide : Math.min(wide, 5);
   const many = facts.x.length > 64;
   const places = placesFor(facts.x, 4);
   const map = facts.groups[0]?.channel ?? 0;

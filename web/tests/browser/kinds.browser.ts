@@ -209,3 +209,15 @@ test("the network's view comes down to the layer that one comes from, or to what
     await close();
   }
 });
+
+test.each(["onnx_maps", "onnx_formulas", "onnx_volume", "inputs"])("no layer of %s is wider than a narrow screen, and every number is shown", async (name) => {
+  const { page, wrong, close } = await open(browser, file(name));
+  await page.setViewportSize({ width: 360, height: 740 });
+  for (const layer of new Set(cells[name].map((cell) => cell.layer))) {
+    await goTo(page, `#/number/${encodeURIComponent(layer)}`);
+    await page.waitForSelector("[data-value]", { state: "attached" });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth), layer).toBe(360);
+  }
+  expect(wrong).toEqual([]);
+  await close();
+}, 60_000);
