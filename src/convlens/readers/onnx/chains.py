@@ -12,6 +12,7 @@ from .chains_activation import product, softplus
 from .chains_conv import circular, conv1d, sandwich, shuffle, turned_softmax
 from .chains_length import rms_norm, softsign, trade, unit_norm
 from .chains_norm import affine, dense, group_norm, layer_norm, on_grid
+from .chains_response import response
 from .graph import Node
 from .look import Chain, Look
 from .site import State
@@ -19,7 +20,7 @@ from .site import State
 Pattern = Callable[[Look, Node], Chain | None]
 PATTERNS: dict[str, tuple[Pattern, ...]] = {
     "Mul": (product, group_norm, layer_norm, rms_norm),
-    "Div": (product, softplus, layer_norm, rms_norm, unit_norm, softsign),
+    "Div": (response, product, softplus, layer_norm, rms_norm, unit_norm, softsign),
     "Add": (group_norm, layer_norm, dense, affine),
     "Squeeze": (conv1d,),
     "Transpose": (sandwich, turned_softmax),

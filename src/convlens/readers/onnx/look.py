@@ -60,9 +60,14 @@ class Look:
             for name in node.outputs:
                 if name in self.outputs:
                     return False
-                if any(user.name not in names for user in self.users.get(name, ())):
+                if any(self._sees(user, names) for user in self.users.get(name, ())):
                     return False
         return True
+
+    def _sees(self, user: Node, names: set[str]) -> bool:
+        """Whether a node is outside and reads numbers; a size that is known reads none."""
+        known = all(self.state.constant(name) is not None for name in user.outputs)
+        return user.name not in names and not known
 
     def chain(self, nodes: list[Node], build: Callable[[], Made]) -> Chain | None:
         """The chain of these nodes, in the graph's own order, when it is closed."""

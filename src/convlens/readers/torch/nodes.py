@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -77,6 +77,21 @@ class Node:
         """Names of the values it reads, in order."""
         for value in self.arguments.values():
             yield from references(value)
+
+
+def together(nodes: Sequence[Node], outputs: tuple[str, ...]) -> Evaluator | None:
+    """A function from the values that these nodes read to those they make, where PyTorch is there."""
+    if any(node.evaluate is None for node in nodes):
+        return None
+
+    def evaluate(values: Mapping[str, Any]) -> tuple[Any, ...]:
+        known = dict(values)
+        for node in nodes:
+            assert node.evaluate is not None
+            known.update(zip(node.outputs, node.evaluate(known), strict=False))
+        return tuple(known[name] for name in outputs)
+
+    return evaluate
 
 
 def references(value: Any) -> Iterator[str]:

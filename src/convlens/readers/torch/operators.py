@@ -18,6 +18,7 @@ from ...layers.conv_transpose import ConvTranspose
 from ...layers.dense import Dense
 from ...layers.einsum import Einsum, letters_of
 from ...layers.groupnorm import GroupNorm
+from ...layers.lrn import LRN
 from ...layers.matmul import MatMul
 from ...layers.normalize import BatchNorm
 from ...layers.pool import AveragePool, GlobalAveragePool, MaxPool
@@ -275,6 +276,14 @@ def _instance_norm(site: Site) -> Made:
         raise NotOurs("the number of its channels is not known")
     weights = site.maybe("weight", ("channel",)), site.maybe("bias", ("channel",))
     return Made(GroupNorm(*weights, channels, False, float(site.get("eps", 1e-5))), (x,))
+
+
+@operator("local_response_norm")
+def _local_response_norm(site: Site) -> Made:
+    x = site.data("input")
+    size = int(site.get("size"))
+    alpha, beta, k = (float(site.get(word)) for word in ("alpha", "beta", "k"))
+    return Made(LRN(size, alpha, beta, k, False, size // 2), (x,))
 
 
 def _reduce(site: Site, layer: Any) -> Made:

@@ -9,15 +9,16 @@ ours holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from . import placed_rules
 from .attention import apart
-from .nodes import Full, Node, Owner, Program, Ref
+from .nodes import Full, Node, Owner, Program, Ref, together
 from .placed import unfolded
 from .recurrent import layer_by_layer
+from .responses import responses
 from .several import axis_by_axis
 from .windows import by_steps
 
@@ -39,7 +40,7 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
         program, twin = _samples_first(program, twin)
     else:
         twin = None
-    for step in (layer_by_layer, by_steps, axis_by_axis, apart):
+    for step in (layer_by_layer, by_steps, axis_by_axis, responses, apart):
         program, twin = step(program, twin)
     mixed = _mixed(program, twin)
     groups = _groups(program, mixed)
@@ -194,7 +195,7 @@ def _one(
     if not outputs or any(name in mixed for name in outputs):
         return None
     if len(inside) == 1:  # what nobody reads has no axis of samples (the states of an LSTM)
-        return replace(inside[0], outputs=outputs, evaluate=_evaluator(inside, outputs))
+        return replace(inside[0], outputs=outputs, evaluate=together(inside, outputs))
     used = dict.fromkeys(name for node in inside for name in node.references())
     inputs = [name for name in used if name not in made]
     return Node(
@@ -203,7 +204,7 @@ def _one(
         {"inputs": [Ref(name) for name in inputs]},
         outputs,
         Owner(_common_path(inside)),
-        evaluate=_evaluator(inside, outputs),
+        evaluate=together(inside, outputs),
         parts=tuple(inside),
     )
 
@@ -216,23 +217,6 @@ def _common_path(inside: list[Node]) -> str:
             break
         shared.append(parts[0])
     return ".".join(shared)
-
-
-def _evaluator(
-    inside: list[Node], outputs: tuple[str, ...]
-) -> Callable[[Mapping[str, Any]], tuple[Any, ...]] | None:
-    """A function from the values that the group reads to those it makes, where PyTorch is there."""
-    if any(node.evaluate is None for node in inside):
-        return None
-
-    def evaluate(values: Mapping[str, Any]) -> tuple[Any, ...]:
-        known = dict(values)
-        for node in inside:
-            assert node.evaluate is not None
-            known.update(zip(node.outputs, node.evaluate(known), strict=False))
-        return tuple(known[name] for name in outputs)
-
-    return evaluate
 
 
 def _ordered(nodes: list[Node]) -> list[Node]:
