@@ -11,7 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import convlens
 from convlens.keras import Input, Model, Sequential, layers
+from convlens.layers.base import Note
 from convlens.page.build import build
+from convlens.page.first_words import printed
 
 
 def said(network: Any, shape: tuple[int, ...]) -> dict[str, tuple[str, str]]:
@@ -193,3 +195,8 @@ def test_a_tensor_of_unknown_layout_has_that_of_the_convolution_that_reads_it(
     page = build(convlens.load(file).run(np.ones((1, 24), np.float32)), mode="exported").page
     maps = next(tensor for tensor in page.tensors if tensor.id == page.layers[1].inputs[0])
     assert (maps.shape, maps.channel, maps.axes) == ((1, 4, 6), 0, ("map", "height", "width"))
+
+
+def test_sizes_in_a_note_are_printed_with_their_sign() -> None:
+    note = Note("pool.max", {"kernel": (3, 3), "maps": 8})
+    assert "3×3" in printed(note)

@@ -21,13 +21,12 @@ from ..explain.facts import InputFact
 from ..explain.graph_layout import draw
 from ..explain.number import binding_of, model_origin, tensor_name
 from ..explain.summary import RowFact, SummaryFact, cost_working, count_working, summarise
-from ..explain.wording import note_text
 from ..layers.base import Sizes
 from ..layers.spatial import axis_names
 from ..layers.weight import held
 from ..model import Graph, Step, TensorId, ordinal
 from .code import Layout, code_of
-from .first_words import first_words
+from .first_words import first_words, printed
 from .knobs import knobs
 from .preview import preview
 from .recipe import NOTHING, Found, find
@@ -344,7 +343,7 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         counts=_counts(found.recipe),
         title=said.title,
         answer=said.answer,
-        notes=tuple(note_text(note) for note in notes),
+        notes=tuple(printed(note) for note in notes),
         left_out=None
         if cause is None
         else f"`{cause}` cannot be run without its framework: "

@@ -7,6 +7,7 @@ more length (its notes) stands below its picture.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ def first_words(
     recipe: Recipe, inputs: Sequence[Tensor], output: Tensor, said: Sequence[Note]
 ) -> FirstWords:
     """The first words about a layer with that recipe; `said` are the layer's own notes."""
-    notes = [note_text(note) for note in said[:1]]
+    notes = [printed(note) for note in said[:1]]
     about, _, way = said[0].id.partition(".") if said else ("", "", "")
     if about == "resize" and inputs:
         return _resize(way, inputs[0], output)
@@ -83,6 +84,11 @@ def first_words(
     made = shape_text(output.shape)
     title = f"{made} goes in and comes out" if shapes == made else f"{shapes} becomes {made}"
     return FirstWords(title if shapes else made, notes[0] if notes else "")
+
+
+def printed(note: Note) -> str:
+    """The sentence of a note, its sizes as a page prints them: 3×3, where a terminal has 3x3."""
+    return re.sub(r"(?<=\d)x(?=\d)", "×", note_text(note))
 
 
 def sides(sizes: Sequence[int]) -> str:
