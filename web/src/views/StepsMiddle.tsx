@@ -1,9 +1,10 @@
 // Everything that is neither a window nor a row: copies, merges, formulas, and the unexplained.
 
+import type { ComponentChildren } from "preact";
 import type { NumberFacts } from "../data/number";
 import { page, served, tensor } from "../data/store";
 import { finalOf, unflat } from "../data/tensor";
-import { count, fixed, minus, placesFor, printed, short } from "../decimal";
+import { count, fixed, minus, placesFor, printed, short, type Printed } from "../decimal";
 import { css } from "../draw/colour";
 import { cell, facts, layer } from "../state";
 import { inputName, say } from "../words";
@@ -26,6 +27,16 @@ export function sourceName(made: NumberFacts, n: number): string {
   return page.value.layers[made.layer.sources[made.source[n]]]?.name ?? inputName(made.layer.inputs[made.source[n]]);
 }
 
+/** Words and their number: a function and no component, as each is a line of a list. */
+function line(words: ComponentChildren, number: string, key?: unknown) {
+  return <li key={key}><Who>{words}</Who><Num>{number}</Num></li>;
+}
+
+/** Numbers that add up as printed, and what closes the gap. */
+function summed({ lines, rounding }: Printed, words: readonly string[]) {
+  return [...lines, ...(rounding ? [rounding] : [])].map((number, n) => line(words[n] ?? "rounding", number, n));
+}
+
 function Merge({ made, op }: { made: NumberFacts; op: string }) {
   const places = placesFor([...made.product, made.value], 6);
   const print = printed([...made.product], made.value, places);
@@ -33,12 +44,9 @@ function Merge({ made, op }: { made: NumberFacts; op: string }) {
   return (
     <ol class="steps-list">
       {[...made.product].map((_, n) => (
-        <li key={n}>
-          <Who>{n === 0 || !adds ? "" : opWords[op]} <bdi>{brief(sourceName(made, n), 24)}</bdi> <Dim>{place(made, n)}</Dim></Who>
-          <Num>{fixed(made.x[n], places)}</Num>
-        </li>
+        line(<>{n === 0 || !adds ? "" : opWords[op]} <bdi>{brief(sourceName(made, n), 24)}</bdi> <Dim>{place(made, n)}</Dim></>, fixed(made.x[n], places), n)
       ))}
-      {adds && print.rounding ? <li><Who>rounding</Who><Num>{print.rounding}</Num></li> : null}
+      {adds && print.rounding && line("rounding", print.rounding)}
     </ol>
   );
 }
@@ -48,14 +56,13 @@ function Products({ made }: { made: NumberFacts }) {
   const { top, others, print } = lines(made, 7);
   const words = top.map(({ start }) => `${place(made, start)} ${short(made.x[start], 4)} × ${short(made.w[start], 4)}`);
   if (others.length) words.push(say("others", { n: others.length }));
-  return <ol class="steps-list">{[...print.lines, ...(print.rounding ? [print.rounding] : [])].map((line, n) => <li key={n}><Who>{words[n] ?? "rounding"}</Who><Num>{line}</Num></li>)}</ol>;
+  return <ol class="steps-list">{summed(print, words)}</ol>;
 }
 
 /** Addends that are no window's, each rounded once. */
 function Addends({ made, names }: { made: NumberFacts; names: readonly string[] }) {
   const terms = [...made.product, made.bias ?? 0];
-  const { lines, rounding } = printed(terms, made.value, placesFor([made.value, ...terms], 6));
-  return <>{[...lines, ...(rounding ? [rounding] : [])].map((line, n) => <li key={n}><Who>{names[n] ?? "rounding"}</Who><Num>{line}</Num></li>)}</>;
+  return <>{summed(printed(terms, made.value, placesFor([made.value, ...terms], 6)), names)}</>;
 }
 
 interface RemoteFacts {
@@ -80,9 +87,9 @@ function Remote() {
   if (!now) return <p class="dim">…</p>;
   return (
     <ol class="steps-list">
-      {now.terms.slice(0, 9).map((term, n) => <li key={n}><Who><bdi>{term["source"]}</bdi> <Dim>[{term.input?.join(", ")}]</Dim></Who><span class="num">{short(term.product ?? term.x, 6)}</span></li>)}
+      {now.terms.slice(0, 9).map((term, n) => line(<><bdi>{term["source"]}</bdi> <Dim>[{term.input?.join(", ")}]</Dim></>, short(term.product ?? term.x, 6), n))}
       {now.terms.length > 9 ? <li>…</li> : null}
-      {now["steps"].map((step) => <li key={step.name}><Who>{step.name} <Dim>{step["expression"]}</Dim></Who><span class="num">{short(step.value, 6)}</span></li>)}
+      {now["steps"].map((step) => line(<>{step.name} <Dim>{step["expression"]}</Dim></>, short(step.value, 6), step.name))}
       <li><b>{at}</b><b class="num" data-value={now.value}>{short(now.value, 7)}</b></li>
       <li class="dim">engine: off by {short(Math.abs(now.difference), 3)}</li>
     </ol>
@@ -125,7 +132,7 @@ export function StepsMiddle() {
         <ol class="steps-list">
           {now.rule === "sum" ? <Addends made={made} names={recipe.name === "affine" ? ["x × scale", "offset"] : ["x × k", "− mean × k", "beta"]} /> : (
             [...(made.x.length ? [[`x at ${place(made, 0)}`, made.x[0]]] : []), ...made.steps.map((step) => [`${step.name}: ${step.expression}`, step.value])] as [string, number][]
-          ).map(([words, value]) => <li key={words}><Who>{words}</Who><Num>{fixed(value, places)}</Num></li>)}
+          ).map(([words, value]) => line(words, fixed(value, places), words))}
           {recipe.name === "batch_norm" ? <li class="dim">{say("norm", { k: short(made.w[0], 6) })}</li> : null}
         </ol>
       ) : null}
