@@ -14,6 +14,7 @@ from convlens.axis import Axis
 from convlens.layers.base import Index, Layer
 from convlens.layers.embed import Embedding
 from convlens.layers.lookup import Lookup, Tile
+from convlens.layers.quantize import Grid
 from convlens.layers.weight import Values, Weight
 from convlens.page.recipe import Found, find
 from convlens.page.recipe.program import run, steps_of, written
@@ -280,3 +281,29 @@ def test_the_words_of_a_step_hold_for_every_place() -> None:
         ("power", "base^0.75"),
         ("value", "x / power"),
     ]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 255), (-128, 127), (-8, 7), (0, 65535)])
+@pytest.mark.parametrize(("scale", "zero"), [(0.25, 0), (0.0235, 3), (1.5, 0)])
+@pytest.mark.parametrize("back", [True, False])
+def test_a_grid_is_found_with_its_limits(
+    low: int, high: int, scale: float, zero: int, back: bool
+) -> None:
+    grid = Grid((float(np.float32(scale)),), (zero,), low, high)
+    layer: Layer = layers.OnGrid(grid) if back else layers.Quantize(grid)
+    binding = layer.bind(((64,),))
+    found = find(layer, binding, str)
+    assert isinstance(found.recipe, FormulaRecipe)
+    assert found.recipe.name == ("quantise_and_back" if back else "quantise")
+    x = (np.linspace(-3 * high, 3 * high, 64) * scale).astype(np.float32)
+    x[:4] = np.array([0.5, 1.5, -0.5, -1.5], np.float32) * np.float32(scale)
+    for n in range(64):
+        reading = layer.explain(binding, (n,), (x,))
+        assert made(found, (n,), [x], (64,)) == reading.value
+        known = steps_of(tuple(step[2] for step in found.recipe.steps), {"x": float(x[n])})
+        assert run(found.recipe.bound, known) == pytest.approx(reading.tolerance)
+
+
+def test_a_grid_with_a_scale_for_each_map_is_left_to_python() -> None:
+    grid = Grid((0.5, 0.25, 1.0, 2.0), (0, 0, 0, 0), -128, 127, axis=0)
+    assert recipe(layers.OnGrid(grid)) == NoRecipe("none")

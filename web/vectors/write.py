@@ -139,7 +139,9 @@ def functions() -> list[dict[str, Any]]:
             x = n / 6 + 1 / 64
             made.append([x, plain(float(run(program, {"x": x})))])
         cases.append({"name": name, "program": plain(program), "made": made})
-    return cases
+    halves = [n / 4 for n in range(-18, 19)]
+    made = [[x, float(run(("round", "x"), {"x": x}))] for x in halves]
+    return [*cases, {"name": "round", "program": ["round", "x"], "made": made}]
 
 
 def groups() -> list[dict[str, Any]]:

@@ -42,6 +42,8 @@ const operations: Record<string, (...x: Numbers) => number> = {
   "^": (a, b) => a ** b,
   "<": (a, b, yes, no) => (a < b ? yes : no),
   square: (a) => a * a,
+  // To the nearest whole number, a half to the even one.
+  round: (a) => Math.round(a) - ([0.5, -1.5].includes(a % 2) ? 1 : 0),
   erfc,
 };
 

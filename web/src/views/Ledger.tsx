@@ -9,7 +9,7 @@ import { maker } from "./parts";
 import { Word } from "./Word";
 
 export function activationWord(name: string): string {
-  return name === "relu" ? "ReLU" : name.replace("_", " ");
+  return name === "relu" ? "ReLU" : name.replaceAll("_", " ");
 }
 
 /** A difference for people: exact zero is said so. */

@@ -20,7 +20,7 @@ from ...layers.merge import broadcast_index
 from ...layers.reading import Choice, Formula, Reading
 from ..schema import FormulaRecipe, Program
 from .addends import addends
-from .functions import BOUNDS, FUNCTIONS, GROUPS, STORED, TRIED, WRITTEN
+from .functions import BOUNDS, FUNCTIONS, GROUPS, STORED, TRIED, WRITTEN, grids
 from .judge import NOTHING, Array, Found, places, random_inputs
 from .program import steps_of, written
 from .reads import Taken, taken
@@ -140,11 +140,25 @@ def _held(layer: Layer) -> Numbers:
     return tuple(float(n) for n in known if isinstance(n, int | float) and not isinstance(n, bool))
 
 
+def _grid(layer: Layer) -> dict[str, float]:
+    """Scale and zero point of a grid of whole numbers, where it is one for all positions."""
+    known = layer.quantities()
+    found = {word[:5]: known.get(word) for word in ("scale", "zero point")}
+    held = {word.strip(): float(n) for word, n in found.items() if isinstance(n, int | float)}
+    return held if len(held) == len(found) else {}
+
+
 def _elementwise(layer: Layer) -> Found:
     """The function of one number that agrees with the layer at every number tried."""
     binding = layer.bind(((1,),))
+    grid = _grid(layer)
+    # Of a grid of whole numbers the ends of every type are tried, too.
+    far = [sign * n * grid["scale"] for n in (6.5, 99, 300, 7e4) for sign in (-1, 1) if grid]
     cases = [
-        _Case({"x": x}, layer.explain(binding, (0,), (np.array([x], np.float32),))) for x in TRIED
+        _Case(
+            {"x": float(np.float32(x))}, layer.explain(binding, (0,), (np.array([x], np.float32),))
+        )
+        for x in (*far, *TRIED)
     ]
     first = cases[-1].reading
     if isinstance(first, Choice) and set(first.constants) <= {"low", "high"}:
@@ -153,6 +167,10 @@ def _elementwise(layer: Layer) -> Found:
     named = {f"p{n}": number for n, number in enumerate(numbers)}
     for name, text in FUNCTIONS.items():
         made = _steps((text,), BOUNDS, named, cases, _readable(text, named))
+        if made is not None:
+            return Found(FormulaRecipe("formula", name, -1, numbers, (), None, *made))
+    for name, texts, bound in grids() if grid else ():
+        made = _steps(texts, (bound,), grid, cases)
         if made is not None:
             return Found(FormulaRecipe("formula", name, -1, numbers, (), None, *made))
     return NOTHING

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 SIGMOID = "1 / (1 + exp(-x))"
 SOFTPLUS = "(max(x, 0) + log1p(exp(-abs(x))))"
 # The functions of one number; p0, p1 are the layer's own numbers (slope, alpha, ...).
@@ -66,6 +68,26 @@ BOUNDS = (
     "2 * u * abs(y) + tiny",
     "2 * u * abs(y) + tiny if x < 0 else 0",
 )
+# Whole numbers of a grid, by their type: name, steps, bound. `e` is how far x / scale may be off.
+LIMITS = ((0, 255), (-128, 127), (0, 15), (-8, 7), (0, 65535), (-32768, 32767))
+STEPS = ("x / scale", "round(s0)")
+
+
+def grids() -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Quantising to each type, alone and with the way back to real numbers."""
+    for low, high in LIMITS:
+
+        def held(number: str, low: int = low, high: int = high) -> str:
+            return f"min(max({number} + zero, {low}), {high})"
+
+        ends = (held(f"round(s0 {sign} 2 * u * abs(s0))") for sign in "-+")
+        off = "max(" + ", ".join(f"abs({end} - s2)" for end in ends) + ")"
+        steps = (*STEPS, held("s1"))
+        yield "quantise", steps, off
+        back = f"{off} * scale + 2 * u * abs(y) + tiny"
+        yield "quantise_and_back", (*steps, "(s2 - zero) * scale"), back
+
+
 CENTRED = ("mean(X)", "mean(square(X - s0))", "sqrt(s1 + epsilon)")
 # How far the mean may be off, and what float32 may be off by: `group_bound` of groupnorm.py.
 OFF = "((n + 4) * u * mean(abs(X)))"

@@ -87,7 +87,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "min": lambda *parts: functools.reduce(np.minimum, parts),
     "abs": np.abs, "sqrt": np.sqrt, "exp": np.exp, "expm1": np.expm1, "log": np.log,
     "log1p": np.log1p, "tanh": np.tanh, "sin": np.sin, "cos": np.cos, "floor": np.floor,
-    "ceil": np.ceil, "sign": np.sign, "square": np.square, "erfc": np.vectorize(math.erfc),
+    "ceil": np.ceil, "sign": np.sign, "square": np.square, "round": np.rint, "erfc": np.vectorize(math.erfc),
     "sum": lambda x: exact_sum([x]), "mean": _mean, "most": np.max, "least": np.min,
     "first": lambda x: x[0], "last": lambda x: x[-1],
 }  # fmt: skip
