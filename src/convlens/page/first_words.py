@@ -336,6 +336,14 @@ _FORMULAS: dict[str, tuple[str, str]] = {
         "{row} numbers become one: how far they spread",
         "The root of the mean square distance from their mean. Nothing is learnt.",
     ),
+    "quantise": (
+        "Numbers become whole ones of a grid",
+        "The nearest of equal steps, counted from its zero and kept within its type's limits.",
+    ),
+    "quantise_and_back": (
+        "Numbers become the nearest ones of a grid",
+        "As a quantised network would keep them: a whole number of steps, and back.",
+    ),
     "gated_linear": (
         "Half of the numbers pass as far as the other half lets them",
         "Each of the first half is multiplied by the sigmoid of its partner in the second.",
