@@ -19,6 +19,7 @@ from .nodes import Full, Node, Owner, Program, Ref
 from .placed import unfolded
 from .recurrent import layer_by_layer
 from .several import axis_by_axis
+from .single_map import with_maps
 from .windows import by_steps
 
 OPERATOR = "group"
@@ -39,7 +40,7 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
         program, twin = _samples_first(program, twin)
     else:
         twin = None
-    for step in (layer_by_layer, by_steps, axis_by_axis, apart):
+    for step in (layer_by_layer, by_steps, axis_by_axis, with_maps, apart):
         program, twin = step(program, twin)
     mixed = _mixed(program, twin)
     groups = _groups(program, mixed)
