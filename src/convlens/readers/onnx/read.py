@@ -14,6 +14,7 @@ from ... import model
 from ...errors import ArgumentError, ShapeError
 from ...model import NOWHERE
 from . import (  # noqa: F401 (they fill the table of operators)
+    operators_activation,
     operators_lookup,
     operators_math,
     operators_move,

@@ -383,3 +383,9 @@ def count_of(shape: Shape) -> int | None:
 def array_of(constant: Constant) -> NDArray[np.float32]:
     """A constant's numbers as float32."""
     return np.asarray(constant.array(), np.float32)
+
+
+def floating(site: Site, place: int = 0) -> None:
+    """NotOurs where an input holds whole numbers."""
+    if site.info(place).type not in FLOATING:
+        raise NotOurs("it works on whole numbers")

@@ -18,6 +18,7 @@ from ...layers import (
     piecewise,
     scale,
     softmax,
+    trigonometry,
     where,
 )
 from ...layers.base import Layer
@@ -47,8 +48,28 @@ PLAIN: dict[str, Callable[[], Layer]] = {
     "abs": arithmetic.Absolute,
     "absolute": arithmetic.Absolute,
     "neg": arithmetic.Negative,
-    "sin": arithmetic.Sine,
-    "cos": arithmetic.Cosine,
+    "log2": lambda: arithmetic.Logarithm(2.0),
+    "log10": lambda: arithmetic.Logarithm(10.0),
+    "log1p": arithmetic.Log1p,
+    "expm1": arithmetic.Expm1,
+    "exp2": lambda: arithmetic.NumberToThe(2.0),
+    "special_exp2": lambda: arithmetic.NumberToThe(2.0),
+    "sin": trigonometry.Sine,
+    "cos": trigonometry.Cosine,
+    "tan": trigonometry.Tangent,
+    "asin": trigonometry.ArcSine,
+    "acos": trigonometry.ArcCosine,
+    "atan": trigonometry.ArcTangent,
+    "sinh": trigonometry.HyperbolicSine,
+    "cosh": trigonometry.HyperbolicCosine,
+    "asinh": trigonometry.AreaSine,
+    "acosh": trigonometry.AreaCosine,
+    "atanh": trigonometry.AreaTangent,
+    "arcsin": trigonometry.ArcSine,
+    "arccos": trigonometry.ArcCosine,
+    "arctan": trigonometry.ArcTangent,
+    "trunc": arithmetic.Truncate,
+    "fix": arithmetic.Truncate,
     "floor": arithmetic.Floor,
     "ceil": arithmetic.Ceiling,
     "sign": arithmetic.Sign,
@@ -274,6 +295,8 @@ def _glu(site: Site) -> Made:
 @operator("pow")
 def _power(site: Site) -> Made:
     if isinstance(site.get("self"), (int, float)):
+        return Made(arithmetic.NumberToThe(number(site.get("self"))), (site.data("exponent"),))
+    if not site.is_weight("exponent") and isinstance(site.get("exponent"), Ref):
         raise NotOurs("its exponent is computed while the network runs")
     if site.is_weight("exponent"):
         x = site.data("self")
