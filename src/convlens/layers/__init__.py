@@ -37,6 +37,7 @@ FAMILIES = {
     ),
     "matmul": ("MatMul",),
     "overwrite": ("Overwrite",),
+    "scatter": ("OverwriteAt",),
     "stack": ("Stack", "Unstack"),
     "spread": ("VectorNorm", "Variance"),
     "operand": (

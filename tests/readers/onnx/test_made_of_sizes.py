@@ -70,3 +70,12 @@ def test_a_map_that_differs_from_sample_to_sample_is_not_taken_for_one() -> None
         caught.value.message == "what `Add_8` sets beside its input differs from sample to sample"
     )
     assert caught.value.hint == "give one sample at a time"
+
+
+def test_the_summary_of_an_open_batch_knows_what_a_run_will_explain() -> None:
+    model = made([*PLACES, *USES[0][0]])
+    assert [call.layer.rule for call in model.graph.calls] == ["choice", "sum"]
+    facts = model.describe().to_dict()
+    assert [row["output_shape"] for row in facts["layers"]] == [[None, 3, 3, 4], [None, 2, 2, 3]]
+    assert [row["params"] for row in facts["layers"]] == [0, 24]
+    assert facts["totals"]["macs"] == 2 * 3 * 4 * 6

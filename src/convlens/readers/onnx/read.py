@@ -61,6 +61,10 @@ def read_live(source: Any, input_shape: Any = None) -> model.Graph:
     return _Reading(read_graph(source, name), name, None).whole(input_shape)
 
 
+# So many samples stand for any number of them, where a layer follows from the number alone.
+SOME = 3
+
+
 class _Reading:
     """One ONNX graph, read for the sizes that are known."""
 
@@ -87,6 +91,9 @@ class _Reading:
             read = self._read(shapes, *other)
             if _left(read) < _left(found):
                 self._batch, found = other, read
+        batch, batched = self._batch
+        if isinstance(batch, str) and unexplained(found):
+            found = _filled(found, self._read(shapes, SOME, batched))
         return found
 
     def _otherwise(self) -> tuple[int | None, dict[str, bool]] | None:
@@ -190,6 +197,18 @@ class _Reading:
             return self.graph, ()
         graph, choices = chosen(self.graph, shapes, values)
         return self._chosen.setdefault(choices, graph), choices
+
+
+def _filled(found: model.Graph, other: model.Graph) -> model.Graph:
+    """The graph with the layers that are known once the number of samples is."""
+    pairs = list(zip(found.calls, other.calls, strict=False))
+    same = len(found.calls) == len(other.calls) and all(
+        (a.name, a.inputs, a.outputs) == (b.name, b.inputs, b.outputs) for a, b in pairs
+    )
+    if not same:
+        return found
+    calls = tuple(b if a.layer.rule == "opaque" != b.layer.rule else a for a, b in pairs)
+    return replace(found, calls=calls)
 
 
 def _left(graph: model.Graph) -> int:

@@ -247,6 +247,7 @@ class Site:
                 order,
                 canonical,
                 trainable,
+                buffer=constant.measured,
             )
         return self.state.weights[key]
 
@@ -324,7 +325,7 @@ class Site:
             return one.reshape(shape)
 
         made = self.changed(place, "constant", shape, first)
-        return replace(made, trainable=False)
+        return replace(made, trainable=False, buffer=True)
 
     def _of_sample(self, shape: tuple[int, ...], data: int) -> tuple[int, ...]:
         """The shape of a constant beside one sample of an input. NotOurs where samples differ."""
