@@ -38,6 +38,8 @@ FAMILIES = {
     "matmul": ("MatMul",),
     "overwrite": ("Overwrite",),
     "scatter": ("OverwriteAt",),
+    "order": ("TopK", "TopKPlaces", "CumulativeSum", "CumulativeMax"),
+    "along": ("TakeAlong",),
     "stack": ("Stack", "Unstack"),
     "spread": ("VectorNorm", "Variance"),
     "operand": (
@@ -117,6 +119,7 @@ FAMILIES = {
     "gemm": ("Gemm",),
     "einsum": ("Einsum",),
     "where": ("Compare", "Arithmetic", "Where"),
+    "quotient": ("WholeQuotient",),
     "measure": ("LpNorm", "MeanVariance", "Moments"),
     "unpool": ("MaxPoolPlaces", "MaxUnpool"),
     "sample": ("AffineGrid", "GridSample"),

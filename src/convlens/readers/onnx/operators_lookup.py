@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from ...axis import IntArray
 from ...errors import NotExplained
+from ...layers.along import TakeAlong
 from ...layers.embed import Embedding
 from ...layers.lookup import Lookup, Tile
+from ...layers.order import CumulativeSum, TopK, TopKPlaces
 from ...layers.scatter import OverwriteAt
 from ...layers.select import Take
 from ...layers.weight import Weight
 from ...model import FIRST, Place
 from .operators import builds
 from .places import without
-from .site import Made, NotOurs, Site
+from .site import Made, NotOurs, Site, floating
 
 # A table of so many numbers is read with the file.
 MOST_PLACES = 1 << 20
@@ -92,6 +94,45 @@ def _tile(site: Site) -> Made:
         if not found.shared:
             del repeats[found.axis]
     return site.of(Tile(tuple(repeats)))
+
+
+@builds("GatherElements", anywhere=True)
+def _taken_along(site: Site) -> Made:
+    """The numbers at the places that another tensor names; either may be stored."""
+    live = [n for n in (0, 1) if site.constant(n) is None]
+    if not live:
+        raise NotOurs("it works on constants")
+    parts = [None if n in live else site.beside(n, live[0]) for n in (0, 1)]
+    axis = site.axis(int(site.node.get("axis", 0)), live[0])
+    place, names = site.together(live), tuple(site.data(n) for n in live)
+    more = {"batched": place is not None, "place": place or FIRST}
+    return site.of(TakeAlong(axis, (parts[0], parts[1])), *names, channels_last=None, **more)
+
+
+@builds("TopK", anywhere=True)
+def _largest_ones(site: Site) -> Made:
+    """The largest or smallest numbers of an axis in order, and where they stand."""
+    floating(site)
+    if not site.node.get("sorted", 1):
+        raise NotOurs("its order is the engine's own")
+    k = int(site.numbers(1, "k")[0]) if site.given(1) else int(site.node.get("k", 1))
+    axis = site.axis(int(site.node.get("axis", -1)))
+    top = TopK(axis, k, smallest=not site.node.get("largest", 1))
+    further = site.node.outputs[1:]
+    if not any(name in site.state.used for name in further):
+        return site.of(top)
+    places = site.of(TopKPlaces(top), makes=further)
+    if site.node.outputs[0] not in site.state.used:
+        return places
+    return site.of(top, before=(places,))
+
+
+@builds("CumSum", anywhere=True)
+def _running_sum(site: Site) -> Made:
+    floating(site)
+    axis = site.axis(int(site.numbers(1, "axis")[0]))
+    reverse, exclusive = (bool(site.node.get(word, 0)) for word in ("reverse", "exclusive"))
+    return site.of(CumulativeSum(axis, reverse, exclusive))
 
 
 @builds("ScatterND", "ScatterElements", "Scatter", anywhere=True)

@@ -15,6 +15,7 @@ from ...layers.arithmetic import (
 from ...layers.base import Layer
 from ...layers.merge import Add, Average, Divide, Maximum, Minimum, Multiply, Subtract
 from ...layers.pool import GlobalAveragePool, GlobalMaxPool
+from ...layers.quotient import WholeQuotient
 from ...layers.reduce import ArgMax, ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from ...layers.scale import Affine, Rescaling
 from ...layers.spread import VectorNorm
@@ -85,6 +86,8 @@ def _beside(site: Site, live: list[int]) -> Made:
 def _whole(site: Site, live: list[int]) -> Made:
     """Sums and products of whole numbers, as far as they are exact."""
     op = site.node.op
+    if op == "Div":
+        return _with_rest(site)
     if op not in ("Add", "Sub", "Mul") or len(site.node.inputs) != 2:
         raise NotOurs("it works on whole numbers")
     if len(live) == 2:
@@ -108,6 +111,17 @@ def _aligned(site: Site, live: list[int], layer: Layer) -> Made:
     layout = layouts[0] if layouts else None
     batched = place is not None
     return site.of(layer, *names, batched=batched, place=place or FIRST, channels_last=layout)
+
+
+@builds("Mod", anywhere=True)
+def _with_rest(site: Site) -> Made:
+    """What a division leaves, or the whole quotient of whole numbers (ONNX cuts it off)."""
+    rest, towards_zero = site.node.op == "Mod", bool(site.node.get("fmod", 0))
+    live = [n for n in (0, 1) if site.constant(n) is None]
+    if not live:
+        raise NotOurs("it works on constants")
+    parts = tuple(None if n in live else site.beside(n, live[0]) for n in (0, 1))
+    return _aligned(site, live, WholeQuotient(rest, towards_zero or not rest, parts))
 
 
 WORDS: dict[str, Word] = {operator: cast(Word, word) for word, operator in OPERATORS.items()}

@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
-import numpy as np
-
 from ...layers import (
     activate,
     arithmetic,
@@ -22,9 +20,9 @@ from ...layers import (
     where,
 )
 from ...layers.base import Layer
-from ...layers.weight import Weight, given
+from ...layers.weight import Weight
 from .nodes import Ref
-from .operators import operator
+from .operators import OPERATORS, operator
 from .site import Made, NotOurs, Site, number
 
 # Activations without settings, under their names in ATen.
@@ -207,79 +205,6 @@ def _softmax(site: Site) -> Made:
     return Made(softmax.Softmax(site.axis(site.get("dim"), x), empty), (x,))
 
 
-WORDS: dict[str, where.Word] = {
-    "eq": "==",
-    "lt": "<",
-    "gt": ">",
-    "le": "<=",
-    "ge": ">=",
-    "logical_and": "and",
-    "__and__": "and",
-    "__or__": "or",
-    "bitwise_and": "and",
-    "logical_or": "or",
-    "bitwise_or": "or",
-    "logical_not": "not",
-    "bitwise_not": "not",
-}
-
-
-@operator(*WORDS)
-def _compared(site: Site) -> Made:
-    """1 where a comparison holds, else 0."""
-    word = site.node.operator.partition(".")[0]
-    word = word if word in WORDS else word.rstrip("_")
-    if (
-        word.startswith(("bitwise", "__"))
-        and site.state.program.dtypes[site.node.outputs[0]] != "bool"
-    ):
-        raise NotOurs("it works on the bits of whole numbers")
-    reads, parts = _parts(site, ("self", "other") if site.given("other") else ("self",))
-    return Made(where.Compare(WORDS[word], parts), reads)
-
-
-@operator("where", "masked", "masked_fill")
-def _where(site: Site) -> Made:
-    """One of two by a condition; `masked` is a step of attention (`attention.py`)."""
-    words = ("condition", "self", "other")
-    if site.node.operator.startswith("masked_fill"):
-        words = ("mask", "value", "self")
-    reads, parts = _parts(site, words)
-    return Made(where.Where(parts), reads)
-
-
-@operator("fill", "zeros_like", "ones_like", "full_like")
-def _filled(site: Site) -> Made:
-    """Stored numbers, whatever was there (`copy` with a stored source comes here, too)."""
-    never, one = (
-        Weight(name, (), (), given(np.full((), n, np.float32)), trainable=False, buffer=True)
-        for name, n in (("never", 0.0), ("one", 1.0))
-    )
-    word = site.node.operator.partition(".")[0].strip("_")
-    reads, parts = (site.data("self"),), (never, None, one)
-    if word == "zeros_like":
-        parts = (never, None, never)
-    elif word != "ones_like":
-        value = {"full_like": "fill_value", "copy": "src"}.get(word, "value")
-        parts = (never, None, _constant(site, value, len(site.made_sample())))
-    return Made(where.Where(parts), reads)
-
-
-def _parts(site: Site, words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Weight | None, ...]]:
-    """(what arrives at these arguments, for each argument the weight that it is, or None)."""
-    reads: list[str] = []
-    parts: list[Weight | None] = []
-    rank = len(site.made_sample())
-    for word in words:
-        value = site.get(word)
-        if isinstance(value, Ref) and value.name not in site.state.program.stored:
-            reads.append(site.checked(value.name))
-            parts.append(None)
-        else:
-            parts.append(_constant(site, word, rank))
-    return tuple(reads), tuple(parts)
-
-
 @operator("log_softmax", "_log_softmax")
 def _log_softmax(site: Site) -> Made:
     x = site.data("self")
@@ -332,8 +257,10 @@ def _binary(site: Site) -> Made:
     word = site.node.operator.partition(".")[0].rstrip("_")
     word = SAME.get(word, word)
     one, other = site.get("self"), site.get("other")
-    if site.get("alpha", 1) != 1 or site.given("rounding_mode"):
-        raise NotOurs("it scales or rounds one of its inputs")
+    if site.given("rounding_mode"):
+        return OPERATORS["floor_divide"](site)
+    if site.get("alpha", 1) != 1:
+        raise NotOurs("it scales one of its inputs")
     for first, second, turned in ((one, other, False), (other, one, True)):
         if not isinstance(first, Ref) or first.name in site.state.program.stored:
             continue
@@ -411,12 +338,3 @@ def _with_stored(site: Site, word: str, place: str, x: str, turned: bool) -> Lay
 def _laid(site: Site, place: str, x: str) -> Weight:
     """The parameter at an argument in the shape in which it meets a sample of `x`."""
     return site.stored_sample(site.get(place), max(len(site.sample(x)), len(site.made_sample())))
-
-
-def _constant(site: Site, word: str, rank: int) -> Weight:
-    """A stored tensor, or a number, as it meets a sample of that many axes."""
-    value = site.get(word)
-    if isinstance(value, Ref):
-        return site.stored_sample(value, rank)
-    array = np.array(number(value), np.float32)
-    return Weight(word, (), (), given(array), trainable=False, buffer=True)

@@ -21,6 +21,7 @@ from .recurrent import layer_by_layer
 from .several import axis_by_axis
 from .single_map import with_maps
 from .windows import by_steps
+from .winners import apart as winners_apart
 
 OPERATOR = "group"
 MIXING = "group.samples"  # what one sample gives depends on the others
@@ -40,7 +41,7 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
         program, twin = _samples_first(program, twin)
     else:
         twin = None
-    for step in (layer_by_layer, by_steps, axis_by_axis, with_maps, apart):
+    for step in (layer_by_layer, by_steps, axis_by_axis, winners_apart, with_maps, apart):
         program, twin = step(program, twin)
     mixed = _mixed(program, twin)
     groups = _groups(program, mixed)

@@ -14,7 +14,7 @@ from typing import Any
 
 from .nodes import Evaluator, Full, Node, Program, Ref
 
-POOL = re.compile(r"(?:adaptive_)?(?:max|avg)_pool([123])d(?:_with_indices)?")
+POOL = re.compile(r"(?:adaptive_)?(?:max|avg)_pool([123])d(?:_with_indices(?:_places)?)?")
 
 
 def with_maps(
