@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ... import model
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, ConvlensError, ShapeError
 from ...model import NOWHERE
 from . import (  # noqa: F401 (they fill the table of operators)
     operators_activation,
@@ -200,15 +200,20 @@ class _Reading:
 
 
 def _filled(found: model.Graph, other: model.Graph) -> model.Graph:
-    """The graph with the layers that are known once the number of samples is."""
-    pairs = list(zip(found.calls, other.calls, strict=False))
+    """The graph with the layers of a reading that knows the number of samples, where it explains
+    more. One sample is the same in both; a run reads the graph anew."""
     same = len(found.calls) == len(other.calls) and all(
-        (a.name, a.inputs, a.outputs) == (b.name, b.inputs, b.outputs) for a, b in pairs
+        (a.name, a.inputs, a.outputs) == (b.name, b.inputs, b.outputs)
+        for a, b in zip(found.calls, other.calls, strict=True)
     )
-    if not same:
+    if not same or sum(unexplained(other).values()) >= sum(unexplained(found).values()):
         return found
-    calls = tuple(b if a.layer.rule == "opaque" != b.layer.rule else a for a, b in pairs)
-    return replace(found, calls=calls)
+    filled = replace(found, calls=other.calls)
+    try:
+        filled.shapes({entry.name: entry.shape for entry in filled.inputs})
+    except ConvlensError:
+        return found
+    return filled
 
 
 def _left(graph: model.Graph) -> int:
