@@ -170,6 +170,10 @@ class _Program:
         if row is not None:
             stored[node.outputs[0]] = computed(node, known, Values(lambda: row, "file"), stored)
             return True
+        if word == "eye" and len(known) == 2:
+            square = Values(lambda: np.eye(*known, dtype=np.float32), "file")
+            stored[node.outputs[0]] = computed(node, known, square, stored)
+            return True
         number = {"zeros": 0.0, "ones": 1.0}.get(word, node.arguments.get("fill_value"))
         if word not in ("zeros", "ones", "full") or not isinstance(number, (int, float)):
             return False

@@ -17,6 +17,7 @@ from ...layers import (
     scale,
     softmax,
     trigonometry,
+    weighted,
     where,
 )
 from ...layers.base import Layer
@@ -259,8 +260,9 @@ def _binary(site: Site) -> Made:
     one, other = site.get("self"), site.get("other")
     if site.given("rounding_mode"):
         return OPERATORS["floor_divide"](site)
-    if site.get("alpha", 1) != 1:
-        raise NotOurs("it scales one of its inputs")
+    alpha = number(site.get("alpha", 1))
+    if alpha != 1:
+        return _with_factor(site, -alpha if word == "sub" else alpha)
     for first, second, turned in ((one, other, False), (other, one, True)):
         if not isinstance(first, Ref) or first.name in site.state.program.stored:
             continue
@@ -271,6 +273,18 @@ def _binary(site: Site) -> Made:
             layer = _with_stored(site, word, place, first.name, turned)
             return Made(layer, (site.checked(first.name),))
     return Made(MERGES[word](), (site.data("self"), site.data("other")))
+
+
+def _with_factor(site: Site, factor: float) -> Made:
+    """The first tensor and so many times the second (`add` with alpha)."""
+    one, other = site.get("self"), site.get("other")
+    if isinstance(other, (int, float)):
+        return Made(scale.Rescaling(1.0, factor * number(other)), (site.data("self"),))
+    if site.is_weight("self") or site.is_weight("other"):
+        raise NotOurs("it scales a parameter")
+    if not isinstance(one, Ref):
+        raise NotOurs("it scales one of its inputs")
+    return Made(weighted.WeightedAdd((1.0, factor)), (site.data("self"), site.data("other")))
 
 
 @operator("rsub")

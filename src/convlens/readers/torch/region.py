@@ -15,6 +15,7 @@ from typing import Any
 
 from . import placed_rules
 from .attention import apart
+from .combined import step_by_step
 from .nodes import Full, Node, Owner, Program, Ref
 from .placed import unfolded
 from .recurrent import layer_by_layer
@@ -41,7 +42,15 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
         program, twin = _samples_first(program, twin)
     else:
         twin = None
-    for step in (layer_by_layer, by_steps, axis_by_axis, winners_apart, with_maps, apart):
+    for step in (
+        step_by_step,
+        layer_by_layer,
+        by_steps,
+        axis_by_axis,
+        winners_apart,
+        with_maps,
+        apart,
+    ):
         program, twin = step(program, twin)
     mixed = _mixed(program, twin)
     groups = _groups(program, mixed)
