@@ -234,6 +234,7 @@ TEXTS: dict[str, str] = {
     "lookup.table": "Takes {count:n place} that a table names. No number changes.",
     "select.take": "Takes {count:n place} of axis {axis}. No number changes.",
     "overwrite": "Puts other numbers at {count:n place} of axis {axis}; the rest stays as it is.",
+    "overwrite.table": "Puts other numbers at {count:n place}; the rest stays as it is.",
     "conv.own_kernel": (
         "A convolution whose kernel {kernel:shape} is not learnt: it is made for each sample, and is "
         "an input like the maps."

@@ -56,20 +56,97 @@ class SquareRoot(Smooth):
 
 @dataclass(frozen=True, eq=False)
 class Logarithm(Smooth):
-    """The natural logarithm; NaN below 0.
+    """The logarithm, natural or to another base (decibels: 10); NaN below 0.
 
     Rule      formula log(x)
-    ONNX      Log
+    ONNX      Log, Mul
     """
 
-    formula: ClassVar[str] = "log(x)"
-    operators: ClassVar[str] = "Log"
+    base: float = math.e
+
+    def written(self) -> str:
+        return "log(x)" if self.base == math.e else f"log(x) / log({self.base:g})"
+
+    def quantities(self) -> dict[str, Any]:
+        return {} if self.base == math.e else {"base": self.base}
 
     def function(self, x: float) -> float:
-        return math.log(x) if x else -math.inf
+        return math.log(x) / math.log(self.base) if x else -math.inf
 
     def derivative(self, x: float) -> float:
-        return 1 / x if x else math.inf
+        return 1 / (x * math.log(self.base)) if x else math.inf
+
+    def emit(self, emit: Emitter, x: str) -> str:
+        made = emit.node("Log", [x])
+        if self.base == math.e:
+            return made
+        return emit.node("Mul", [made, scalar(emit, 1 / math.log(self.base))])
+
+
+@dataclass(frozen=True, eq=False)
+class Log1p(Smooth):
+    """The natural logarithm of x and 1; NaN below -1.
+
+    Rule      formula log(1 + x)
+    ONNX      Add, Log
+    """
+
+    formula: ClassVar[str] = "log(1 + x)"
+
+    def function(self, x: float) -> float:
+        return math.log1p(x) if x != -1 else -math.inf
+
+    def derivative(self, x: float) -> float:
+        return 1 / (1 + x) if x != -1 else math.inf
+
+    def emit(self, emit: Emitter, x: str) -> str:
+        return emit.node("Log", [emit.node("Add", [x, scalar(emit, 1.0)])])
+
+
+@dataclass(frozen=True, eq=False)
+class Expm1(Smooth):
+    """e to the power x, less 1.
+
+    Rule      formula exp(x) - 1
+    ONNX      Exp, Sub
+    """
+
+    formula: ClassVar[str] = "exp(x) - 1"
+
+    def function(self, x: float) -> float:
+        return math.expm1(x)
+
+    def derivative(self, x: float) -> float:
+        return math.exp(x)
+
+    def emit(self, emit: Emitter, x: str) -> str:
+        return emit.node("Sub", [emit.node("Exp", [x]), scalar(emit, 1.0)])
+
+
+@dataclass(frozen=True, eq=False)
+class NumberToThe(Smooth):
+    """A fixed number to the power x.
+
+    Rule      formula base^x
+    ONNX      Pow
+    """
+
+    base: float
+
+    def written(self) -> str:
+        return f"{self.base:g}^x"
+
+    def quantities(self) -> dict[str, Any]:
+        return {"base": self.base}
+
+    def function(self, x: float) -> float:
+        return math.pow(self.base, x)
+
+    def derivative(self, x: float) -> float:
+        return math.log(self.base) * math.pow(self.base, x)
+
+    def emit(self, emit: Emitter, x: str) -> str:
+        return emit.node("Pow", [scalar(emit, self.base), x])
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,42 +204,6 @@ class Negative(Smooth):
 
 
 @dataclass(frozen=True, eq=False)
-class Sine(Smooth):
-    """The sine of x, x in radians.
-
-    Rule      formula sin(x)
-    ONNX      Sin
-    """
-
-    formula: ClassVar[str] = "sin(x)"
-    operators: ClassVar[str] = "Sin"
-
-    def function(self, x: float) -> float:
-        return math.sin(x)
-
-    def derivative(self, x: float) -> float:
-        return math.cos(x)
-
-
-@dataclass(frozen=True, eq=False)
-class Cosine(Smooth):
-    """The cosine of x, x in radians.
-
-    Rule      formula cos(x)
-    ONNX      Cos
-    """
-
-    formula: ClassVar[str] = "cos(x)"
-    operators: ClassVar[str] = "Cos"
-
-    def function(self, x: float) -> float:
-        return math.cos(x)
-
-    def derivative(self, x: float) -> float:
-        return -math.sin(x)
-
-
-@dataclass(frozen=True, eq=False)
 class Floor(Smooth):
     """The next whole number below. Its slope is 0.
 
@@ -214,3 +255,24 @@ class Sign(Smooth):
 
     def derivative(self, x: float) -> float:
         return 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Truncate(Smooth):
+    """The next whole number towards 0. Its slope is 0.
+
+    Rule      formula trunc(x)
+    ONNX      Sign, Abs, Floor, Mul
+    """
+
+    formula: ClassVar[str] = "trunc(x)"
+
+    def function(self, x: float) -> float:
+        return float(math.trunc(x))
+
+    def derivative(self, x: float) -> float:
+        return 0.0
+
+    def emit(self, emit: Emitter, x: str) -> str:
+        size = emit.node("Floor", [emit.node("Abs", [x])])
+        return emit.node("Mul", [emit.node("Sign", [x]), size])

@@ -138,7 +138,8 @@ class Weight:
 
     `shape` and `axes` (the name of each axis) are in the framework's storage order. A layer works
     with the canonical array: storage axes permuted by `order`, then reshaped to `canonical`.
-    A `buffer` is PyTorch's word for stored numbers that are no parameters: listed, not counted.
+    A `buffer` is PyTorch's word for stored numbers that are no parameters: listed, not counted (so
+    are numbers that a file works out from sizes alone).
     `sources` are the weights that a computed one (weight norm) is made from: they are what a user
     has, so that they are listed and counted in its place.
     """

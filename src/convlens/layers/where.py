@@ -56,7 +56,7 @@ def holds(word: str, a: float, b: float) -> bool:
     }[word]
 
 
-class _Parts(Layer):
+class Parts(Layer):
     """A layer over tensors that broadcast, some of them stored: `parts` has a weight or None each."""
 
     parts: tuple[Weight | None, ...]
@@ -106,7 +106,7 @@ class _Parts(Layer):
 
 
 @dataclass(frozen=True, eq=False)
-class Compare(_Parts):
+class Compare(Parts):
     """1 where a comparison holds, else 0. Its slope is 0.
 
     `parts` are the stored operands, None for each that arrives.
@@ -151,7 +151,7 @@ class Compare(_Parts):
 
 
 @dataclass(frozen=True, eq=False)
-class Arithmetic(_Parts):
+class Arithmetic(Parts):
     """a + b, a - b, a * b or a / b, where either may be stored, and larger than what arrives.
 
     `parts` are the stored operands, None for each that arrives.
@@ -205,7 +205,7 @@ class Arithmetic(_Parts):
 
 
 @dataclass(frozen=True, eq=False)
-class Where(_Parts):
+class Where(Parts):
     """The number of the second part where the first is not 0, else that of the third.
 
     `parts` are condition, yes and no: stored, or None for each that arrives.

@@ -292,3 +292,48 @@ def test_steps_of_a_batch_of_one_are_joined_along_the_axis_that_they_got() -> No
     explained(model)
     x = np.random.default_rng(3).standard_normal((1, 3, 4)).astype(np.float32)
     assert np.array_equal(model.run(x).output, x.transpose(1, 0, 2)[[2, 0, 1]])
+
+
+def test_one_number_for_each_sample_belongs_to_its_sample() -> None:
+    """The time step of a diffusion model, embedded and added to every map."""
+    nodes = [
+        node("Conv", "x k", "maps", kernel_shape=[1, 1]),
+        node("Unsqueeze", "t one", "column"),
+        node("Mul", "column rates", "angles"),
+        node("Sin", "angles", "waves"),
+        node("Unsqueeze", "waves behind", "wide"),
+        node("Add", "maps wide", "y"),
+    ]
+    weights = {
+        "k": weight(3, 2, 1, 1),
+        "one": np.array([1]),
+        "rates": weight(1, 3),
+        "behind": np.array([2, 3]),
+    }
+    inputs = {"x": ["n", 2, 4, 4], "t": ["n"]}
+    model = convlens.load(model_of(nodes, inputs, ["y"], weights))
+    assert opaque(model) == []
+    assert [spec.shape for spec in model.graph.inputs] == [(2, 4, 4), ()]
+    x, t = np.ones((3, 2, 4, 4), np.float32), np.array([0.5, 1, 2], np.float32)
+    run = model.run({"x": x, "t": t})
+    waves = np.sin(t[:, None] * weights["rates"])
+    assert np.allclose(run["Sin_3"], waves, atol=1e-6)
+    assert explained(model, {"x": x, "t": t}) > 20
+
+
+def test_a_single_number_in_a_computed_weight_stays_one() -> None:
+    """A position (no list of them) takes the axis away, in the weight as in the run."""
+    nodes = [
+        node("Sin", "stored", "waves"),
+        node("Gather", "waves first", "row", axis=1),
+        node("Unsqueeze", "row behind", "column"),
+        node("Div", "waves column", "scaled"),
+        node("MatMul", "x scaled", "y"),
+    ]
+    stored = weight(3, 4)
+    weights = {"stored": stored, "first": np.array(0), "behind": np.array([1])}
+    model = convlens.load(model_of(nodes, {"x": ["n", 3]}, ["y"], weights))
+    waves = np.sin(stored)
+    x = weight(2, 3)
+    assert np.allclose(model.run(x).output, x @ (waves / waves[:, :1]), rtol=1e-4, atol=1e-5)
+    assert explained(model, x) > 3

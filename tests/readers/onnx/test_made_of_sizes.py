@@ -70,3 +70,39 @@ def test_a_map_that_differs_from_sample_to_sample_is_not_taken_for_one() -> None
         caught.value.message == "what `Add_8` sets beside its input differs from sample to sample"
     )
     assert caught.value.hint == "give one sample at a time"
+
+
+def test_the_summary_of_an_open_batch_knows_what_a_run_will_explain() -> None:
+    model = made([*PLACES, *USES[0][0]])
+    assert [call.layer.rule for call in model.graph.calls] == ["choice", "sum"]
+    facts = model.describe().to_dict()
+    assert [row["output_shape"] for row in facts["layers"]] == [[None, 3, 3, 4], [None, 2, 2, 3]]
+    assert [row["params"] for row in facts["layers"]] == [0, 24]
+    assert facts["totals"]["macs"] == 2 * 3 * 4 * 6
+
+
+def test_what_follows_a_tensor_made_for_each_sample_is_known_before_a_run() -> None:
+    """A decoder's queries, stored once and repeated for each sample, meet what arrives."""
+    nodes = [
+        node("Shape", "x", "s"),
+        node("Gather", "s first", "n"),
+        node("Concat", "five n eight", "target", axis=0),
+        node("Expand", "q target", "e"),
+        node("LayerNormalization", "e g", "l", axis=-1),
+        node("Transpose", "l", "own", perm=[1, 0, 2]),
+        node("Transpose", "x", "turned", perm=[0, 2, 1]),
+        node("MatMul", "own turned", "scores"),
+        node("Softmax", "scores", "shares"),
+        node("MatMul", "shares x", "mixed"),
+        node("Transpose", "mixed", "back", perm=[1, 0, 2]),
+        node("Add", "l back", "r"),
+        node("LayerNormalization", "r g", "y", axis=-1),
+    ]
+    weights = {
+        **{"first": np.array([0]), "five": np.array([5]), "eight": np.array([8])},
+        **{"q": weight(5, 1, 8), "g": weight(8)},
+    }
+    model = Model(read_live(model_of(nodes, {"x": ("N", 7, 8)}, ["y"], weights)))
+    assert all(call.layer.rule != "opaque" for call in model.graph.calls)
+    assert model.describe().to_dict()["layers"][-1]["output_shape"] == [None, 5, 8]
+    assert explained(model, weight(3, 7, 8)) > 30

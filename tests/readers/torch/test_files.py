@@ -390,12 +390,12 @@ def test_what_runs_by_pytorch_alone_is_said_of_a_program_in_a_file(
 
     class Summed(torch.nn.Module):
         def forward(self, x: Any) -> Any:
-            return torch.cumsum(x.relu(), 1) + 1
+            return torch.cumprod(x.relu(), 1) + 1
 
     path = tmp_path / "m.pt2"
     torch.export.save(torch.export.export(Summed(), (torch.zeros(2, 3),)), path)
     assert read(path).facts == (
-        "`cumsum`: no layer of ours, so that the file runs up to there; "
+        "`cumprod`: no layer of ours, so that the file runs up to there; "
         f"convlens.load(torch.export.load({str(path)!r})) runs it all, by PyTorch",
     )
 

@@ -190,3 +190,23 @@ def test_an_axis_that_happens_to_have_the_batchs_size_is_not_taken_for_it() -> N
 
     model = check(Functions(forward), (3, 8))
     assert model.describe().to_dict()["layers"][1]["output_shape"] == [None, 2, 3, 4]
+
+
+def test_a_codebook_is_explained_through_the_nearest_of_its_rows() -> None:
+    class Quantised(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.encode = nn.Conv2d(2, 4, 2, stride=2)
+            self.codes = nn.Embedding(7, 4)
+            self.decode = nn.ConvTranspose2d(4, 2, 2, stride=2)
+
+        def forward(self, x: Any) -> Any:
+            z = self.encode(x).permute(0, 2, 3, 1)
+            flat = z.reshape(-1, 4)
+            codes = self.codes.weight
+            far = (flat**2).sum(1, keepdim=True) + (codes**2).sum(1) - 2 * flat @ codes.t()
+            near = self.codes(far.argmin(1)).view(z.shape)
+            return self.decode(near.permute(0, 3, 1, 2))
+
+    model = check(Quantised(), (2, 6, 4))
+    assert model.graph.call("argmin").layer.rule == "formula"

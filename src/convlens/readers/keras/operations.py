@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 
 from ...errors import NotExplained, ShapeError
-from ...layers import activate, arithmetic, functions, merge, piecewise, scale, softmax
+from ...layers import (
+    activate,
+    arithmetic,
+    functions,
+    merge,
+    piecewise,
+    scale,
+    softmax,
+    trigonometry,
+)
 from ...layers.base import Layer, Shape
 from ...layers.weight import Weight, given
 from . import config as kc
@@ -368,8 +377,17 @@ _RULES: dict[str, Rule] = {
     "Sqrt": _element(lambda s: arithmetic.SquareRoot()),
     "Exp": _element(lambda s: functions.Exponential()),
     "Log": _element(lambda s: arithmetic.Logarithm()),
-    "Sin": _element(lambda s: arithmetic.Sine()),
-    "Cos": _element(lambda s: arithmetic.Cosine()),
+    "Log1p": _element(lambda s: arithmetic.Log1p()),
+    "Expm1": _element(lambda s: arithmetic.Expm1()),
+    "Log10": _element(lambda s: arithmetic.Logarithm(10.0)),
+    "Log2": _element(lambda s: arithmetic.Logarithm(2.0)),
+    "Tan": _element(lambda s: trigonometry.Tangent()),
+    "Arctan": _element(lambda s: trigonometry.ArcTangent()),
+    "Sinh": _element(lambda s: trigonometry.HyperbolicSine()),
+    "Cosh": _element(lambda s: trigonometry.HyperbolicCosine()),
+    "Trunc": _element(lambda s: arithmetic.Truncate()),
+    "Sin": _element(lambda s: trigonometry.Sine()),
+    "Cos": _element(lambda s: trigonometry.Cosine()),
     "Sign": _element(lambda s: arithmetic.Sign()),
     "Floor": _element(lambda s: arithmetic.Floor()),
     "Ceil": _element(lambda s: arithmetic.Ceiling()),

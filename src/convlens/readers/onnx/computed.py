@@ -81,7 +81,7 @@ class Computed:
             name = waiting.pop()
             constant = self.infos[name].constant
             if constant is not None and not constant.late:
-                stored[name] = np.ascontiguousarray(constant.array())
+                stored[name] = np.asarray(constant.array(), order="C")  # a single number stays one
             elif self.graph.makers[name].name not in needed:
                 node = self.graph.makers[name]
                 needed[node.name] = node

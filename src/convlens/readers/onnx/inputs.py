@@ -82,15 +82,14 @@ def batch_of(inputs: Sequence[Input]) -> tuple[int | str | None, dict[str, bool]
     batched = {}
     for entry in inputs:
         shape = entry.shape
-        batched[entry.name] = (
-            shape is not None
-            and len(shape) > 1
-            and batch is not None
-            and (
-                shape[0] == batch
-                or (isinstance(shape[0], str) and isinstance(batch, str) and batch not in shape)
-            )
-        )
+        named = isinstance(batch, str)
+        if shape is None or not shape or batch is None:
+            batched[entry.name] = False
+        elif len(shape) == 1:  # one number for each sample (the time step of a diffusion model)
+            batched[entry.name] = named and shape[0] == batch
+        else:
+            own = named and isinstance(shape[0], str) and batch not in shape
+            batched[entry.name] = shape[0] == batch or own
     return batch, batched
 
 

@@ -1,4 +1,4 @@
-"""Element by element: activations, arithmetic with constants and between tensors, reductions."""
+"""Arithmetic with constants and between tensors, comparisons, reductions."""
 
 from __future__ import annotations
 
@@ -10,148 +10,22 @@ import numpy as np
 
 from ...layers.activate import Clip, Identity
 from ...layers.arithmetic import (
-    Absolute,
-    Ceiling,
-    Cosine,
-    Floor,
-    Logarithm,
-    Negative,
-    Power,
     Reciprocal,
-    Sign,
-    Sine,
-    SquareRoot,
 )
 from ...layers.base import Layer
-from ...layers.cast import RoundEven
-from ...layers.functions import (
-    Celu,
-    Elu,
-    Erf,
-    Exponential,
-    Gelu,
-    GeluTanh,
-    Mish,
-    Selu,
-    Sigmoid,
-    Silu,
-    Softplus,
-    Softsign,
-    Tanh,
-)
 from ...layers.merge import Add, Average, Divide, Maximum, Minimum, Multiply, Subtract
-from ...layers.piecewise import (
-    HardShrink,
-    HardSigmoid,
-    HardSilu,
-    LeakyRelu,
-    PRelu,
-    SoftShrink,
-    Threshold,
-)
 from ...layers.pool import GlobalAveragePool, GlobalMaxPool
+from ...layers.quotient import WholeQuotient
 from ...layers.reduce import ArgMax, ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from ...layers.scale import Affine, Rescaling
 from ...layers.spread import VectorNorm
 from ...layers.where import OPERATORS, Arithmetic, Compare, Where, Word
 from ...model import FIRST
-from .fused import MICROSOFT
 from .knowledge import Unknown
 from .operators import builds
 from .places import without
 from .rules_shape import axes_of
-from .site import FLOATING, Made, NotOurs, Site, array_of
-
-
-def _number(site: Site, word: str, default: float) -> float:
-    """A float attribute as the engine holds it."""
-    return float(np.float32(site.node.get(word, default)))
-
-
-SIMPLE: dict[str, Callable[[], Layer]] = {
-    "Sigmoid": Sigmoid,
-    "Tanh": Tanh,
-    "Exp": Exponential,
-    "Log": Logarithm,
-    "Sqrt": SquareRoot,
-    "Abs": Absolute,
-    "Neg": Negative,
-    "Reciprocal": Reciprocal,
-    "Floor": Floor,
-    "Ceil": Ceiling,
-    "Erf": Erf,
-    "Round": RoundEven,
-    "Sin": Sine,
-    "Cos": Cosine,
-    "Sign": Sign,
-    "Softplus": Softplus,
-    "Softsign": Softsign,
-    "Mish": Mish,
-    "HardSwish": HardSilu,
-}
-SETTINGS: dict[str, Callable[[Site], Layer]] = {
-    "LeakyRelu": lambda s: LeakyRelu(_number(s, "alpha", 0.01)),
-    "Elu": lambda s: Elu(_number(s, "alpha", 1.0)),
-    "Celu": lambda s: Celu(_number(s, "alpha", 1.0)),
-    "HardSigmoid": lambda s: HardSigmoid(_number(s, "alpha", 0.2), _number(s, "beta", 0.5)),
-    "ThresholdedRelu": lambda s: Threshold(_number(s, "alpha", 1.0), 0.0),
-    "Gelu": lambda s: GeluTanh() if s.node.get("approximate", "none") == "tanh" else Gelu(),
-}
-# The defaults of the operator, as float32: another pair is another function.
-SELU = (1.67326319217681884765625, 1.05070102214813232421875)
-
-
-@builds(*SIMPLE, anywhere=True)
-def _simple(site: Site) -> Made:
-    _floating(site)
-    return site.of(SIMPLE[site.node.op]())
-
-
-@builds(*SETTINGS, anywhere=True)
-def _settings(site: Site) -> Made:
-    _floating(site)
-    return site.of(SETTINGS[site.node.op](site))
-
-
-@builds("Gelu", "FastGelu", domain=MICROSOFT, anywhere=True)
-def _gelu(site: Site) -> Made:
-    return site.of(GeluTanh() if site.node.op == "FastGelu" else Gelu())
-
-
-def _floating(site: Site, place: int = 0) -> None:
-    if site.info(place).type not in FLOATING:
-        raise NotOurs("it works on whole numbers")
-
-
-@builds("Selu", anywhere=True)
-def _selu(site: Site) -> Made:
-    numbers = (_number(site, "alpha", SELU[0]), _number(site, "gamma", SELU[1]))
-    if numbers != SELU:
-        raise NotOurs(f"SELU with alpha and gamma {numbers}")
-    return site.of(Selu())
-
-
-@builds("Swish", anywhere=True)
-def _swish(site: Site) -> Made:
-    if _number(site, "alpha", 1.0) != 1.0:
-        raise NotOurs("swish with an alpha of its own")
-    return site.of(Silu())
-
-
-@builds("Shrink", anywhere=True)
-def _shrink(site: Site) -> Made:
-    bias, lambd = _number(site, "bias", 0.0), _number(site, "lambd", 0.5)
-    if bias == 0.0:
-        return site.of(HardShrink(lambd))
-    if bias == lambd:
-        return site.of(SoftShrink(lambd))
-    raise NotOurs(f"a shrink with bias {bias} and threshold {lambd}")
-
-
-@builds("PRelu", anywhere=True)
-def _prelu(site: Site) -> Made:
-    return site.of(PRelu(site.aligned(1, 0)))
-
+from .site import FLOATING, Made, NotOurs, Site, array_of, floating
 
 # --- arithmetic -------------------------------------------------------------------------------
 
@@ -212,6 +86,8 @@ def _beside(site: Site, live: list[int]) -> Made:
 def _whole(site: Site, live: list[int]) -> Made:
     """Sums and products of whole numbers, as far as they are exact."""
     op = site.node.op
+    if op == "Div":
+        return _with_rest(site)
     if op not in ("Add", "Sub", "Mul") or len(site.node.inputs) != 2:
         raise NotOurs("it works on whole numbers")
     if len(live) == 2:
@@ -235,6 +111,17 @@ def _aligned(site: Site, live: list[int], layer: Layer) -> Made:
     layout = layouts[0] if layouts else None
     batched = place is not None
     return site.of(layer, *names, batched=batched, place=place or FIRST, channels_last=layout)
+
+
+@builds("Mod", anywhere=True)
+def _with_rest(site: Site) -> Made:
+    """What a division leaves, or the whole quotient of whole numbers (ONNX cuts it off)."""
+    rest, towards_zero = site.node.op == "Mod", bool(site.node.get("fmod", 0))
+    live = [n for n in (0, 1) if site.constant(n) is None]
+    if not live:
+        raise NotOurs("it works on constants")
+    parts = tuple(None if n in live else site.beside(n, live[0]) for n in (0, 1))
+    return _aligned(site, live, WholeQuotient(rest, towards_zero or not rest, parts))
 
 
 WORDS: dict[str, Word] = {operator: cast(Word, word) for word, operator in OPERATORS.items()}
@@ -318,17 +205,6 @@ def _with_number(op: str, value: float, first: bool) -> Layer | None:
     return None
 
 
-@builds("Pow", anywhere=True)
-def _power(site: Site) -> Made:
-    _floating(site)
-    exponent = site.scalar(1)
-    if exponent is None:
-        raise NotOurs("its exponent is not one number")
-    if exponent == 0.5:
-        return site.of(SquareRoot())
-    return site.of(Power(exponent))
-
-
 # --- reductions -------------------------------------------------------------------------------
 
 REDUCTIONS: dict[str, Callable[[tuple[int, ...], bool], Layer]] = {
@@ -353,7 +229,7 @@ GLOBAL: dict[str, Callable[[bool, bool], Layer]] = {
 @builds(*REDUCTIONS, anywhere=True)
 def _reduce(site: Site) -> Made:
     if site.node.op not in ("ReduceMax", "ReduceMin") or site.info(0).type not in BYTES:
-        _floating(site)
+        floating(site)
     rank = len(site.full())
     try:
         axes = axes_of(site.context, 1)
@@ -380,7 +256,7 @@ def _reduce(site: Site) -> Made:
 
 @builds("ArgMax", "ArgMin", anywhere=True)
 def _place_of_largest(site: Site) -> Made:
-    _floating(site)
+    floating(site)
     number = int(site.node.get("axis", 0)) % max(1, len(site.full()))
     keep = bool(site.node.get("keepdims", 1))
     place = site.batch_place() or FIRST

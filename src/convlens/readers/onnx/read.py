@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ... import model
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, ConvlensError, ShapeError
 from ...model import NOWHERE
 from . import (  # noqa: F401 (they fill the table of operators)
+    operators_activation,
     operators_lookup,
     operators_math,
     operators_move,
@@ -60,6 +61,10 @@ def read_live(source: Any, input_shape: Any = None) -> model.Graph:
     return _Reading(read_graph(source, name), name, None).whole(input_shape)
 
 
+# So many samples stand for any number of them, where a layer follows from the number alone.
+SOME = 3
+
+
 class _Reading:
     """One ONNX graph, read for the sizes that are known."""
 
@@ -86,6 +91,9 @@ class _Reading:
             read = self._read(shapes, *other)
             if _left(read) < _left(found):
                 self._batch, found = other, read
+        batch, batched = self._batch
+        if isinstance(batch, str) and unexplained(found):
+            found = _filled(found, self._read(shapes, SOME, batched))
         return found
 
     def _otherwise(self) -> tuple[int | None, dict[str, bool]] | None:
@@ -189,6 +197,23 @@ class _Reading:
             return self.graph, ()
         graph, choices = chosen(self.graph, shapes, values)
         return self._chosen.setdefault(choices, graph), choices
+
+
+def _filled(found: model.Graph, other: model.Graph) -> model.Graph:
+    """The graph with the layers of a reading that knows the number of samples, where it explains
+    more. One sample is the same in both; a run reads the graph anew."""
+    same = len(found.calls) == len(other.calls) and all(
+        (a.name, a.inputs, a.outputs) == (b.name, b.inputs, b.outputs)
+        for a, b in zip(found.calls, other.calls, strict=True)
+    )
+    if not same or sum(unexplained(other).values()) >= sum(unexplained(found).values()):
+        return found
+    filled = replace(found, calls=other.calls)
+    try:
+        filled.shapes({entry.name: entry.shape for entry in filled.inputs})
+    except ConvlensError:
+        return found
+    return filled
 
 
 def _left(graph: model.Graph) -> int:

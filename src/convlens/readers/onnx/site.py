@@ -247,6 +247,7 @@ class Site:
                 order,
                 canonical,
                 trainable,
+                buffer=constant.measured,
             )
         return self.state.weights[key]
 
@@ -324,7 +325,7 @@ class Site:
             return one.reshape(shape)
 
         made = self.changed(place, "constant", shape, first)
-        return replace(made, trainable=False)
+        return replace(made, trainable=False, buffer=True)
 
     def _of_sample(self, shape: tuple[int, ...], data: int) -> tuple[int, ...]:
         """The shape of a constant beside one sample of an input. NotOurs where samples differ."""
@@ -383,3 +384,9 @@ def count_of(shape: Shape) -> int | None:
 def array_of(constant: Constant) -> NDArray[np.float32]:
     """A constant's numbers as float32."""
     return np.asarray(constant.array(), np.float32)
+
+
+def floating(site: Site, place: int = 0) -> None:
+    """NotOurs where an input holds whole numbers."""
+    if site.info(place).type not in FLOATING:
+        raise NotOurs("it works on whole numbers")

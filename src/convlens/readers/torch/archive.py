@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ...model import Graph
 from ..files import shown
 from ..zips import Archive
 from .build import build
+from .in_place import pure
 from .nodes import Fed, Full, Node, Owner, Program, Ref, Stored, computed, module_path
 from .region import fused
 from .sizes import BATCH, OTHER_BATCH
@@ -81,13 +82,15 @@ class _Program:
             if isinstance(value, dict)
         }
         read = [_sized(_node(entry), numbers) for entry in self.graph["nodes"]]
-        nodes, outputs = pure(read, outputs)
-        # Sizes and checks are nodes too: what makes no tensor is no layer.
-        nodes = [node for node in nodes if any(name in shapes for name in node.outputs)]
-        kept = [node for node in nodes if not self._folded(node, stored, shapes)]
         twin = None
         if self.batch:
             twin = {name: self._shape(entry, OTHER_BATCH) for name, entry in self.tensors.items()}
+        strides = {name: self._strides(entry) for name, entry in self.tensors.items()}
+        known = (shapes,) if twin is None else (shapes, twin)
+        nodes, outputs = pure(read, outputs, known, strides)
+        # Sizes and checks are nodes too: what makes no tensor is no layer.
+        nodes = [node for node in nodes if any(name in shapes for name in node.outputs)]
+        kept = [node for node in nodes if not self._folded(node, stored, shapes)]
         return Program(
             self.name, tuple(inputs), stored, tuple(kept), tuple(outputs), shapes, dtypes, twin
         )
@@ -102,6 +105,10 @@ class _Program:
 
     def _shape(self, entry: Any, batch: int = BATCH) -> Full:
         return tuple(self._size(size, batch) for size in entry["sizes"])
+
+    def _strides(self, entry: Any) -> Full:
+        """How many numbers apart neighbours on each axis lie, in the recorded batch."""
+        return tuple(self._size(step) for step in entry.get("strides", ()))
 
     def _size(self, value: Any, batch: int = BATCH) -> int | None:
         if "as_int" in value:
@@ -162,6 +169,10 @@ class _Program:
         row = evenly(word, node.arguments, known)
         if row is not None:
             stored[node.outputs[0]] = computed(node, known, Values(lambda: row, "file"), stored)
+            return True
+        if word == "eye" and len(known) == 2:
+            square = Values(lambda: np.eye(*known, dtype=np.float32), "file")
+            stored[node.outputs[0]] = computed(node, known, square, stored)
             return True
         number = {"zeros": 0.0, "ones": 1.0}.get(word, node.arguments.get("fill_value"))
         if word not in ("zeros", "ones", "full") or not isinstance(number, (int, float)):
@@ -273,35 +284,6 @@ def _name_in(value: Any) -> str:
             return str(value["name"])
         value = next(iter(value.values()))
     return ""
-
-
-def pure(nodes: Iterable[Node], outputs: list[str]) -> tuple[list[Node], list[str]]:
-    """The nodes without operators in place: each use reads what was last written.
-
-    `relu_(x)` gives a name of its own; whoever reads `x` afterwards reads that.
-    """
-    now: dict[str, str] = {}
-
-    def current(value: Any) -> Any:
-        if isinstance(value, Ref):
-            return Ref(now.get(value.name, value.name))
-        return [current(part) for part in value] if isinstance(value, list) else value
-
-    result = []
-    for node in nodes:
-        arguments = {name: current(value) for name, value in node.arguments.items()}
-        word, dot, overload = node.operator.partition(".")
-        in_place = word.endswith("_") and not word.startswith("__")
-        first = next(iter(node.arguments.values()), None)
-        if in_place and isinstance(first, Ref) and node.outputs:
-            written = now.get(first.name, first.name)
-            for name, alias in list(now.items()):
-                if alias == written:
-                    now[name] = node.outputs[0]
-            now[first.name] = now[written] = node.outputs[0]
-        operator = word.removesuffix("_") + dot + overload if in_place else node.operator
-        result.append(replace(node, operator=operator, arguments=arguments))
-    return result, [now.get(name, name) for name in outputs]
 
 
 # --- nodes ------------------------------------------------------------------------------------

@@ -13,15 +13,15 @@ from ...layers.base import Layer, Shape
 from ...layers.opaque import Opaque
 from ...layers.over_time import OverTime
 from ...model import Call, Graph, Input, TensorId
-from . import operators_element, operators_move
+from . import operators_compare, operators_element, operators_move, operators_order
 from .nodes import Node, Program, Ref
 from .operators import OPERATORS
 from .patterns import whole_group
 from .region import MIXING, OPERATOR
 from .site import Made, NotOurs, Site, State
 
-# Both modules enter their operators into the one table when they are imported.
-TABLES = (operators_element, operators_move)
+# These modules enter their operators into the one table when they are imported.
+TABLES = (operators_compare, operators_element, operators_move, operators_order)
 SILENT = frozenset({"alias", "clone", "contiguous", "detach", "to", "_to_copy", "lift_fresh_copy"})
 
 

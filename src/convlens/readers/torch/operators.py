@@ -22,7 +22,7 @@ from ...layers.lrn import LRN
 from ...layers.matmul import MatMul
 from ...layers.normalize import BatchNorm
 from ...layers.pool import AveragePool, GlobalAveragePool, MaxPool
-from ...layers.reduce import ArgMax, ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from ...layers.spread import Variance, VectorNorm
 from ...layers.weight import Weight
 from .nodes import Ref
@@ -173,7 +173,8 @@ def _attended(site: Site) -> Made:
     return _product(site, "self", "other")
 
 
-def _windows(site: Site, x: str, dilated: bool) -> tuple[Window, ...]:
+def windows_of(site: Site, x: str, dilated: bool) -> tuple[Window, ...]:
+    """The windows of a pool over `x`, axis by axis."""
     rank = len(site.sample(x)) - 1
     kernel = site.numbers("kernel_size", rank)
     stride = site.get("stride", ()) or kernel
@@ -191,7 +192,7 @@ def _windows(site: Site, x: str, dilated: bool) -> tuple[Window, ...]:
 )  # fmt: skip
 def _max_pool(site: Site) -> Made:
     x = site.data("self")
-    return Made(MaxPool(_windows(site, x, dilated=True), channels_last=False), (x,))
+    return Made(MaxPool(windows_of(site, x, dilated=True), channels_last=False), (x,))
 
 
 @operator("avg_pool1d", "avg_pool2d", "avg_pool3d")
@@ -200,7 +201,7 @@ def _avg_pool(site: Site) -> Made:
     if site.given("divisor_override"):
         raise NotOurs("its divisor is overridden")
     counts = bool(site.get("count_include_pad", True))
-    return Made(AveragePool(_windows(site, x, dilated=False), False, counts), (x,))
+    return Made(AveragePool(windows_of(site, x, dilated=False), False, counts), (x,))
 
 
 @operator("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
@@ -319,16 +320,6 @@ def _smallest(site: Site) -> Made:
     if site.given("other"):
         return OPERATORS["minimum"](site)
     return _reduce(site, ReduceMin)
-
-
-@operator("argmax", "argmin")
-def _place_of_largest(site: Site) -> Made:
-    x, word = site.data("self"), site.node.operator.partition(".")[0]
-    if site.get("dim") is None:
-        raise NotOurs("it works across the batch axis")
-    axes = site.axes(site.get("dim"), x)
-    keep = bool(site.get("keepdim", False))
-    return Made(ArgMax(axes, keep, smallest=word == "argmin"), (x,))
 
 
 @operator("linalg_vector_norm", "norm")

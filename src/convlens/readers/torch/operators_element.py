@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
-import numpy as np
-
 from ...layers import (
     activate,
     arithmetic,
@@ -18,12 +16,14 @@ from ...layers import (
     piecewise,
     scale,
     softmax,
+    trigonometry,
+    weighted,
     where,
 )
 from ...layers.base import Layer
-from ...layers.weight import Weight, given
+from ...layers.weight import Weight
 from .nodes import Ref
-from .operators import operator
+from .operators import OPERATORS, operator
 from .site import Made, NotOurs, Site, number
 
 # Activations without settings, under their names in ATen.
@@ -47,8 +47,28 @@ PLAIN: dict[str, Callable[[], Layer]] = {
     "abs": arithmetic.Absolute,
     "absolute": arithmetic.Absolute,
     "neg": arithmetic.Negative,
-    "sin": arithmetic.Sine,
-    "cos": arithmetic.Cosine,
+    "log2": lambda: arithmetic.Logarithm(2.0),
+    "log10": lambda: arithmetic.Logarithm(10.0),
+    "log1p": arithmetic.Log1p,
+    "expm1": arithmetic.Expm1,
+    "exp2": lambda: arithmetic.NumberToThe(2.0),
+    "special_exp2": lambda: arithmetic.NumberToThe(2.0),
+    "sin": trigonometry.Sine,
+    "cos": trigonometry.Cosine,
+    "tan": trigonometry.Tangent,
+    "asin": trigonometry.ArcSine,
+    "acos": trigonometry.ArcCosine,
+    "atan": trigonometry.ArcTangent,
+    "sinh": trigonometry.HyperbolicSine,
+    "cosh": trigonometry.HyperbolicCosine,
+    "asinh": trigonometry.AreaSine,
+    "acosh": trigonometry.AreaCosine,
+    "atanh": trigonometry.AreaTangent,
+    "arcsin": trigonometry.ArcSine,
+    "arccos": trigonometry.ArcCosine,
+    "arctan": trigonometry.ArcTangent,
+    "trunc": arithmetic.Truncate,
+    "fix": arithmetic.Truncate,
     "floor": arithmetic.Floor,
     "ceil": arithmetic.Ceiling,
     "sign": arithmetic.Sign,
@@ -186,79 +206,6 @@ def _softmax(site: Site) -> Made:
     return Made(softmax.Softmax(site.axis(site.get("dim"), x), empty), (x,))
 
 
-WORDS: dict[str, where.Word] = {
-    "eq": "==",
-    "lt": "<",
-    "gt": ">",
-    "le": "<=",
-    "ge": ">=",
-    "logical_and": "and",
-    "__and__": "and",
-    "__or__": "or",
-    "bitwise_and": "and",
-    "logical_or": "or",
-    "bitwise_or": "or",
-    "logical_not": "not",
-    "bitwise_not": "not",
-}
-
-
-@operator(*WORDS)
-def _compared(site: Site) -> Made:
-    """1 where a comparison holds, else 0."""
-    word = site.node.operator.partition(".")[0]
-    word = word if word in WORDS else word.rstrip("_")
-    if (
-        word.startswith(("bitwise", "__"))
-        and site.state.program.dtypes[site.node.outputs[0]] != "bool"
-    ):
-        raise NotOurs("it works on the bits of whole numbers")
-    reads, parts = _parts(site, ("self", "other") if site.given("other") else ("self",))
-    return Made(where.Compare(WORDS[word], parts), reads)
-
-
-@operator("where", "masked", "masked_fill")
-def _where(site: Site) -> Made:
-    """One of two by a condition; `masked` is a step of attention (`attention.py`)."""
-    words = ("condition", "self", "other")
-    if site.node.operator.startswith("masked_fill"):
-        words = ("mask", "value", "self")
-    reads, parts = _parts(site, words)
-    return Made(where.Where(parts), reads)
-
-
-@operator("fill", "zeros_like", "ones_like", "full_like")
-def _filled(site: Site) -> Made:
-    """Stored numbers, whatever was there (`copy` with a stored source comes here, too)."""
-    never, one = (
-        Weight(name, (), (), given(np.full((), n, np.float32)), trainable=False, buffer=True)
-        for name, n in (("never", 0.0), ("one", 1.0))
-    )
-    word = site.node.operator.partition(".")[0].strip("_")
-    reads, parts = (site.data("self"),), (never, None, one)
-    if word == "zeros_like":
-        parts = (never, None, never)
-    elif word != "ones_like":
-        value = {"full_like": "fill_value", "copy": "src"}.get(word, "value")
-        parts = (never, None, _constant(site, value, len(site.made_sample())))
-    return Made(where.Where(parts), reads)
-
-
-def _parts(site: Site, words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Weight | None, ...]]:
-    """(what arrives at these arguments, for each argument the weight that it is, or None)."""
-    reads: list[str] = []
-    parts: list[Weight | None] = []
-    rank = len(site.made_sample())
-    for word in words:
-        value = site.get(word)
-        if isinstance(value, Ref) and value.name not in site.state.program.stored:
-            reads.append(site.checked(value.name))
-            parts.append(None)
-        else:
-            parts.append(_constant(site, word, rank))
-    return tuple(reads), tuple(parts)
-
-
 @operator("log_softmax", "_log_softmax")
 def _log_softmax(site: Site) -> Made:
     x = site.data("self")
@@ -274,6 +221,8 @@ def _glu(site: Site) -> Made:
 @operator("pow")
 def _power(site: Site) -> Made:
     if isinstance(site.get("self"), (int, float)):
+        return Made(arithmetic.NumberToThe(number(site.get("self"))), (site.data("exponent"),))
+    if not site.is_weight("exponent") and isinstance(site.get("exponent"), Ref):
         raise NotOurs("its exponent is computed while the network runs")
     if site.is_weight("exponent"):
         x = site.data("self")
@@ -309,8 +258,11 @@ def _binary(site: Site) -> Made:
     word = site.node.operator.partition(".")[0].rstrip("_")
     word = SAME.get(word, word)
     one, other = site.get("self"), site.get("other")
-    if site.get("alpha", 1) != 1 or site.given("rounding_mode"):
-        raise NotOurs("it scales or rounds one of its inputs")
+    if site.given("rounding_mode"):
+        return OPERATORS["floor_divide"](site)
+    alpha = number(site.get("alpha", 1))
+    if alpha != 1:
+        return _with_factor(site, -alpha if word == "sub" else alpha)
     for first, second, turned in ((one, other, False), (other, one, True)):
         if not isinstance(first, Ref) or first.name in site.state.program.stored:
             continue
@@ -321,6 +273,18 @@ def _binary(site: Site) -> Made:
             layer = _with_stored(site, word, place, first.name, turned)
             return Made(layer, (site.checked(first.name),))
     return Made(MERGES[word](), (site.data("self"), site.data("other")))
+
+
+def _with_factor(site: Site, factor: float) -> Made:
+    """The first tensor and so many times the second (`add` with alpha)."""
+    one, other = site.get("self"), site.get("other")
+    if isinstance(other, (int, float)):
+        return Made(scale.Rescaling(1.0, factor * number(other)), (site.data("self"),))
+    if site.is_weight("self") or site.is_weight("other"):
+        raise NotOurs("it scales a parameter")
+    if not isinstance(one, Ref):
+        raise NotOurs("it scales one of its inputs")
+    return Made(weighted.WeightedAdd((1.0, factor)), (site.data("self"), site.data("other")))
 
 
 @operator("rsub")
@@ -388,12 +352,3 @@ def _with_stored(site: Site, word: str, place: str, x: str, turned: bool) -> Lay
 def _laid(site: Site, place: str, x: str) -> Weight:
     """The parameter at an argument in the shape in which it meets a sample of `x`."""
     return site.stored_sample(site.get(place), max(len(site.sample(x)), len(site.made_sample())))
-
-
-def _constant(site: Site, word: str, rank: int) -> Weight:
-    """A stored tensor, or a number, as it meets a sample of that many axes."""
-    value = site.get(word)
-    if isinstance(value, Ref):
-        return site.stored_sample(value, rank)
-    array = np.array(number(value), np.float32)
-    return Weight(word, (), (), given(array), trainable=False, buffer=True)

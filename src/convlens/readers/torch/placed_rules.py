@@ -55,7 +55,9 @@ ALONE = (
     "lift_fresh_copy", "to", "_to_copy", "hardtanh", "clamp", "clip", "clamp_min", "clamp_max",
     "leaky_relu", "rrelu", "elu", "celu", "gelu", "softplus", "hardshrink", "softshrink",
     "threshold", "pow", "rsub", "dropout", "alpha_dropout", "feature_dropout",
-    "feature_alpha_dropout", "scaled", "round", "absolute", "positive",
+    "feature_alpha_dropout", "scaled", "round", "absolute", "positive", "log2", "log10", "log1p",
+    "expm1", "exp2", "special_exp2", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh",
+    "acosh", "atanh", "arcsin", "arccos", "arctan", "trunc", "fix",
 )
 # fmt: on
 
@@ -118,7 +120,7 @@ def _along(look: Look) -> Rewritten:
     return {**look.arguments, name: _dims(look, name, rank, place)}, (place,), 0
 
 
-@rule("mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm")
+@rule("mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm", "argmax", "argmin")
 def _reduced(look: Look) -> Rewritten:
     """Over axes that are not the batch's."""
     rank, place = len(look.full("self")), look.place("self")
@@ -174,6 +176,12 @@ def _joined(look: Look) -> Rewritten:
     if any(not look.is_data(part) for part in look.arguments["tensors"]) and after != place:
         raise Mixed
     return {"tensors": parts, "dim": new}, (after,), 0
+
+
+@rule("embedding")
+def _looked_up(look: Look) -> Rewritten:
+    """A row of a table for every number."""
+    return look.arguments, (look.place("indices"),), 0
 
 
 @rule("linear")

@@ -15,12 +15,15 @@ from typing import Any
 
 from . import placed_rules
 from .attention import apart
+from .combined import step_by_step
 from .nodes import Full, Node, Owner, Program, Ref, together
 from .placed import unfolded
 from .recurrent import layer_by_layer
 from .responses import responses
 from .several import axis_by_axis
+from .single_map import with_maps
 from .windows import by_steps
+from .winners import apart as winners_apart
 
 OPERATOR = "group"
 MIXING = "group.samples"  # what one sample gives depends on the others
@@ -40,7 +43,16 @@ def fused(program: Program, twin: Mapping[str, Full] | None = None) -> Program:
         program, twin = _samples_first(program, twin)
     else:
         twin = None
-    for step in (layer_by_layer, by_steps, axis_by_axis, responses, apart):
+    for step in (
+        step_by_step,
+        layer_by_layer,
+        by_steps,
+        axis_by_axis,
+        responses,
+        winners_apart,
+        with_maps,
+        apart,
+    ):
         program, twin = step(program, twin)
     mixed = _mixed(program, twin)
     groups = _groups(program, mixed)
