@@ -57,3 +57,8 @@ def test_a_number_to_the_power_of_what_arrives_is_explained() -> None:
     x = np.array([[0, 0.5, -1, 2]], np.float32)
     assert np.allclose(model.run(x).output, [[1, 5, 0.04, 625]])
     assert explained(model, x) > 2
+
+
+def test_the_area_tangent_of_one_is_infinite() -> None:
+    layer = layers.AreaTangent()
+    assert [layer.function(x) for x in (1.0, -1.0)] == [np.inf, -np.inf]

@@ -201,7 +201,7 @@ class AreaTangent(Smooth):
     operators: ClassVar[str] = "Atanh"
 
     def function(self, x: float) -> float:
-        return math.atanh(x)
+        return math.atanh(x) if abs(x) != 1 else math.copysign(math.inf, x)
 
     def derivative(self, x: float) -> float:
         return 1 / (1 - x * x)
