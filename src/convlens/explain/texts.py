@@ -246,6 +246,8 @@ TEXTS: dict[str, str] = {
     ),
     "reduce.sum": "The sum over axes {axes:list}.",
     "reduce.mean": "The mean over axes {axes:list}.",
+    "reduce.product": "The product over axes {axes:list}.",
+    "reduce.logsumexp": "The logarithm of the sum of exp(x) over axes {axes:list}: a soft maximum.",
     "reduce.max": "The largest number over axes {axes:list}.",
     "reduce.min": "The smallest number over axes {axes:list}.",
     # -- norms ----------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from ...layers.merge import Add, Average, Divide, Maximum, Minimum, Multiply, Su
 from ...layers.pool import GlobalAveragePool, GlobalMaxPool
 from ...layers.quotient import WholeQuotient
 from ...layers.reduce import ArgMax, ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from ...layers.reduce_formula import LogSumExp, ReduceProduct
 from ...layers.scale import Affine, Rescaling
 from ...layers.spread import VectorNorm
 from ...layers.where import OPERATORS, Arithmetic, Compare, Where, Word
@@ -214,6 +215,8 @@ REDUCTIONS: dict[str, Callable[[tuple[int, ...], bool], Layer]] = {
     "ReduceMin": ReduceMin,
     "ReduceL1": lambda axes, keep: VectorNorm(axes, keep, 1),
     "ReduceL2": VectorNorm,
+    "ReduceProd": ReduceProduct,
+    "ReduceLogSumExp": LogSumExp,
 }
 
 

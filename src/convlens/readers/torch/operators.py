@@ -22,6 +22,7 @@ from ...layers.matmul import MatMul
 from ...layers.normalize import BatchNorm
 from ...layers.pool import AveragePool, GlobalAveragePool, MaxPool
 from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from ...layers.reduce_formula import LogSumExp, ReduceProduct
 from ...layers.spread import Variance, VectorNorm
 from ...layers.weight import Weight
 from .nodes import Ref
@@ -116,7 +117,7 @@ def _turned(site: Site, place: str) -> Weight:
 def _matmul(site: Site) -> Made:
     other = "other" if site.given("other") else "mat2"
     held = site.state.program.stored.get(getattr(site.get(other), "name", ""))
-    if held is not None and len(held.shape) == 2:
+    if held is not None and len(held.shape) == 2 and held.base is None:
         return Made(Dense(_turned(site, other), None), (site.data("self"),))
     return _product(site, "self", other)
 
@@ -311,6 +312,16 @@ def _smallest(site: Site) -> Made:
     if site.given("other"):
         return OPERATORS["minimum"](site)
     return _reduce(site, ReduceMin)
+
+
+@operator("prod")
+def _product_of_all(site: Site) -> Made:
+    return _reduce(site, ReduceProduct)
+
+
+@operator("logsumexp")
+def _soft_largest(site: Site) -> Made:
+    return _reduce(site, LogSumExp)
 
 
 @operator("linalg_vector_norm", "norm")
