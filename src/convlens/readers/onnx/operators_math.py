@@ -14,6 +14,7 @@ from ...layers.arithmetic import (
 )
 from ...layers.base import Layer
 from ...layers.merge import Add, Average, Divide, Maximum, Minimum, Multiply, Subtract
+from ...layers.operand import StoredMaximum, StoredMinimum
 from ...layers.pool import GlobalAveragePool, GlobalMaxPool
 from ...layers.quotient import WholeQuotient
 from ...layers.reduce import ArgMax, ReduceMax, ReduceMean, ReduceMin, ReduceSum
@@ -177,6 +178,8 @@ def _with_constant(site: Site, data: int) -> Made:
         one = np.float32(1)
         scale = site.changed(other, "constant", canonical, lambda a: (one / a).reshape(canonical))
         return of(Affine(scale, None))
+    if op in ("Max", "Min"):
+        return of((StoredMaximum if op == "Max" else StoredMinimum)(weight))
     raise NotOurs("a constant that is not one number")
 
 

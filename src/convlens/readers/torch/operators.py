@@ -107,6 +107,20 @@ def _linear_of_products(site: Site) -> Made:
 
 def _turned(site: Site, place: str) -> Weight:
     """A stored matrix (in, out) as a dense layer's kernel (out, in)."""
+    value = site.get(place)
+    held = site.state.program.stored.get(getattr(value, "name", ""))
+    if held is not None and held.base is not None and len(held.shape) == 2:
+        return Weight(
+            held.name.rpartition(".")[2],
+            held.shape,
+            ("in", "out"),
+            held.values,
+            (1, 0),
+            held.shape[::-1],
+            trainable=held.trainable,
+            buffer=held.buffer,
+            sources=tuple(map(site.source, held.made_of)),
+        )
     stored = site.weight(place, ("in", "out"))
     if len(stored.shape) != 2 or stored.canonical != stored.shape:
         raise NotOurs("its stored matrices differ from row to row")
@@ -117,7 +131,7 @@ def _turned(site: Site, place: str) -> Weight:
 def _matmul(site: Site) -> Made:
     other = "other" if site.given("other") else "mat2"
     held = site.state.program.stored.get(getattr(site.get(other), "name", ""))
-    if held is not None and len(held.shape) == 2 and held.base is None:
+    if held is not None and len(held.shape) == 2:
         return Made(Dense(_turned(site, other), None), (site.data("self"),))
     return _product(site, "self", other)
 
