@@ -21,7 +21,7 @@ from ...layers.reduce import ArgMax, ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from ...layers.reduce_formula import LogSumExp, ReduceProduct
 from ...layers.scale import Affine, Rescaling
 from ...layers.spread import VectorNorm
-from ...layers.where import OPERATORS, Arithmetic, Compare, Where, Word
+from ...layers.where import OPERATORS, Arithmetic, Compare, Where, Word, triangle
 from ...model import FIRST
 from .knowledge import Unknown
 from .operators import builds
@@ -142,6 +142,19 @@ def _compare(site: Site) -> Made:
     made = _aligned(site, live, layer)
     wider = site.widened(widest, (n for n in places if n not in live))
     return replace(made, place=wider) if wider != (site.batch_place(widest) or FIRST) else made
+
+
+@builds("Trilu", anywhere=True)
+def _triangle(site: Site) -> Made:
+    """A matrix of which one triangle stays, 0 elsewhere."""
+    rank = len(site.full())
+    for axis in (-2, -1):
+        site.axis(axis)
+    rows, columns = site.full()[-2:] if rank > 1 else ("", "")
+    if not isinstance(rows, int) or not isinstance(columns, int):
+        raise NotOurs("the size of its matrix is known only when it runs")
+    diagonal = int(site.numbers(1, "diagonal")[0]) if site.given(1) else 0
+    return site.of(triangle(rows, columns, bool(site.node.get("upper", 1)), diagonal))
 
 
 def _with_constant(site: Site, data: int) -> Made:
