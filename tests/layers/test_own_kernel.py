@@ -56,3 +56,15 @@ def test_a_kernel_of_another_size_is_refused() -> None:
         "  given:  (2, 3, 3) and (7,)\n"
         "  needed: 2 maps and a kernel of 6 numbers"
     )
+
+
+def test_a_bias_for_each_filter_is_a_term_of_its_own() -> None:
+    layer = OwnKernelConv(2, 1, (Window(2),), biased=True)
+    x, kernel = np.array([[1, 2, 3]], np.float32), np.array([[1, 10], [0, 1]], np.float32)
+    (out,) = check(layer, x, kernel, np.array([100, 200], np.float32))
+    assert out.tolist() == [[121, 132], [202, 203]]
+    with pytest.raises(ShapeError) as error:
+        layer.output_shapes(((1, 3), (2, 2), (3,)))
+    assert str(error.value) == (
+        "filters and biases do not fit\n  given:  (3,)\n  needed: 2 numbers"
+    )

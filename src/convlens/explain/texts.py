@@ -254,6 +254,8 @@ TEXTS: dict[str, str] = {
     ),
     "reduce.sum": "The sum over {axes:axes}.",
     "reduce.mean": "The mean over {axes:axes}.",
+    "reduce.product": "The product over {axes:axes}.",
+    "reduce.logsumexp": "The logarithm of the sum of exp(x) over {axes:axes}: a soft maximum.",
     "reduce.max": "The largest number over {axes:axes}.",
     "reduce.min": "The smallest number over {axes:axes}.",
     # -- norms ----------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ FAMILIES = {
         "NumberOver",
     ),
     "reduce": ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ArgMax"),
+    "reduce_formula": ("ReduceProduct", "LogSumExp"),
     "scale": ("Affine", "Rescaling", "Normalization"),
     "normalize": ("BatchNorm",),
     "axisnorm": ("LayerNorm", "RMSNorm", "UnitNorm"),

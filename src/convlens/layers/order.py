@@ -29,7 +29,7 @@ from .reading import Block, Choice, Formula, FormulaStep, Reading, Rule, Sum
 from .softmax import check_axis
 
 # Along a longer axis each number is said to come from the whole of it.
-LONGEST = 1 << 10
+LONGEST = 1 << 8
 
 
 def row_of(binding: Binding, at: Index, array: Array, axis: int, places: range) -> Block:

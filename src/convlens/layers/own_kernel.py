@@ -39,7 +39,7 @@ class OwnKernelConv(Layer):
     """A convolution of the first input by a kernel that the second input is.
 
     Input     (channels, *n_in); as many numbers as a kernel (filters, channels / groups, *taps) has,
-              in that order, in any shape
+              in that order, in any shape; with `biased` a number for each filter, in any shape
     Output    (filters, *n_out)
     Rule      sum of products of the two inputs over the window and the channels of the group
     Source    Yang et al., arXiv:1904.04971 (kernels mixed for each sample)
@@ -51,6 +51,7 @@ class OwnKernelConv(Layer):
     channels: int
     windows: tuple[Window, ...]
     groups: int = 1
+    biased: bool = False
 
     rule: ClassVar[Rule] = "sum"
     picture: ClassVar[Picture] = "window"
@@ -76,11 +77,13 @@ class OwnKernelConv(Layer):
         }
 
     def output_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        if len(shapes) != 2:
+        if len(shapes) != 2 + self.biased:
             raise ShapeError(
-                "it takes maps and a kernel", given=f"{len(shapes)} inputs", needed="2"
+                "it takes maps and a kernel",
+                given=f"{len(shapes)} inputs",
+                needed=f"{2 + self.biased}",
             )
-        maps, kernel = shapes
+        maps, kernel = shapes[:2]
         check_rank(maps, len(self.windows), "a convolution", False)
         count = product(kernel)
         fits = maps[0] in (None, self.channels) and count in (None, math.prod(self.kernel))
@@ -90,6 +93,12 @@ class OwnKernelConv(Layer):
                 given=f"{maps} and {kernel}",
                 needed=f"{self.channels} maps and a kernel of {math.prod(self.kernel):,} numbers",
             )
+        if self.biased and product(shapes[2]) not in (None, self.filters):
+            raise ShapeError(
+                "filters and biases do not fit",
+                given=str(shapes[2]),
+                needed=f"{self.filters} numbers",
+            )
         return ((self.filters, *window_sizes(maps[1:], self.windows)),)
 
     def spatial_axes(self, shapes: tuple[Sizes, ...]) -> tuple[AxisReads, ...]:
@@ -97,7 +106,11 @@ class OwnKernelConv(Layer):
 
     def links(self, binding: Binding, output: int = 0) -> tuple[tuple[Link, ...], ...]:
         maps = map_links(binding.axes, Link(None, Axis.whole(self.channels)), False)
-        return (maps, tuple(Link(None, Axis.whole(size)) for size in binding.input_shapes[1]))
+        rest = (
+            tuple(Link(None, Axis.whole(size)) for size in shape)
+            for shape in binding.input_shapes[1:]
+        )
+        return (maps, *rest)
 
     def derivation(self, shapes: tuple[Shape, ...]) -> tuple[Derivation, ...]:
         maps = Derivation("maps", "one map per filter", f"{self.filters}", self.filters)
@@ -134,7 +147,12 @@ class OwnKernelConv(Layer):
         w = inputs[1].reshape(-1)[flat].astype(np.float64)
         whole = math.prod(len(read.k) for read in reads) * per_group
         block = gather(0, inputs[0], index, w, channel=index[:, 0], partner=(1, places))
-        return Sum((block,), padding_reads=whole - len(index))
+        blocks = [block]
+        if self.biased:
+            sizes = binding.input_shapes[2]
+            place = np.array(np.unravel_index(f, sizes), np.int64).reshape(1, len(sizes))
+            blocks.append(gather(2, inputs[2], place, 1.0))
+        return Sum(tuple(blocks), padding_reads=whole - len(index))
 
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
@@ -149,7 +167,11 @@ class OwnKernelConv(Layer):
         kernel = reshape(emit, emit.user(inputs[1]), rows)
         made = emit.node("MatMul", [kernel, columns])
         shape = binding.output_shapes[0]
-        return (Value(reshape(emit, made, shape), shape),)
+        name = reshape(emit, made, shape)
+        if self.biased:
+            column = (self.filters, *(1 for _ in outputs))
+            name = emit.node("Add", [name, reshape(emit, emit.user(inputs[2]), column)])
+        return (Value(name, shape),)
 
     def _parts(self, emit: Emitter, maps: Value, binding: Binding) -> list[str]:
         """For each cell of the window, the cells of the padded maps that meet it."""

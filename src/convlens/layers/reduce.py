@@ -43,7 +43,7 @@ from .softmax import check_axis
 
 
 @dataclass(frozen=True, eq=False)
-class _Reduce(Layer):
+class Reduce(Layer):
     """All numbers along `axes` (the batch not counted) in one; `keep` keeps the axes, of size 1."""
 
     axes: tuple[int, ...]
@@ -105,7 +105,7 @@ class _Reduce(Layer):
 
 
 @dataclass(frozen=True, eq=False)
-class ReduceSum(_Reduce):
+class ReduceSum(Reduce):
     """The sum along some axes.
 
     Rule      sum, every coefficient 1
@@ -124,7 +124,7 @@ class ReduceSum(_Reduce):
 
 
 @dataclass(frozen=True, eq=False)
-class ReduceMean(_Reduce):
+class ReduceMean(Reduce):
     """The mean along some axes.
 
     Rule      sum, every coefficient 1/n; bound (n + 1)*u*S
@@ -146,7 +146,7 @@ class ReduceMean(_Reduce):
 
 
 @dataclass(frozen=True, eq=False)
-class ReduceMax(_Reduce):
+class ReduceMax(Reduce):
     """The largest number along some axes.
 
     Rule      choice; the first of equals
@@ -165,7 +165,7 @@ class ReduceMax(_Reduce):
 
 
 @dataclass(frozen=True, eq=False)
-class ReduceMin(_Reduce):
+class ReduceMin(Reduce):
     """The smallest number along some axes.
 
     Rule      choice; the first of equals
@@ -186,7 +186,7 @@ class ReduceMin(_Reduce):
 
 
 @dataclass(frozen=True, eq=False)
-class ArgMax(_Reduce):
+class ArgMax(Reduce):
     """The place of the largest number along one axis, counted from 0: a network's answer.
 
     `smallest` takes the smallest, `last` the last of equals.

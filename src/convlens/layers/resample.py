@@ -116,4 +116,15 @@ class Resample(_Mix):
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding
     ) -> tuple[Value, ...]:
-        raise EngineError("this way of resizing runs in the file's own graph only")
+        if self.way != "antialias":
+            raise EngineError("this way of resizing runs in the file's own graph only")
+        more = {} if self.cubic is None else {"cubic_coeff_a": self.cubic}
+        return self._operator(
+            emit,
+            emit.first(inputs[0], self.channels_last),
+            binding,
+            mode="linear" if self.cubic is None else "cubic",
+            antialias=1,
+            exclude_outside=int(self.exclude_outside),
+            **more,
+        )

@@ -24,7 +24,7 @@ from .base import (
 )
 from .merge import broadcast_index, broadcast_links, broadcast_shapes, common
 from .reading import SMALLEST, UNIT, Block, Choice, Formula, FormulaStep, Reading, Rule
-from .weight import Weight
+from .weight import Values, Weight, given
 
 Word = Literal["==", "<", ">", "<=", ">=", "and", "or", "xor", "not"]
 # The operator of ONNX that each word is.
@@ -242,3 +242,22 @@ class Where(Parts):
         names, moved = self._names(emit, inputs)
         names[0] = emit.node("Cast", [names[0]], to=9)
         return (Value(emit.node("Where", names), binding.output_shapes[0], moved),)
+
+
+def triangle(rows: int, columns: int, upper: bool, diagonal: int) -> Where:
+    """A matrix of which one triangle stays: on and below the diagonal, or on and above; 0 else."""
+
+    def inside() -> Array:
+        lower = np.tri(rows, columns, diagonal - 1 if upper else diagonal, dtype=np.float32)
+        return np.float32(1) - lower if upper else lower
+
+    mask = Weight(
+        "triangle",
+        (rows, columns),
+        ("rows", "columns"),
+        Values(inside, "file"),
+        trainable=False,
+        buffer=True,
+    )
+    zero = Weight("zero", (), (), given(np.zeros((), np.float32)), trainable=False, buffer=True)
+    return Where((mask, None, zero))

@@ -337,3 +337,19 @@ def test_a_single_number_in_a_computed_weight_stays_one() -> None:
     x = weight(2, 3)
     assert np.allclose(model.run(x).output, x @ (waves / waves[:, :1]), rtol=1e-4, atol=1e-5)
     assert explained(model, x) > 3
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_samples_in_place_of_maps_are_pooled_each_by_itself(op: str) -> None:
+    """A heat map's peaks, as PyTorch's exporter writes the pool of (batch, rows, columns)."""
+    nodes = [
+        node("ReduceMax", "x", "top", axes=[1], keepdims=0),
+        node("Unsqueeze", "top first", "maps"),
+        node(op, "maps", "pooled", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        node("Squeeze", "pooled first", "largest"),
+        node("Equal", "top largest", "y"),
+    ]
+    made = model_of(nodes, {"x": ["n", 3, 6, 5]}, ["y"], {"first": np.array([0])})
+    model = convlens.load(made)
+    assert opaque(model) == []
+    assert explained(model, weight(4, 3, 6, 5), points=6) > 20

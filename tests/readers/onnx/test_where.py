@@ -96,3 +96,17 @@ def test_a_single_number_is_compared_with_a_stored_one() -> None:
     model = convlens.load(made)
     assert not [call.layer for call in model.graph.calls if call.layer.rule == "opaque"]
     assert explained(model, {"x": weight(2, 4, 5), "sr": np.array(16000.0)}) >= 10
+
+
+@pytest.mark.parametrize("upper", [0, 1])
+@pytest.mark.parametrize("diagonal", [None, -1, 2])
+def test_one_triangle_of_a_matrix_stays(upper: int, diagonal: int | None) -> None:
+    stored = {} if diagonal is None else {"k": np.array(diagonal)}
+    nodes = [node("Trilu", "x k" if stored else "x", "y", upper=upper)]
+    model = convlens.load(model_of(nodes, {"x": ["n", 2, 4, 5]}, ["y"], stored))
+    assert model.graph.calls[0].layer.rule == "choice"
+    assert model.describe().to_dict()["totals"]["params"] == 0
+    x = weight(3, 2, 4, 5)
+    cut = np.triu if upper else np.tril
+    assert np.array_equal(model.run(x).output, cut(x, diagonal or 0))
+    assert explained(model, x, points=12) > 12

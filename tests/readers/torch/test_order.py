@@ -28,11 +28,17 @@ F = torch.nn.functional
         lambda self, x: torch.div(x * 9, 2.0, rounding_mode="floor") + (x * 9) % 4.0,
         lambda self, x: torch.fmod(x * 9, 4.0) + torch.div(x, x.abs() + 1, rounding_mode="trunc"),
         lambda self, x: x.argmax(1) // 2 + x.argmax(1) % 2 * 1.0,
+        lambda self, x: torch.take_along_dim(x, x.argsort(dim=1, descending=True), dim=1),
+        lambda self, x: x.tril() + x.triu(1) * 2.0 + x[:, :, :3].tril(-1).sum(2, keepdim=True),
+        lambda self, x: x.prod(1) + x.logsumexp(2),
+        lambda self, x: x.permute(1, 0, 2).max(0)[0] + x.permute(1, 0, 2).logsumexp(0),
+        lambda self, x: x @ self.matrix.view(5, 3),
     ],
 )
 def test_functions_of_order(function: Any) -> None:
     module = Functions(function)
     module.register_buffer("places", torch.tensor([[[0, 3, 1, 2, 4], [1, 1, 0, 0, 2]]]))
+    module.matrix = torch.nn.Parameter(torch.randn(15))
     check(module, (5, 5))
 
 

@@ -210,3 +210,35 @@ def test_a_codebook_is_explained_through_the_nearest_of_its_rows() -> None:
 
     model = check(Quantised(), (2, 6, 4))
     assert model.graph.call("argmin").layer.rule == "formula"
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_convolution_mixed_for_each_sample_is_explained_with_its_bias(biased: bool) -> None:
+    class Dynamic(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.choose = nn.Linear(4, 3)
+            self.kernels = nn.Parameter(torch.randn(3, 5, 4, 3, 3))
+            self.biases = nn.Parameter(torch.randn(3, 5))
+
+        def forward(self, x: Any) -> Any:
+            shares = self.choose(x.mean((2, 3))).softmax(1)
+            count, _, rows, columns = x.shape
+            kernels = torch.mm(shares, self.kernels.view(3, -1)).view(count * 5, 4, 3, 3)
+            biases = torch.mm(shares, self.biases).view(-1) if biased else None
+            wide = x.reshape(1, -1, rows, columns)
+            made = torch.nn.functional.conv2d(wide, kernels, biases, padding=1, groups=count)
+            return made.view(count, 5, rows, columns)
+
+    check(Dynamic(), (4, 5, 6))
+
+
+def test_a_transposed_convolution_with_own_kernels_is_not_taken_for_another() -> None:
+    def wider(self: Any, x: Any) -> Any:
+        count = x.size(0)
+        kernels = self.make(x.mean((2, 3))).view(count * 3, 3, 3, 3)
+        wide = x.reshape(1, -1, 5, 5)
+        made = torch.nn.functional.conv_transpose2d(wide, kernels, padding=1, groups=count)
+        return made.view(count, 3, 5, 5)
+
+    check(Functions(wider, make=nn.Linear(3, 81)), (3, 5, 5), opaque=("group",))

@@ -20,6 +20,7 @@ from . import (  # noqa: F401 (they fill the table of rules)
     rules_map,
     rules_quantised,
     rules_shape,
+    rules_signal,
     rules_window,
 )
 from .constants import EVALUATORS, dtype_of

@@ -118,14 +118,14 @@ def _conv_transpose(site: Site) -> Made:
 # --- pools ------------------------------------------------------------------------------------
 
 
-@builds("MaxPool")
+@builds("MaxPool", anywhere=True)
 def _max_pool(site: Site) -> Made:
-    site.need_batch()
+    site.need_maps()
     found = _windows(site, tuple(site.node.get("kernel_shape") or ()))
     pool, further = MaxPool(found, False), site.node.outputs[1:]
     if not any(name in site.state.used for name in further):
         return site.of(pool, channels_last=False)
-    if site.state.batch != 1:
+    if site.state.batch != 1 or not site.state.leads(site.name(0)):
         why = "its places count through the whole batch"
         return site.of(pool, channels_last=False, before=(opaque(site, why, further),))
     places = MaxPoolPlaces(pool, bool(site.node.get("storage_order", 0)))
@@ -153,17 +153,17 @@ def _max_unpool(site: Site) -> Made:
     return site.of(MaxUnpool(tuple(sizes), places), *reads, channels_last=False)
 
 
-@builds("AveragePool")
+@builds("AveragePool", anywhere=True)
 def _average_pool(site: Site) -> Made:
-    site.need_batch()
+    site.need_maps()
     found = _windows(site, tuple(site.node.get("kernel_shape") or ()))
     counts = bool(site.node.get("count_include_pad", 0))
     return site.of(AveragePool(found, False, counts), channels_last=False)
 
 
-@builds("LpPool")
+@builds("LpPool", anywhere=True)
 def _lp_pool(site: Site) -> Made:
-    site.need_batch()
+    site.need_maps()
     found = _windows(site, tuple(site.node.get("kernel_shape") or ()))
     return site.of(LpPool(found, False, int(site.node.get("p", 2))), channels_last=False)
 

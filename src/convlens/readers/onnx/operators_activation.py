@@ -35,6 +35,7 @@ from ...layers.functions import (
     Softsign,
     Tanh,
 )
+from ...layers.operand import StoredPower
 from ...layers.piecewise import (
     HardShrink,
     HardSigmoid,
@@ -166,7 +167,9 @@ def _power(site: Site) -> Made:
         )
     exponent = site.scalar(1)
     if exponent is None:
-        raise NotOurs("its exponent is not one number")
+        if site.constant(1) is None:
+            raise NotOurs("its exponent is not one number")
+        return site.of(StoredPower(site.aligned(1, 0)))
     if exponent == 0.5:
         return site.of(SquareRoot())
     return site.of(Power(exponent))

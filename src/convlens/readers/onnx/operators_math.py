@@ -14,12 +14,14 @@ from ...layers.arithmetic import (
 )
 from ...layers.base import Layer
 from ...layers.merge import Add, Average, Divide, Maximum, Minimum, Multiply, Subtract
+from ...layers.operand import StoredMaximum, StoredMinimum
 from ...layers.pool import GlobalAveragePool, GlobalMaxPool
 from ...layers.quotient import WholeQuotient
 from ...layers.reduce import ArgMax, ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from ...layers.reduce_formula import LogSumExp, ReduceProduct
 from ...layers.scale import Affine, Rescaling
 from ...layers.spread import VectorNorm
-from ...layers.where import OPERATORS, Arithmetic, Compare, Where, Word
+from ...layers.where import OPERATORS, Arithmetic, Compare, Where, Word, triangle
 from ...model import FIRST
 from .knowledge import Unknown
 from .operators import builds
@@ -142,6 +144,19 @@ def _compare(site: Site) -> Made:
     return replace(made, place=wider) if wider != (site.batch_place(widest) or FIRST) else made
 
 
+@builds("Trilu", anywhere=True)
+def _triangle(site: Site) -> Made:
+    """A matrix of which one triangle stays, 0 elsewhere."""
+    rank = len(site.full())
+    for axis in (-2, -1):
+        site.axis(axis)
+    rows, columns = site.full()[-2:] if rank > 1 else ("", "")
+    if not isinstance(rows, int) or not isinstance(columns, int):
+        raise NotOurs("the size of its matrix is known only when it runs")
+    diagonal = int(site.numbers(1, "diagonal")[0]) if site.given(1) else 0
+    return site.of(triangle(rows, columns, bool(site.node.get("upper", 1)), diagonal))
+
+
 def _with_constant(site: Site, data: int) -> Made:
     """A tensor and a constant: a scale, an offset or a limit."""
     op, other = site.node.op, 1 - data
@@ -176,6 +191,8 @@ def _with_constant(site: Site, data: int) -> Made:
         one = np.float32(1)
         scale = site.changed(other, "constant", canonical, lambda a: (one / a).reshape(canonical))
         return of(Affine(scale, None))
+    if op in ("Max", "Min"):
+        return of((StoredMaximum if op == "Max" else StoredMinimum)(weight))
     raise NotOurs("a constant that is not one number")
 
 
@@ -214,6 +231,8 @@ REDUCTIONS: dict[str, Callable[[tuple[int, ...], bool], Layer]] = {
     "ReduceMin": ReduceMin,
     "ReduceL1": lambda axes, keep: VectorNorm(axes, keep, 1),
     "ReduceL2": VectorNorm,
+    "ReduceProd": ReduceProduct,
+    "ReduceLogSumExp": LogSumExp,
 }
 
 

@@ -177,6 +177,13 @@ class Site:
         if not self.state.leads(self.node.input(place)):
             raise NoBatch("the batch is not the first axis of its input")
 
+    def need_maps(self) -> None:
+        """NoBatch unless each map is pooled for one sample: samples first, or in place of maps."""
+        found, full = self.batch_place(), self.full()
+        alone = found is not None and found.axis == 1 and not found.shared and full[0] == 1
+        if not alone:
+            self.need_batch()
+
     def together(self, live: Sequence[int]) -> Place | None:
         """Where the batch lies in what is made of inputs that broadcast; None where none has it.
 

@@ -40,7 +40,6 @@ def program_of(exported: Any, name: str) -> Program:
 DEFINED = (
     "einsum", "cosine_similarity", "pairwise_distance", "rot90", "fliplr", "flipud",
     "tensordot", "diff", "addcdiv", "baddbmm", "linalg_norm", "linalg_vecdot",
-    "logsumexp",
 )
 # fmt: on
 

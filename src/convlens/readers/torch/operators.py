@@ -23,6 +23,7 @@ from ...layers.matmul import MatMul
 from ...layers.normalize import BatchNorm
 from ...layers.pool import AveragePool, GlobalAveragePool, MaxPool
 from ...layers.reduce import ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from ...layers.reduce_formula import LogSumExp, ReduceProduct
 from ...layers.spread import Variance, VectorNorm
 from ...layers.weight import Weight
 from .nodes import Ref
@@ -107,6 +108,20 @@ def _linear_of_products(site: Site) -> Made:
 
 def _turned(site: Site, place: str) -> Weight:
     """A stored matrix (in, out) as a dense layer's kernel (out, in)."""
+    value = site.get(place)
+    held = site.state.program.stored.get(getattr(value, "name", ""))
+    if held is not None and held.base is not None and len(held.shape) == 2:
+        return Weight(
+            held.name.rpartition(".")[2],
+            held.shape,
+            ("in", "out"),
+            held.values,
+            (1, 0),
+            held.shape[::-1],
+            trainable=held.trainable,
+            buffer=held.buffer,
+            sources=tuple(map(site.source, held.made_of)),
+        )
     stored = site.weight(place, ("in", "out"))
     if len(stored.shape) != 2 or stored.canonical != stored.shape:
         raise NotOurs("its stored matrices differ from row to row")
@@ -320,6 +335,16 @@ def _smallest(site: Site) -> Made:
     if site.given("other"):
         return OPERATORS["minimum"](site)
     return _reduce(site, ReduceMin)
+
+
+@operator("prod")
+def _product_of_all(site: Site) -> Made:
+    return _reduce(site, ReduceProduct)
+
+
+@operator("logsumexp")
+def _soft_largest(site: Site) -> Made:
+    return _reduce(site, LogSumExp)
 
 
 @operator("linalg_vector_norm", "norm")

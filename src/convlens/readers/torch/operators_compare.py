@@ -6,7 +6,7 @@ import numpy as np
 
 from ...layers.quotient import WholeQuotient
 from ...layers.weight import Weight, given
-from ...layers.where import Compare, Where, Word
+from ...layers.where import Compare, Where, Word, triangle
 from .nodes import Ref
 from .operators import operator
 from .site import Made, NotOurs, Site, number
@@ -50,6 +50,16 @@ def _where(site: Site) -> Made:
         words = ("mask", "value", "self")
     reads, parts = _parts(site, words)
     return Made(Where(parts), reads)
+
+
+@operator("tril", "triu")
+def _triangle(site: Site) -> Made:
+    x = site.data("self")
+    rows, columns = site.sample(x)[-2:]
+    if len(site.sample(x)) < 2 or rows is None or columns is None:
+        raise NotOurs("its matrix is not one of a sample")
+    upper = site.node.operator.startswith("triu")
+    return Made(triangle(rows, columns, upper, int(site.get("diagonal", 0))), (x,))
 
 
 @operator("fill", "zeros_like", "ones_like", "full_like")

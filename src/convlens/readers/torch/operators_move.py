@@ -14,6 +14,7 @@ from ...layers.lookup import Tile
 from ...layers.overwrite import Overwrite
 from ...layers.pad import Pad
 from ...layers.rearrange import Expand, Flatten, Permute, Reshape
+from ...layers.resample import Resample
 from ...layers.resize import Cubic, Linear, Nearest, Scale
 from ...layers.sample import AffineGrid, GridSample, Mode, Outside
 from ...layers.select import Slice, Split, Take
@@ -307,6 +308,16 @@ def _cubic(site: Site) -> Made:
     scales = _scales(site, site.sample(x))
     layer = Cubic(scales, False, "align_corners" if corners else "pytorch_half_pixel", a=-0.75)
     return Made(layer, (x,))
+
+
+@operator("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa")
+def _antialiased(site: Site) -> Made:
+    x = site.data("input", "self")
+    if site.get("align_corners", False):
+        raise NotOurs("it aligns the corners of an antialiased picture")
+    scales = _scales(site, site.sample(x))
+    cubic = -0.5 if "bicubic" in site.node.operator else None
+    return Made(Resample(scales, False, cubic=cubic, exclude_outside=True), (x,))
 
 
 @operator("pixel_shuffle")

@@ -38,7 +38,7 @@ def _largest_ones(site: Site) -> Made:
     return Made(layer, (x,))
 
 
-@operator("topk_places", "sort_places")
+@operator("topk_places", "sort_places", "argsort")
 def _places_of_largest(site: Site) -> Made:
     layer, x = _order(site)
     return Made(TopKPlaces(layer), (x,))
@@ -85,14 +85,16 @@ def _max_unpool(site: Site) -> Made:
     return Made(MaxUnpool(sizes, in_map=True), (x, places))
 
 
-@operator("gather")
+@operator("gather", "take_along_dim")
 def _taken_along(site: Site) -> Made:
     """The numbers at the places that another tensor names; either may be stored."""
     rank, reads, parts = len(site.made_sample()), [], []
-    for word in ("self", "index"):
+    for word in ("self", "index" if site.given("index") else "indices"):
         held = site.is_weight(word)
         parts.append(site.stored_sample(site.get(word), rank) if held else None)
         reads += [] if held else [site.data(word)]
+    if site.get("dim") is None:
+        raise NotOurs("it works across the batch axis")
     dim = site.get("dim") % (rank + 1)
     if dim == 0:
         raise NotOurs("it works across the batch axis")

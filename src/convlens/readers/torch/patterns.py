@@ -21,7 +21,7 @@ def _own_kernels(site: Site) -> Made:
     """
     parts = {name: node for node in site.node.parts for name in node.outputs}
     convs = [node for node in site.node.parts if node.operator.startswith("conv")]
-    if len(convs) != 1 or convs[0].arguments.get("bias") is not None:
+    if len(convs) != 1 or convs[0].operator.startswith("conv_transpose"):
         raise NotOurs("")
     conv, batch = Site(site.state, convs[0]), site.state.batch
     padding, maps = _before(parts, conv.node.arguments["input"])
@@ -45,11 +45,14 @@ def _own_kernels(site: Site) -> Made:
             strict=True,
         )
     )
-    layer = OwnKernelConv((shape[0] or 0) // batch, channels, windows, groups)
+    filters, reads = (shape[0] or 0) // batch, [x, w]
+    if conv.given("bias"):
+        reads.append(site.checked(_reshaped(parts, conv.get("bias"))))
+    layer = OwnKernelConv(filters, channels, windows, groups, biased=len(reads) > 2)
     if layer.kernel[1] != shape[1]:
         raise NotOurs("")
     _after(site, conv.node)
-    return Made(layer, (x, w))
+    return Made(layer, tuple(reads))
 
 
 def _reshaped(parts: dict[str, Node], value: object) -> str:

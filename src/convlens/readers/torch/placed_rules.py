@@ -120,7 +120,8 @@ def _along(look: Look) -> Rewritten:
     return {**look.arguments, name: _dims(look, name, rank, place)}, (place,), 0
 
 
-@rule("mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm", "argmax", "argmin")
+@rule("mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm", "argmax", "argmin",
+      "max", "min", "max_places", "min_places", "prod", "logsumexp")  # fmt: skip
 def _reduced(look: Look) -> Rewritten:
     """Over axes that are not the batch's."""
     rank, place = len(look.full("self")), look.place("self")
@@ -130,7 +131,8 @@ def _reduced(look: Look) -> Rewritten:
         raise Mixed
     arguments = {**look.arguments, "dim": [place.moved(axis) + 1 for axis in axes]}
     kept = bool(look.arguments.get("keepdim"))
-    return arguments, (place if kept else _without(place, axes),), 0
+    after = place if kept else _without(place, axes)
+    return arguments, (after,) * len(look.node.outputs), 0
 
 
 @rule("select", "unbind", "chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk",

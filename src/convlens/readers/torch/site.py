@@ -131,11 +131,11 @@ class Site:
                 canonical=canonical or stored.shape,
                 trainable=real.trainable if trainable is None else trainable,
                 buffer=real.buffer,
-                sources=() if stored.base else tuple(map(self._source, stored.made_of)),
+                sources=() if stored.base else tuple(map(self.source, stored.made_of)),
             )
         return self.state.weights[key]
 
-    def _source(self, name: str) -> Weight:
+    def source(self, name: str) -> Weight:
         """What a weight is computed from, by its name inside the module it belongs to."""
         key = (name, "source")
         if key not in self.state.weights:
@@ -188,7 +188,7 @@ class Site:
             given(array[0]),
             trainable=stored.trainable,
             buffer=stored.buffer,
-            sources=tuple(map(self._source, stored.made_of)),
+            sources=tuple(map(self.source, stored.made_of)),
         )
         return self.state.weights[key]
 
