@@ -116,9 +116,13 @@ STEPS: dict[str, tuple[Layer, tuple[Array, ...]]] = {
         layers.MaxUnpool((4, 4)),
         (normal(RNG, 1, 2, 2), np.array([[[5, 2], [12, 9]]], np.float32)),
     ),
+    "Resample": (layers.Resample((Scale(factor=0.6),), False), (normal(RNG, 2, 9),)),
 }
 FILE_ONLY: dict[str, tuple[Layer, tuple[Array, ...]]] = {
-    "Resample": (layers.Resample((Scale(factor=0.6),), False), (normal(RNG, 2, 9),)),
+    "Resample, symmetric": (
+        layers.Resample((Scale(factor=0.6),), False, way="symmetric"),
+        (normal(RNG, 2, 9),),
+    ),
 }
 
 

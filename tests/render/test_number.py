@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
 from convlens.api import Model, Run
+from convlens.readers.onnx import read_live
 from convlens.render.number import number_text_of
 from convlens.render.numpy_code import numpy_text
 from tests.explain.made import RELU, Maker
+from tests.readers.onnx.made import model_of, node
 from tests.render.adding import check, narrow, sums
 
 
@@ -199,3 +202,21 @@ def test_the_numpy_lines_of_a_formula_work_from_its_inputs(
             assert abs(printed - fact.value) <= max(fact.tolerance, 1e-12 * abs(fact.value)), code
             told = "\n".join(line.partition("#")[0] for line in lines)
             assert not re.search(r"\d\.\d{6}", told), code
+
+
+def test_a_number_is_called_the_largest_only_where_it_is() -> None:
+    """The second of an order is none of the ends, and a place is none of the numbers."""
+    nodes = [node("TopK", "x k", "best places", axis=1), node("GatherElements", "x places", "y")]
+    nodes[1].attribute.append(helper.make_attribute("axis", 1))
+    made = model_of(nodes, {"x": ["n", 40]}, ["best", "y"], {"k": np.array([40])})
+    run = Model(read_live(made)).run(np.arange(40, dtype=np.float32)[None])
+    best, second, last = (number_text_of(run.explain("TopK_0", (n,)).facts) for n in (0, 1, 39))
+    assert "It is the largest of 40 numbers" in best
+    assert "and 28 others, none of them larger\n" in best
+    assert "It is the chosen one of 40 numbers" in second
+    assert "and 28 others\n" in second
+    assert "It is the smallest of 40 numbers" in last
+    assert "and 28 others, none of them smaller\n" in last
+    assert "It is a copy of one number: x[38]." in number_text_of(
+        run.explain("GatherElements_1", (1,)).facts
+    )

@@ -89,19 +89,29 @@ def kind_text(fact: NumberFact) -> str:
     if isinstance(reading, Sum):
         return _kind_of_sum(reading, fact.bias is not None) + _then(fact)
     if isinstance(reading, Choice):
-        reads = sum(len(block) for block in reading.blocks)
+        reads = len(_candidates(reading))
         if isinstance(reading.winner, str):
             value = number_text(reading.value)
             return say("number.constant", value=value, name=reading.winner) + _then(fact)
         winner = _read_name(fact, reading, *reading.winner)
         if reads == 1:
             return say("number.copy", winner=winner) + _then(fact)
-        numbers = [float(x) for block in reading.blocks for x in block.x]
-        word = "largest" if reading.value == max(numbers) else "chosen one"
-        word = "smallest" if word != "largest" and reading.value == min(numbers) else word
-        return say("number.choice", reads=reads, winner=winner, word=word) + _then(fact)
+        return say("number.choice", reads=reads, winner=winner, word=_rank(reading)) + _then(fact)
     reads = sum(len(block) for block in reading.blocks)
     return say("number.formula", reads=reads) + _then(fact)
+
+
+def _candidates(reading: Choice) -> list[float]:
+    """The numbers that could be taken; one that only says which (a place) is none of them."""
+    return [float(x) for block in reading.blocks if block.w.any() for x in block.x]
+
+
+def _rank(reading: Choice) -> str:
+    """What the number that is taken is among those that could be."""
+    numbers = _candidates(reading)
+    if reading.value == max(numbers):
+        return "largest"
+    return "smallest" if reading.value == min(numbers) else "chosen one"
 
 
 def _kind_of_sum(reading: Sum, bias: bool) -> str:
@@ -154,7 +164,7 @@ def _read_name(fact: NumberFact, reading: Reading, block: int, row: int) -> str:
 
 
 def _choice_lines(fact: NumberFact, reading: Choice) -> list[str]:
-    reads = sum(len(block) for block in reading.blocks)
+    reads = len(_candidates(reading))
     if isinstance(reading.winner, str) or reads <= 1:
         return [f"  value {number_text(reading.value)}"]
     grid = _grid(fact, reading)
@@ -163,10 +173,12 @@ def _choice_lines(fact: NumberFact, reading: Choice) -> list[str]:
     terms = [
         (float(x), number, row)
         for number, block in enumerate(reading.blocks)
+        if block.w.any()
         for row, x in enumerate(block.x)
     ]
     if len(terms) > MOST_TAPS:
-        terms.sort(key=lambda term: (term[1:] != reading.winner, -term[0]))
+        sign = 1 if _rank(reading) == "smallest" else -1
+        terms.sort(key=lambda term: (term[1:] != reading.winner, sign * term[0]))
         terms = terms[:SHOWN_TERMS]
     names = [_read_name(fact, reading, number, row) for _, number, row in terms]
     wide = max(map(len, names))
@@ -177,7 +189,8 @@ def _choice_lines(fact: NumberFact, reading: Choice) -> list[str]:
         for place in [tuple(at)]
     ]
     if reads > len(terms):
-        lines.append(f"  and {reads - len(terms):,} others, none of them larger")
+        rank = {"largest": ", none of them larger", "smallest": ", none of them smaller"}
+        lines.append(f"  and {reads - len(terms):,} others{rank.get(_rank(reading), '')}")
     return lines
 
 
