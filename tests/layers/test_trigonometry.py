@@ -62,3 +62,18 @@ def test_a_number_to_the_power_of_what_arrives_is_explained() -> None:
 def test_the_area_tangent_of_one_is_infinite() -> None:
     layer = layers.AreaTangent()
     assert [layer.function(x) for x in (1.0, -1.0)] == [np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("name", ["Logarithm", "Log1p", "AreaSine", "AreaCosine"])
+def test_what_grows_without_end_is_infinite_at_infinity(name: str) -> None:
+    layer = getattr(layers, name)()
+    x = np.array([np.inf], np.float32)
+    with np.errstate(all="ignore"):
+        reading = layer.explain(layer.bind(((1,),)), (0,), (x,))
+    assert reading.value == np.inf
+
+
+def test_logarithms_of_infinity_to_a_base_below_1_are_minus_infinity() -> None:
+    layer = layers.Logarithm(0.5)
+    x = np.array([np.inf], np.float32)
+    assert layer.explain(layer.bind(((1,),)), (0,), (x,)).value == -np.inf

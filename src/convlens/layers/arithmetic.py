@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .activate import Smooth, scalar
+from .activate import FAR, Smooth, scalar
 from .base import Emitter
 
 
@@ -71,7 +71,8 @@ class Logarithm(Smooth):
         return {} if self.base == math.e else {"base": self.base}
 
     def function(self, x: float) -> float:
-        return math.log(x) / math.log(self.base) if x else -math.inf
+        log = x if x >= FAR else math.log(x) if x else -math.inf
+        return log / math.log(self.base)
 
     def derivative(self, x: float) -> float:
         return 1 / (x * math.log(self.base)) if x else math.inf
@@ -94,7 +95,7 @@ class Log1p(Smooth):
     formula: ClassVar[str] = "log(1 + x)"
 
     def function(self, x: float) -> float:
-        return math.log1p(x) if x != -1 else -math.inf
+        return x if x >= FAR else math.log1p(x) if x != -1 else -math.inf
 
     def derivative(self, x: float) -> float:
         return 1 / (1 + x) if x != -1 else math.inf

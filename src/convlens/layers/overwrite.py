@@ -29,6 +29,22 @@ from .softmax import check_axis
 from .weight import Weight
 
 
+def copied(
+    parts: tuple[Weight | None, Weight | None], number: int, place: Index, inputs: tuple[Array, ...]
+) -> Reading:
+    """One number of one of two tensors: `parts` has a weight for the one that is stored."""
+    part = parts[number]
+    if part is None:
+        source = number if parts[0] is None else 0
+        index = np.array(place, np.int64).reshape(1, len(place))
+        block = gather(source, inputs[source], index, 1.0)
+        return Choice((block,), float(block.x[0]), (0, 0))
+    value = float(part.view()[place])
+    where = part.stored(np.array([place], np.int64))[0].tolist() if part.canonical else []
+    name = f"{part.name}[{', '.join(map(str, where))}]"
+    return Choice((), value, name, {name: value})
+
+
 @dataclass(frozen=True, eq=False)
 class Overwrite(Layer):
     """The first tensor, with `places` of one axis taken from the second (`y[:, 1:3] = x`).
@@ -111,16 +127,7 @@ class Overwrite(Layer):
             number = 1
             own = [self.places.index(at[axis])] if self.keep else []
             place = [*at[:axis], *own, *at[axis + 1 :]]
-        part = self.parts[number]
-        if part is None:
-            source = number if self.parts[0] is None else 0
-            index = np.array(place, np.int64).reshape(1, len(place))
-            block = gather(source, inputs[source], index, 1.0)
-            return Choice((block,), float(block.x[0]), (0, 0))
-        value = float(part.view()[tuple(place)])
-        where = part.stored(np.array([place], np.int64))[0].tolist() if part.canonical else []
-        name = f"{part.name}[{', '.join(map(str, where))}]"
-        return Choice((), value, name, {name: value})
+        return copied(self.parts, number, tuple(place), inputs)
 
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding

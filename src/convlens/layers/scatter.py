@@ -22,10 +22,10 @@ from .base import (
     Picture,
     Shape,
     Value,
-    gather,
 )
 from .lowering import reshape
-from .reading import Choice, Reading, Rule
+from .overwrite import copied
+from .reading import Reading, Rule
 from .weight import Weight
 
 
@@ -127,16 +127,7 @@ class OverwriteAt(Layer):
         if row >= 0:
             lead = tuple(int(n) for n in np.unravel_index(row, self._lead))
             number, place = 1, (*lead, *at[count:])
-        part = self.parts[number]
-        if part is None:
-            source = number if self.parts[0] is None else 0
-            index = np.array(place, np.int64).reshape(1, len(place))
-            block = gather(source, inputs[source], index, 1.0)
-            return Choice((block,), float(block.x[0]), (0, 0))
-        value = float(part.view()[tuple(place)])
-        where = part.stored(np.array([place], np.int64))[0].tolist() if part.canonical else []
-        name = f"{part.name}[{', '.join(map(str, where))}]"
-        return Choice((), value, name, {name: value})
+        return copied(self.parts, number, tuple(place), inputs)
 
     def lower(
         self, emit: Emitter, inputs: tuple[Value, ...], binding: Binding

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .activate import Smooth
+from .activate import FAR, Smooth
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +165,7 @@ class AreaSine(Smooth):
     operators: ClassVar[str] = "Asinh"
 
     def function(self, x: float) -> float:
-        return math.asinh(x)
+        return math.asinh(x) if abs(x) < FAR else x
 
     def derivative(self, x: float) -> float:
         return 1 / math.hypot(1, x)
@@ -183,7 +183,7 @@ class AreaCosine(Smooth):
     operators: ClassVar[str] = "Acosh"
 
     def function(self, x: float) -> float:
-        return math.acosh(x)
+        return math.acosh(x) if x < FAR else x
 
     def derivative(self, x: float) -> float:
         return 1 / math.sqrt(x * x - 1)
