@@ -307,3 +307,8 @@ def test_a_grid_is_found_with_its_limits(
 def test_a_grid_with_a_scale_for_each_map_is_left_to_python() -> None:
     grid = Grid((0.5, 0.25, 1.0, 2.0), (0, 0, 0, 0), -128, 127, axis=0)
     assert recipe(layers.OnGrid(grid)) == NoRecipe("none")
+
+
+def test_a_softmax_of_nothing_that_gives_zeros_is_left_to_python() -> None:
+    assert recipe(layers.Softmax(-1, empty=True)) == NoRecipe("none")
+    assert isinstance(recipe(layers.Softmax(-1)), FormulaRecipe)

@@ -246,10 +246,26 @@ def _grouped(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
         cases.append(_Case(given, reading))
     for name, texts, bound in GROUPS:
         made = _steps(texts, (bound,), numbers, cases)
+        if made is not None and not _holds_empty(layer, binding, asked[-1], cases[-1], made):
+            return NOTHING
         if made is not None:
             own_words = _Words(name, texts, reads, made)
             return _named(own_words, layer, names, readings, asked[-1], shape)
     return NOTHING
+
+
+def _holds_empty(layer: Layer, binding: Binding, at: Index, case: _Case, made: Steps) -> bool:
+    """Whether the formula gives what the layer gives where all that is read is minus infinity.
+
+    An attention that leaves out every key gives zeros there, and no formula says so.
+    """
+    shape = binding.input_shapes[0]
+    empty = np.broadcast_to(np.float32(-np.inf), shape)
+    many = len(case.given["X"])
+    given = {**case.given, "x": -math.inf, "X": np.full(many, -np.inf)}
+    known = steps_of(tuple(step[2] for step in made[0]), given)
+    with np.errstate(all="ignore"):
+        return _same(float(known["y"]), layer.explain(binding, at, (empty,)).value)
 
 
 SCALES = ("gamma", "beta")
