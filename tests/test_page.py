@@ -36,6 +36,7 @@ from convlens.page import (
 from convlens.page.build import build
 from convlens.page.preview import preview
 from convlens.page.schema import SHARED, facts, plain, typescript
+from convlens.page.words import words
 from tests.readers.onnx.made import model_of, node, weight
 
 ROOT = Path(__file__).parents[1]
@@ -75,6 +76,23 @@ class Scripts(HTMLParser):
 
 def test_the_typescript_schema_is_what_the_python_schema_prints() -> None:
     assert (ROOT / "web/src/schema.ts").read_text("utf-8") == typescript()
+
+
+def test_facts_that_the_bundle_names_shorter_are_facts_and_in_no_sentence() -> None:
+    """The page renames them wherever they stand in what Python sends: in the sentences, too."""
+    script = (ROOT / "web/build.mjs").read_text("utf-8")
+    (listed,) = re.findall(r'^const facts = "(.*)";$', script, re.MULTILINE)
+    names = set(listed.split())
+    known = set(re.findall(r"readonly (\w+):", typescript()))
+    assert names <= known
+    sentences = words("picture")
+    assert not names & set(sentences)
+    slots = {
+        slot for text in sentences.values() for slot, _ in re.findall(r"\{(\w+)( \w+)?\}", text)
+    }
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "web/src").rglob("*.ts*"))
+    for name in names & slots:
+        assert f'"{name}":' in source, f"a sentence has a slot {name}: it must be quoted"
 
 
 def test_the_vectors_of_the_page_are_what_python_answers_today() -> None:

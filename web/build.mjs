@@ -13,6 +13,11 @@ short.push("Array.from", "Number.isFinite");
 const ours = "channelStep|rowStep|columnStep|enginePre|engine|bound|winner|rounding|tall|combos|depth|places|picked|marks|print|lines|others|sorted|sees|jump|taps|perGroup|current|columns|tile|facts|apart|onCell|onPick|onLeave|onKey|narrow|missing|scales|entry|special|hasSpecial|only|most|partials|stage|draw|slots|real|middle|list|below|above|peek|sum|group|fold|zero|undo|work|expression|largest|source|steps|made|word|label|low|high|info|complete|end|channels|partial|ranges|wide|side|rest|even|slices|sliceStep";
 const preacts = "props|component[A-Z]\\w+|shouldComponentUpdate|getDerivedState\\w+|getSnapshotBeforeUpdate|getChildContext|contextType|defaultProps|forceUpdate|debounceRendering";
 
+// Names of facts, written `$0`, `$1`, ... in the bundle; the page gives the facts these names as it
+// reads them (store.ts). None is the name of a sentence, of a slot in one, or of a setting.
+const facts = "channel shape layer inputs recipe output weight activation layers preprocess numbers combine channels_out field axes shared_with channels_in reads n_out divisor answer";
+const shorter = Object.fromEntries(facts.split(" ").map((name, n) => [name, `$${n.toString(36)}`]));
+
 async function bundle(entry) {
   const result = await build({
     entryPoints: [new URL(entry, import.meta.url).pathname],
@@ -28,10 +33,11 @@ async function bundle(entry) {
     inject: [new URL("jsx.ts", import.meta.url).pathname],
     tsconfigRaw: "{}",
     legalComments: "none",
-    define: { ...Object.fromEntries(short.map((name) => [name, `$${name.split(".")[1]}`])), Float32Array: "$numbers", document: "$document", addEventListener: "$on" },
+    define: { ...Object.fromEntries(short.map((name) => [name, `$${name.split(".")[1]}`])), Float32Array: "$numbers", document: "$document", addEventListener: "$on", factNames: JSON.stringify(facts) },
     // Names that never meet JSON, the DOM, a style or a sentence, and those that Preact keeps for
     // itself or calls components by: written shorter.
-    mangleProps: new RegExp(`^(${ours}|${preacts}|__[a-zA-Z])$`),
+    mangleProps: new RegExp(`^(${ours}|${facts.replaceAll(" ", "|")}|${preacts}|__[a-zA-Z])$`),
+    mangleCache: shorter,
   });
   const [{ text }] = result.outputFiles;
   if (entry.endsWith(".css")) return text;

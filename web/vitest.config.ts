@@ -1,3 +1,3 @@
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({ test: { include: ["tests/**/*.test.ts"], reporters: ["default"] } });
+export default defineConfig({ define: { factNames: '""' }, test: { include: ["tests/**/*.test.ts"], reporters: ["default"] } });

@@ -91,7 +91,7 @@ SENTENCES: dict[str, str] = {
         "output map {c}, {height} by {width} cells; arrow keys move the cell, page up and down "
         "change the map{slice}; now at {position}"
     ),
-    "inputs": "{maps} input maps of {height} by {width}, the window marked in each",
+    "maps": "{maps} input maps of {height} by {width}, the window marked in each",
     "outputs": "all {maps} output maps; arrow keys move the cell{slice}",
     "patch": "the {picture}; of it this number sees {seen}",
     "after": "what it makes of the sum is not worked out here",

@@ -29,7 +29,7 @@ export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
     });
   }
   if (recipe.form === "row") return info.shape.map((n, axis) => (axis === info.shape.length - 1 ? [0, n - 1] : ranges[axis]));
-  const read = recipe.form === "gather" ? recipe.reads[source] : "reads" in recipe && recipe.reads;
+  const read = recipe.form === "gather" ? recipe.reads[source] : (recipe.form === "scatter" || recipe.form === "formula") && recipe.reads;
   if (read) {
     return read.axes.map((axis, n) => {
       const [low, high] = ranges[read.order[n] as number] ?? [0, 0];

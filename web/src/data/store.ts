@@ -13,10 +13,23 @@ export function ready(slot: unknown): slot is Values {
   return slot instanceof Float32Array;
 }
 
+/** Names of facts that the bundle writes shorter (build.mjs); none where it is not bundled. */
+declare const factNames: string;
+const shorter = new Map(factNames.split(" ").map((name, n) => [name, `$${n.toString(36)}`]));
+
 /** The facts as Python sent them, with what layers have in common put back in its places. */
 export function read(text: string): Page {
-  const facts = JSON.parse(text);
-  for (const layer of facts.layers) for (const name of shared) layer[name] = facts.shared[layer[name]];
+  const facts = JSON.parse(text, function (name: string, value: unknown) {
+    const short = name && shorter.get(name);
+    if (!short) return value;
+    this[short] = value;
+  });
+  for (const layer of facts.layers) {
+    for (const name of shared) {
+      const key = shorter.get(name) ?? name;
+      layer[key] = facts.shared[layer[key]];
+    }
+  }
   return facts;
 }
 

@@ -147,7 +147,7 @@ function LayerRow({ entry, lanes, top }: { entry: Entry; lanes: number; top: num
       <div class="net-row fold" role="row" style={{ top: `${top}px`, height: `${tall}px` }}>
         {cell("", ordered && <Lanes n={entry.layer} layer={null} lanes={lanes} />)}
         {cell("fold-words", <button onClick={() => (opened.value = new Set([...opened.value, entry.fold]))}>
-          {say(fold.period === 1 ? "fold.one" : "fold", { layers: fold.period, times: fold.times, rows: fold.last - fold.first + 1 })}
+          {say(fold.period === 1 ? "fold.one" : "fold", { "layers": fold.period, times: fold.times, rows: fold.last - fold.first + 1 })}
         </button>)}
       </div>
     );

@@ -13,7 +13,7 @@ import { Dim } from "./parts";
 export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   const now = facts.layer;
   const { recipe } = now;
-  if (!("combine" in recipe)) return null;
+  if (recipe.form !== "window" && recipe.form !== "gather") return null;
   const window = recipe.form === "window";
   const id = now.inputs[0];
   const numbers = values(id);

@@ -110,7 +110,7 @@ export function InputColumn({ width, height, source = 0 }: { width: number; heig
         <Dim>{shapeText(info.shape)}</Dim>
       </figcaption>
       <Maps id={id} tile={tile} columns={columns} most={mostMaps} class="inputs"
-        label={say("inputs", { maps: view.channels, height: view.height, width: view.width })}
+        label={say("maps", { maps: view.channels, height: view.height, width: view.width })}
         marks={marks} slice={slice}
         onCell={(...cell) => (hoveredInput.value = { source, at: cellAt(info, ...cell) })}
         onLeave={() => (hoveredInput.value = null)} />
@@ -220,7 +220,7 @@ export function Live() {
   return (
     <p class="hidden" aria-live="polite" data-live>
       {made ? say(`live.${made.layer.after ? "after" : made.rule === "sum" ? "sum" : "other"}`, {
-        after: made.layer.after ?? "", layer: made.layer.name, at: made.at.join(", "), value: made.value.toPrecision(6), terms: made.product.length,
+        after: made.layer.after ?? "", "layer": made.layer.name, at: made.at.join(", "), value: made.value.toPrecision(6), terms: made.product.length,
       }) : ""}
     </p>
   );

@@ -79,7 +79,7 @@ function Remote() {
   const { name } = layer.value;
   useWork(() => {
     const wait = setTimeout(() => {
-      fetch(served("number", { layer: name, at })).then(async (answer) => (got.value = answer.ok ? await answer.json() : null)).catch(() => null);
+      fetch(served("number", { "layer": name, at })).then(async (answer) => (got.value = answer.ok ? await answer.json() : null)).catch(() => null);
     }, 60);
     return () => clearTimeout(wait);
   }, [name, at]);
