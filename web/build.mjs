@@ -15,7 +15,7 @@ const preacts = "props|component[A-Z]\\w+|shouldComponentUpdate|getDerivedState\
 
 // Names of facts, written `$0`, `$1`, ... in the bundle; the page gives the facts these names as it
 // reads them (store.ts). None is the name of a sentence, of a slot in one, or of a setting.
-const facts = "channel shape layer inputs recipe output weight activation layers preprocess numbers combine channels_out field axes shared_with channels_in reads n_out divisor answer";
+const facts = "channel shape layer inputs recipe output weight activation layers preprocess numbers combine channels_out field axes shared_with channels_in reads n_out divisor answer form rule knobs n_in clipped_from recomputable derivations grids lanes axis padding bias input params macs";
 const shorter = Object.fromEntries(facts.split(" ").map((name, n) => [name, `$${n.toString(36)}`]));
 
 async function bundle(entry) {

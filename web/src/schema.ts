@@ -115,6 +115,19 @@ export interface FormulaRecipe {
   readonly bound: Program;
 }
 
+export interface ListedRecipe {
+  readonly form: "listed";
+  readonly lists: readonly string[];
+  readonly steps: readonly (readonly [string, string])[];
+  readonly summed: boolean;
+}
+
+export interface Grids {
+  readonly sources: readonly (readonly [number, number | null])[];
+  readonly kernel: string | null;
+  readonly axis: number;
+}
+
 export interface NoRecipe {
   readonly form: "none";
 }
@@ -179,7 +192,8 @@ export interface Layer {
   readonly pre: string | null;
   readonly activation: FormulaRecipe | null;
   readonly after: string | null;
-  readonly recipe: WindowRecipe | RowRecipe | ScatterRecipe | GatherRecipe | MergeRecipe | FormulaRecipe | NoRecipe;
+  readonly recipe: WindowRecipe | RowRecipe | ScatterRecipe | GatherRecipe | MergeRecipe | FormulaRecipe | ListedRecipe | NoRecipe;
+  readonly grids: Grids | null;
   readonly input_shapes: readonly (readonly (number | null)[])[];
   readonly output_shape: readonly (number | null)[];
   readonly weights: readonly Weight[];
@@ -261,6 +275,6 @@ export interface Page {
   readonly words: Readonly<Record<string, string>>;
 }
 
-export type Recipe = WindowRecipe | RowRecipe | ScatterRecipe | GatherRecipe | MergeRecipe | FormulaRecipe | NoRecipe;
+export type Recipe = WindowRecipe | RowRecipe | ScatterRecipe | GatherRecipe | MergeRecipe | FormulaRecipe | ListedRecipe | NoRecipe;
 
 export const shared = ["activation", "answer", "code", "counts", "derivations", "field", "input_shapes", "knobs", "notes", "title", "weights"] as const;

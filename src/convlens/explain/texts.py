@@ -288,6 +288,7 @@ TEXTS: dict[str, str] = {
         "what stands after it."
     ),
     "activation.function": "Each number by itself becomes {formula}.",
+    "number": "Each number is {formula}.",
     "activation.prelu": (
         "Numbers above 0 stay; others are multiplied by a learnt slope ({slopes:n} of them)."
     ),

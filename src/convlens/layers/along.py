@@ -91,7 +91,7 @@ class TakeAlong(Layer):
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         said = f"the number at the place along axis {self.axis} that the other tensor names"
-        return (Note("activation.function", {"formula": said}),)
+        return (Note("number", {"formula": said}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0

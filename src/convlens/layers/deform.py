@@ -112,7 +112,7 @@ class DeformConv(Layer):
         return (first, *rest)
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        return (Note("activation.function", {"formula": "a sum over a window moved by offsets"}),)
+        return (Note("number", {"formula": "a sum over a window moved by offsets"}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
@@ -255,7 +255,7 @@ class RoiAlign(Layer):
         return (first, (Link(0, Axis.same(n)), Link(None, Axis.whole(4))))
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        return (Note("activation.function", {"formula": f"the {self.mode} of a region's part"}),)
+        return (Note("number", {"formula": f"the {self.mode} of a region's part"}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0

@@ -73,7 +73,7 @@ class Fold(Layer):
         return (tuple(Link(None, Axis.whole(size)) for size in binding.input_shapes[0]),)
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        return (Note("activation.function", {"formula": "the sum of the windows over its cell"}),)
+        return (Note("number", {"formula": "the sum of the windows over its cell"}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0

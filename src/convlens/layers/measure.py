@@ -94,7 +94,7 @@ class LpNorm(_Over):
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         said = "x / the sum of |x| of its row" if self.p == 1 else "x / the length of its row"
-        return (Note("activation.function", {"formula": said}),)
+        return (Note("number", {"formula": said}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
@@ -147,7 +147,7 @@ class MeanVariance(_Over):
         return {"axes": self.axes}
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        return (Note("activation.function", {"formula": "(x - mean) / deviation of its group"}),)
+        return (Note("number", {"formula": "(x - mean) / deviation of its group"}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
@@ -213,8 +213,8 @@ class Moments(_Over):
         return (made, made)
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        said = "the mean of a group, and 1 / its deviation"
-        return (Note("activation.function", {"formula": said}),)
+        said = "the mean of its group, or 1 / its deviation"
+        return (Note("number", {"formula": said}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0

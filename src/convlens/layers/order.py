@@ -85,8 +85,8 @@ class TopK(Layer):
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         word = "smallest" if self.smallest else "largest"
-        said = f"the {self.k} {word} numbers along axis {self.axis}, in order"
-        return (Note("activation.function", {"formula": said}),)
+        said = f"one of the {self.k} {word} numbers along axis {self.axis}, in their order"
+        return (Note("number", {"formula": said}),)
 
     def _found(self, binding: Binding, at: Index, array: Array) -> tuple[Block, int]:
         """(the row, the place in it of the number that stands at this position)."""
@@ -144,8 +144,8 @@ class TopKPlaces(Layer):
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         word = "smallest" if self.top.smallest else "largest"
-        said = f"the places of the {self.top.k} {word} numbers along axis {self.top.axis}"
-        return (Note("activation.function", {"formula": said}),)
+        said = f"the place of one of the {self.top.k} {word} numbers along axis {self.top.axis}"
+        return (Note("number", {"formula": said}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
@@ -200,7 +200,7 @@ class _Running(Layer):
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         where = "from there on" if self.reverse else "up to there"
         said = f"the {self.word} of all numbers along axis {self.axis} {where}"
-        return (Note("activation.function", {"formula": said}),)
+        return (Note("number", {"formula": said}),)
 
     def _block(self, binding: Binding, at: Index, array: Array) -> Block:
         axis = self.axis % len(at)
@@ -263,7 +263,7 @@ class CumulativeMax(_Running):
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         word = "smallest" if self.smallest else "largest"
         said = f"the {word} number along axis {self.axis} up to there"
-        return (Note("activation.function", {"formula": said}),)
+        return (Note("number", {"formula": said}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0

@@ -43,7 +43,7 @@ def scaled(block: Block, x: float, w: float) -> Block:
     return replace(block, x=block.x * x, w=block.w * w)
 
 
-class _Around(Layer):
+class Around(Layer):
     """What a layer has from the one inside it, which works on other numbers in the same way."""
 
     inner: Layer
@@ -69,7 +69,7 @@ class _Around(Layer):
 
 
 @dataclass(frozen=True, eq=False)
-class IntegerProduct(_Around):
+class IntegerProduct(Around):
     """A convolution or product of whole numbers: the sum of (q - zero) * (w - its zero), exactly.
 
     `inner` holds the kernel with its zero points taken off. `zero` is q's zero point, None where it
@@ -126,7 +126,7 @@ class IntegerProduct(_Around):
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizedProduct(_Around):
+class QuantizedProduct(Around):
     """A quantised convolution or Dense: the exact sum, times its scales, brought to the next grid.
 
     `inner` works on whole numbers with their zero points taken off. `kernel_scale` has one number,
@@ -219,7 +219,7 @@ class QuantizedProduct(_Around):
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizedFunction(_Around):
+class QuantizedFunction(Around):
     """Any layer on the real numbers that its inputs stand for, brought to the next grid.
 
     With `whole_steps` the engine takes floor(1 / scale) steps to 1, and exponentials as whole

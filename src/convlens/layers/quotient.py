@@ -48,7 +48,7 @@ class WholeQuotient(Parts):
         return f"a - b * {quotient}" if self.rest else quotient
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        return (Note("activation.function", {"formula": self._said}),)
+        return (Note("number", {"formula": self._said}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0

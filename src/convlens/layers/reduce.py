@@ -207,7 +207,7 @@ class ArgMax(Reduce):
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         word = "smallest" if self.smallest else "largest"
         said = f"the place of the {word} number along axis {self.axes[0]}"
-        return (Note("activation.function", {"formula": said}),)
+        return (Note("number", {"formula": said}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0

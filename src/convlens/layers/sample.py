@@ -113,7 +113,7 @@ class AffineGrid(Layer):
         return ((Link(rank, Axis.same(rank)), Link(None, Axis.whole(rank + 1))),)
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        return (Note("activation.function", {"formula": "the place that its cell reads from"}),)
+        return (Note("number", {"formula": "the place that its cell reads from"}),)
 
     def _place(self, o: int, n: int) -> float:
         if self.align_corners:
@@ -191,7 +191,7 @@ class GridSample(Layer):
         return (first, (*along, Link(None, Axis.whole(places[-1]))))
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        return (Note("activation.function", {"formula": "what the map holds at a place"}),)
+        return (Note("number", {"formula": "what the map holds at a place"}),)
 
     def _bounds(self, n: int) -> tuple[float, float]:
         return (0.0, n - 1.0) if self.align_corners else (-0.5, n - 0.5)

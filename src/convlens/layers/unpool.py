@@ -67,7 +67,7 @@ class MaxPoolPlaces(Layer):
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         said = "the place of the largest number of its window"
-        return (Note("activation.function", {"formula": said}),)
+        return (Note("number", {"formula": said}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
@@ -157,7 +157,7 @@ class MaxUnpool(Layer):
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         said = "the number whose place it is, or 0"
-        return (Note("activation.function", {"formula": said}),)
+        return (Note("number", {"formula": said}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0

@@ -127,7 +127,7 @@ class Compare(Parts):
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
         said = "1 where it is 0" if self.word == "not" else f"1 where a {self.word} b, else 0"
-        return (Note("activation.function", {"formula": said}),)
+        return (Note("number", {"formula": said}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
@@ -171,7 +171,7 @@ class Arithmetic(Parts):
         return {"operation": self.word}
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        return (Note("activation.function", {"formula": f"a {self.word} b, number by number"}),)
+        return (Note("number", {"formula": f"a {self.word} b"}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
@@ -221,7 +221,7 @@ class Where(Parts):
     rule: ClassVar[Rule] = "choice"
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        return (Note("activation.function", {"formula": "one of two, by a condition"}),)
+        return (Note("number", {"formula": "one of two, by a condition"}),)
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0

@@ -26,6 +26,7 @@ from .schema import (
     Budget,
     FormulaRecipe,
     Layer,
+    ListedRecipe,
     Page,
     RowRecipe,
     ScatterRecipe,
@@ -196,10 +197,14 @@ def _tensors_of(layer: Layer) -> list[str]:
     """Every tensor that a layer's numbers need."""
     names = [*layer.inputs, layer.output, *([layer.pre] if layer.pre else [])]
     recipe = layer.recipe
+    if layer.grids is not None and layer.grids.kernel is not None:
+        names.append(layer.grids.kernel)
     if isinstance(recipe, WindowRecipe | RowRecipe):
         names += [name for name in (recipe.weight, recipe.bias) if name is not None]
     if isinstance(recipe, FormulaRecipe):
         names += [name for name in recipe.constants if name is not None]
+    if isinstance(recipe, ListedRecipe):
+        names += recipe.lists
     if isinstance(recipe, ScatterRecipe) and recipe.table is not None:
         names.append(recipe.table)
     return names

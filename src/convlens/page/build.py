@@ -22,6 +22,7 @@ from ..explain.graph_layout import draw
 from ..explain.number import binding_of, model_origin, tensor_name
 from ..explain.summary import RowFact, SummaryFact, cost_working, count_working, summarise
 from ..layers.base import Sizes
+from ..layers.quantized import Around
 from ..layers.spatial import axis_names
 from ..layers.weight import held
 from ..model import Graph, Step, TensorId, ordinal
@@ -30,6 +31,7 @@ from .first_words import first_words, printed
 from .knobs import knobs
 from .preview import preview
 from .recipe import NOTHING, Found, find
+from .recipe.listed import listed
 from .schema import (
     Budget,
     Counts,
@@ -37,6 +39,7 @@ from .schema import (
     Field,
     FormulaRecipe,
     Layer,
+    ListedRecipe,
     Page,
     Picture,
     Preprocess,
@@ -55,6 +58,8 @@ Array = NDArray[Any]
 MOST_MEANS = 60_000_000
 # Multiply-adds that a browser does while a stroke is drawn.
 QUICK = 40_000_000
+# How much longer a product takes where numbers are made one by one.
+NUMBER_BY_NUMBER = 20
 # Networks of more layers open on the whole, not on one layer.
 MANY_LAYERS = 14
 
@@ -116,6 +121,7 @@ class _Builder:
 
     run: RunLike
     summary: SummaryFact
+    mode: Literal["served", "exported"]
     tensors: dict[str, Tensor] = field(default_factory=dict)
     blobs: dict[str, Callable[[], Array]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
@@ -205,7 +211,8 @@ def _axes(rank: int, last: bool | None) -> tuple[tuple[str, ...], int | None]:
 def _recipe(builder: _Builder, step: Step) -> Found:
     """The step's recipe, its arrays added to the page; a shared layer's arrays once."""
     key = (id(step.layer), repr([builder.run.execution.sizes[t] for t in step.inputs]))
-    if key in builder.shared:
+    # Lists are those of one call, whatever it shares.
+    if key in builder.shared and not isinstance(builder.shared[key].recipe, ListedRecipe):
         return builder.shared[key]
     prefix = f"{step.call.name}/{step.stage}" if step.stage else step.call.name
     try:
@@ -213,10 +220,29 @@ def _recipe(builder: _Builder, step: Step) -> Found:
         found = find(step.layer, binding, lambda part: f"weights:{prefix}/{part}", builder.judged)
     except ConvlensError:
         found = NOTHING
+    if found is NOTHING and builder.mode == "exported":
+        found = _written_down(builder, step, prefix)
     for name, make in found.arrays.items():
         builder.stored(name, make, found)
     builder.shared[key] = found
     return found
+
+
+def _written_down(builder: _Builder, step: Step, prefix: str) -> Found:
+    """The lists of a step of this run; nothing where it is not explained, or has no numbers."""
+    if step.layer.rule == "opaque" or any(
+        builder.out_of_reach(tensor) is not None for tensor in (*step.inputs, *step.outputs)
+    ):
+        return NOTHING
+    try:
+        binding = binding_of(builder.run.execution, step)  # type: ignore[arg-type]
+        inputs = tuple(
+            builder.value(tensor).reshape(shape)
+            for tensor, shape in zip(step.inputs, binding.input_shapes, strict=True)
+        )
+        return listed(step.layer, binding, lambda part: f"lists:{prefix}/{part}", inputs)
+    except (ConvlensError, NotImplementedError):
+        return NOTHING
 
 
 def _layout(builder: _Builder, tensor: TensorId) -> Layout:
@@ -290,6 +316,8 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
     tensors = builder.tensors
     said = first_words(found.recipe, [tensors[name] for name in inputs], tensors[output], notes)
     name = call.name if last else f"{call.name}:{step.stage}"
+    # With grids around it, a quantised layer is the layer that it holds.
+    inside = step.layer.inner if found.grids and isinstance(step.layer, Around) else step.layer
     work = (
         _Work(row.macs, row.macs_textbook, row.macs_working)
         if whole
@@ -303,14 +331,15 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         name=name,
         kind=call.kind if whole else f"{call.kind} ({step.stage})",
         picture=step.layer.picture,
-        rule=step.layer.rule,
+        rule=inside.rule,
         sources=tuple(builder.made_by.get(tensor, -1) for tensor in step.inputs),
         inputs=inputs,
         output=output,
         pre=pre,
-        activation=acts if isinstance(acts, FormulaRecipe) else None,
+        activation=acts if isinstance(acts, FormulaRecipe) else found.activation,
         after=call.activation_name if pre and not isinstance(acts, FormulaRecipe) else None,
         recipe=found.recipe,
+        grids=found.grids,
         input_shapes=row.input_shapes if whole else tuple((None, *shape) for shape in shapes),
         output_shape=row.output_shape if last else (None, *sizes[made]),
         weights=tuple(
@@ -329,9 +358,9 @@ def _layer(builder: _Builder, step: Step, row: RowFact, number: int) -> Layer:
         memory=4 * math.prod(sizes[made]),
         mean_activation=_mean(builder, made),
         shared_with=row.shared_with,
-        knobs=knobs(step, found.recipe),
+        knobs=knobs(inside, found.recipe, len(step.layer.weights()) > 1),
         code=None
-        if pre and not isinstance(acts, FormulaRecipe)
+        if found.grids or (pre and not isinstance(acts, FormulaRecipe))
         else code_of(
             step.layer,
             found.recipe,
@@ -462,7 +491,8 @@ def _recomputable(layers: Sequence[Layer], graph: Graph) -> bool:
         len(graph.inputs) == 1
         and sum(map(_work, layers)) < QUICK
         and all(
-            layer.recipe.form != "none" and (layer.pre is None or layer.activation is not None)
+            layer.recipe.form not in ("none", "listed")
+            and (layer.pre is None or layer.activation is not None)
             for layer in layers
         )
     )
@@ -472,7 +502,8 @@ def _work(layer: Layer) -> int:
     """How many numbers a layer meets in one run of the page's own."""
     reads = getattr(layer.recipe, "reads", None)
     if reads is None:
-        return layer.macs_textbook or 0
+        # Around grids, numbers are made one by one, as they are explained.
+        return (layer.macs_textbook or 0) * (NUMBER_BY_NUMBER if layer.grids else 1)
     first: Reads = reads[0] if isinstance(reads, tuple) else reads
     each = math.prod(axis.kernel for axis in first.axes)
     return each * math.prod(size or 1 for size in layer.output_shape)
@@ -520,7 +551,7 @@ def build(
     summary = summarise(
         graph, {spec.name: run.execution.sizes[spec.tensor] for spec in graph.inputs}
     )
-    builder = _Builder(run, summary)
+    builder = _Builder(run, summary, mode)
     for spec in builder.graph.inputs:
         builder.tensor(spec.tensor)
     layers = layers_of(builder)

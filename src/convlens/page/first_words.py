@@ -82,7 +82,8 @@ def first_words(
             )
     shapes = " and ".join(dict.fromkeys(shape_text(tensor.shape) for tensor in inputs))
     made = shape_text(output.shape)
-    title = f"{made} goes in and comes out" if shapes == made else f"{shapes} becomes {made}"
+    word = "become" if " and " in shapes else "becomes"
+    title = f"{made} goes in and comes out" if shapes == made else f"{shapes} {word} {made}"
     return FirstWords(title if shapes else made, notes[0] if notes else "")
 
 
@@ -253,7 +254,7 @@ _GATHERED = {"sum": "sum", "mean": "mean", "max": "largest", "min": "smallest"}
 def _gathered(recipe: GatherRecipe, inputs: Sequence[Tensor], after: Tensor) -> FirstWords:
     terms = plural(math.prod(axis.kernel for axis in recipe.reads[0].axes), "number")
     before = " and ".join(shape_text(tensor.shape) for tensor in inputs)
-    sizes = f"{before} becomes {shape_text(after.shape)}"
+    sizes = f"{before} {'become' if len(inputs) > 1 else 'becomes'} {shape_text(after.shape)}"
     if len(recipe.reads) > 1:
         return FirstWords(
             f"{terms} of one input meet as many of the other, pair by pair",

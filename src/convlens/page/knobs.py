@@ -6,25 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..axis import TransposedWindow
+from ..layers.base import Layer
 from ..layers.resize import Scale
-from ..model import Step
 from .schema import Knobs, RowRecipe, ScatterRecipe, WindowRecipe
 
 
-def knobs(step: Step, recipe: Any) -> Knobs | None:
+def knobs(layer: Layer, recipe: Any, has_bias: bool) -> Knobs | None:
     """What of a layer can be changed: a window's numbers, a row's units."""
-    quantities = step.layer.quantities()
+    quantities = layer.quantities()
     sizes = quantities.get("kernel", quantities.get("pool"))
-    has_bias = len(step.layer.weights()) > 1
     if isinstance(recipe, RowRecipe):
         units = quantities.get("units")
         return Knobs("row", None, None, None, None, units, None, has_bias, False)
-    scale = factors(step, recipe)
+    scale = factors(layer, recipe)
     if scale is not None:
         return Knobs("resize", None, None, None, None, None, None, False, False, None, scale)
     if not isinstance(recipe, WindowRecipe) or sizes is None:
         return None
-    windows = getattr(step.layer, "windows", ())
+    windows = getattr(layer, "windows", ())
     turned = all(isinstance(window, TransposedWindow) for window in windows) and bool(windows)
     if not turned and any(getattr(axis, "up", 0) != 1 for axis in recipe.axes):
         return None
@@ -58,9 +57,9 @@ def dilation(quantities: Mapping[str, Any], windows: Sequence[Any]) -> tuple[int
     return found if any(n > 1 for n in found) else None
 
 
-def factors(step: Step, recipe: Any) -> tuple[float, ...] | None:
+def factors(layer: Layer, recipe: Any) -> tuple[float, ...] | None:
     """How many times as long a resize makes each axis; None for other layers and fixed sizes."""
-    scales = getattr(step.layer, "scales", None)
+    scales = getattr(layer, "scales", None)
     if scales is None or not isinstance(recipe, WindowRecipe | ScatterRecipe):
         return None
     if not all(isinstance(scale, Scale) and scale.factor for scale in scales):

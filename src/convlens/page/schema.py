@@ -173,6 +173,39 @@ class FormulaRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedRecipe:
+    """What Python wrote down for each number of this run, where the page cannot find it by itself.
+
+    `lists` names four arrays. Output number n reads the places starts[n] to starts[n + 1] of
+    `places`, counted through all inputs, one after the other (-1: a stored number); `factors` has
+    what each is multiplied by. `facts` has a row for each number: bias, bound, reads of padding, the
+    read that a choice takes (-1: none), the value, and one number for each of `steps`, which are
+    name and expression. The last two arrays are float64, as the bytes of pairs of float32. A formula
+    is `summed` where its value is the sum of the products.
+    """
+
+    form: Literal["listed"]
+    lists: tuple[str, ...]
+    steps: tuple[tuple[str, str], ...]
+    summed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grids:
+    """Whole numbers that stand for real ones, around a recipe.
+
+    `sources` has scale and zero point of each input; a zero point of null is the number of the
+    second input. The recipe works on (q - zero) * scale. With `kernel`, the scales of a kernel (one
+    number, or one for each position of output axis `axis`; float64, as the bytes of pairs of
+    float32), it works on q - zero, and its sum of whole numbers is multiplied by the scales.
+    """
+
+    sources: tuple[tuple[float, int | None], ...]
+    kernel: str | None
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
 class NoRecipe:
     """The page cannot recompute it; the server or the exported facts say what is known."""
 
@@ -180,7 +213,14 @@ class NoRecipe:
 
 
 Recipe = (
-    WindowRecipe | RowRecipe | ScatterRecipe | GatherRecipe | MergeRecipe | FormulaRecipe | NoRecipe
+    WindowRecipe
+    | RowRecipe
+    | ScatterRecipe
+    | GatherRecipe
+    | MergeRecipe
+    | FormulaRecipe
+    | ListedRecipe
+    | NoRecipe
 )
 
 
@@ -260,7 +300,8 @@ class Layer:
 
     `output` and `pre` are the tensors after and before its activation (`pre` null where there is
     none); `inputs` are tensors, `sources` the layers that made them. `number` counts from 1, `nth`
-    is the word for it. `after` names the activation where the page cannot work it out.
+    is the word for it. `after` names the activation where the page cannot work it out. With `grids`
+    the activation brings the recipe's number to the next grid, and `pre` is null.
     """
 
     number: int
@@ -276,6 +317,7 @@ class Layer:
     activation: FormulaRecipe | None
     after: str | None
     recipe: Recipe
+    grids: Grids | None
     input_shapes: tuple[Shape, ...]
     output_shape: Shape
     weights: tuple[Weight, ...]

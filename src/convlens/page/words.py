@@ -78,6 +78,8 @@ SENTENCES: dict[str, str] = {
         "That is another layer: a depthwise layer of {per filter} per map. It has the same {weights} "
         "weights ({kernel}×{own}×{filters}), and nothing is added up."
     ),
+    "listed": "reads {n number}; where, and the steps, were written down when this file was made",
+    "stored": "a stored number",
     "used": (
         "weight ({place}) of the slice for map {map}: used {times time}, once at every place where "
         "it meets the map"

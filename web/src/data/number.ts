@@ -4,10 +4,10 @@
 // these are the very numbers that `convlens explain --json` prints.
 
 import { reads, type Axis } from "../axis";
-import type { FormulaRecipe, GatherRecipe, Layer, MergeRecipe, Recipe, RowRecipe, ScatterRecipe, WindowRecipe } from "../schema";
+import type { FormulaRecipe, GatherRecipe, Grids, Layer, ListedRecipe, MergeRecipe, Recipe, RowRecipe, ScatterRecipe, WindowRecipe } from "../schema";
 import { ExactSum, fsum } from "../sum";
 import { activate, gather, moved, type Step } from "./activate";
-import { overrides, ready, tensor, unflattened, values, type Values } from "./store";
+import { derived, overrides, ready, tensor, unflattened, values, type Values } from "./store";
 import { finalOf, flat, size, strides } from "./tensor";
 
 /** The terms of one source channel: places start..end of the term arrays. */
@@ -42,6 +42,8 @@ export interface NumberFacts {
   readonly enginePre: number | null;
   readonly engine: number | null;
   readonly bound: number | null;
+  /** What weights of whole numbers are multiplied by. */
+  readonly times: number;
 }
 
 interface Draft {
@@ -60,6 +62,7 @@ interface Draft {
   value: number | null;
   /** A tighter bound than a sum's, where the layer has one. */
   bound: number | null;
+  times: number;
 }
 
 const unit = 2 ** -24;
@@ -72,7 +75,7 @@ export function sumBound(terms: number, magnitude: number): number {
 function draft(): Draft {
   return {
     x: [], w: [], input: [], source: [], weight: [], channel: [], bias: null, padding: 0,
-    divisor: null, combine: "sum", winner: -1, steps: [], value: null, bound: null,
+    divisor: null, combine: "sum", winner: -1, steps: [], value: null, bound: null, times: 1,
   };
 }
 
@@ -209,6 +212,50 @@ function gathered(out: Draft, layer: Layer, { reads, combine }: GatherRecipe, at
   return true;
 }
 
+/** Float64 numbers that came as the bytes of pairs of float32. */
+function doubles(held: Values): Float64Array {
+  return new Float64Array(held.buffer);
+}
+
+/** Where output number `at` of a listed layer reads: which input, and the flat place there (-1: a stored number). */
+export function listedReads(layer: Layer, { lists }: ListedRecipe, at: readonly number[]): [number, number][] | null {
+  const [starts, places] = lists.map(values);
+  if (!ready(starts) || !ready(places)) return null;
+  const n = flat(tensor(layer.output).shape, at);
+  return Array.from(places.subarray(starts[n], starts[n + 1]), (place) => {
+    let source = 0;
+    for (const id of layer.inputs) {
+      const many = size(tensor(id).shape);
+      if (place < many) break;
+      place -= many;
+      source++;
+    }
+    return [source, place];
+  });
+}
+
+/** What Python wrote down of this number; its products are added up here. */
+function listed(out: Draft, layer: Layer, recipe: ListedRecipe, at: readonly number[]): boolean {
+  const slots = layer.inputs.map(values);
+  const [starts, , factors, facts] = recipe.lists.map(values);
+  const all = listedReads(layer, recipe, at);
+  if (!all || !ready(starts) || !ready(factors) || !ready(facts) || !slots.every(ready)) return false;
+  const n = flat(tensor(layer.output).shape, at);
+  const wide = facts.length / 2 / (starts.length - 1);
+  const times = doubles(factors).subarray(starts[n]);
+  all.forEach(([source, place], i) => {
+    // Of a formula's sum, what only says where to read adds nothing.
+    if (layer.rule === "formula" && recipe.summed && !times[i]) return;
+    push(out, source, place, place < 0 ? 1 : slots[source][place], times[i]);
+    out.channel[out.x.length - 1] = i;
+  });
+  const [bias, bound, padding, winner, value, ...steps] = doubles(facts).subarray(n * wide, (n + 1) * wide);
+  Object.assign(out, { bias: bias || null, bound, padding, winner });
+  out.steps = steps.map((number, i) => ({ name: recipe["steps"][i][0], expression: recipe["steps"][i][1], value: number }));
+  if (layer.rule === "choice" || !recipe.summed) out.value = winner < 0 ? value : out.x[winner];
+  return true;
+}
+
 function push(out: Draft, source: number, input: number, x: number, w: number): void {
   out.x.push(x);
   out.w.push(w);
@@ -268,7 +315,7 @@ function formula(out: Draft, layer: Layer, recipe: FormulaRecipe, at: readonly n
   const made = activate(recipe, info.shape, numbers, at, stored);
   if (!made) return false;
   if (info.shape.join() === tensor(layer.output).shape.join()) push(out, 0, place, numbers[place], 1);
-  Object.assign(out, made, { "combine": "formula" });
+  Object.assign(out, made, { combine: "formula" });
   return true;
 }
 
@@ -315,27 +362,57 @@ const makers: { [F in Recipe["form"]]?: (out: Draft, layer: Layer, recipe: never
   gather: gathered as never,
   merge: merge as never,
   formula: formula as never,
+  listed: listed as never,
 };
+
+/** A layer's inputs as its recipe takes them: of whole numbers, what they stand for. */
+export function inputsOf({ inputs, grids }: Layer): readonly string[] {
+  return grids?.sources.map(([scale, zero], n) => {
+    const less = zero ?? (values(inputs[1]) as Values)?.[0];
+    const times = grids.kernel ? 1 : scale;
+    return derived(inputs[n], `${less} ${times}`, (numbers) => Float64Array.from(numbers, (q) => (q - less) * times));
+  }) ?? inputs;
+}
+
+/** A sum of whole numbers as the real one that it stands for. */
+function scaled(out: Draft, { sources, kernel, axis }: Grids, at: readonly number[]): boolean {
+  const held = kernel && values(kernel);
+  if (!ready(held)) return !kernel;
+  const scales = doubles(held);
+  const [[first], other] = sources;
+  const times = scales[scales.length > 1 ? (at.at(axis) as number) : 0] * (other ? other[0] : 1);
+  const real = total(out.x.map((x, n) => x * out.w[n]), out.bias) * first * times;
+  out.x = out.x.map((x) => x * first);
+  out.w = out.w.map((w) => w * times);
+  out.bias = out.bias && out.bias * first * times;
+  out.value = real;
+  out.times = times;
+  out.bound = 8 * unit * Math.abs(real) + 2 ** -149;
+  return true;
+}
 
 /** The facts of output number `at`; null while arrays load, or when the page cannot know. */
 export function explain(layer: Layer, at: readonly number[]): NumberFacts | null {
   const out = draft();
+  const { grids, activation } = layer;
   const make = makers[layer.recipe.form];
-  if (!make || !make(out, layer, layer.recipe as never, at)) return null;
+  if (!make || !make(out, { ...layer, inputs: inputsOf(layer) }, layer.recipe as never, at)) return null;
+  if (grids && !scaled(out, grids, at)) return null;
   const x = Float64Array.from(out.x);
   const w = Float64Array.from(out.w);
   const product = x.map((v, n) => v * w[n]);
   const groups = grouped(out, product);
   const pre = out.value ?? total(product, out.bias);
   let value = pre;
-  let steps = out.steps;
-  if (layer.activation && layer.pre) {
-    const numbers = values(layer.pre);
-    const shape = tensor(layer.pre).shape;
-    const made = activate(layer.activation, shape, ready(numbers) ? numbers : null, at, [], pre);
+  let { steps, bound } = out;
+  const before = layer.pre ?? (grids && layer.output);
+  if (activation && before) {
+    const numbers = grids ? null : values(before);
+    const made = activate(activation, tensor(before).shape, ready(numbers) ? numbers : null, at, [], pre);
     if (made) {
       value = made.value;
-      steps = made.steps;
+      steps = [...(grids ? steps : []), ...made.steps];
+      if (grids) bound = made.bound;
     }
   }
   let magnitude = Math.abs(out.bias ?? 0);
@@ -346,11 +423,11 @@ export function explain(layer: Layer, at: readonly number[]): NumberFacts | null
     input: Int32Array.from(out.input), source: Uint8Array.from(out.x, (_, n) => out.source[n] ?? 0),
     weight: Int32Array.from(out.weight), bias: out.bias, padding: out.padding, divisor: out.divisor,
     winner: out.winner, enginePre: engineAt(layer.pre, at), engine: engineAt(layer.output, at),
-    bound: out.bound ?? (out.combine === "choice" ? 0 : out.combine === "sum" ? sumBound(terms, magnitude) : null),
+    times: out.times, bound: bound ?? (grids && activation ? null : out.combine === "choice" ? 0 : out.combine === "sum" ? sumBound(terms, magnitude) : null),
   };
 }
 
-function total(product: Float64Array, bias: number | null): number {
+function total(product: ArrayLike<number> & Iterable<number>, bias: number | null): number {
   const sum = new ExactSum();
   for (const p of product) sum.add(p);
   if (bias !== null) sum.add(bias);

@@ -2,6 +2,7 @@
 
 import { reads, type Read } from "../axis";
 import type { Layer, Tensor, WindowRecipe } from "../schema";
+import { inputsOf } from "./number";
 import { ready, tensor, values, type Values } from "./store";
 import { finalOf, size, strides } from "./tensor";
 
@@ -50,7 +51,7 @@ export function loops(layer: Layer, slice = 0) {
 function parts(layer: Layer, slice: number) {
   const { recipe } = layer;
   if (recipe.form !== "window" || recipe.combine !== "sum" || recipe.weight === null) return null;
-  const numbers = values(layer.inputs[0]);
+  const numbers = values(inputsOf(layer)[0]);
   const weights = values(recipe.weight);
   const run = loops(layer, slice);
   return ready(numbers) && ready(weights) && run ? { layer, numbers, weights, run } : null;

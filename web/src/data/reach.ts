@@ -3,6 +3,7 @@
 import { field, users } from "../axis";
 import type { Layer } from "../schema";
 import { moved } from "./activate";
+import { listedReads } from "./number";
 import { page, ready, tensor, values } from "./store";
 import { atCell, mapView, spatialAxes, unflat } from "./tensor";
 
@@ -47,6 +48,13 @@ export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
       const [low, high] = ranges[axis + shift];
       if (recipe.op !== "concat" || axis !== recipe.axis) return size === 1 ? [0, 0] : [low, high];
       return [Math.max(0, low - start), Math.min(size - 1, high - start)];
+    });
+  }
+  if (recipe.form === "listed" && ranges.every(([low, high]) => low === high)) {
+    const own = (listedReads(layer, recipe, ranges.map(([n]) => n)) ?? []).filter(([n, flat]) => n === source && flat >= 0).map(([, flat]) => unflat(info.shape, flat));
+    return info.shape.map((_, axis) => {
+      const on = own.map((place) => place[axis]);
+      return own[0] ? [Math.min(...on), Math.max(...on)] : [0, -1];
     });
   }
   if (recipe.form === "formula" && info.shape.length === ranges.length) return ranges;

@@ -3,14 +3,14 @@
 // In an exported file an array is byte-shuffled deflate in base64 inside a script element; served,
 // it is fetched from the loopback server that made the page. Both give the same float32 numbers.
 
-import { signal, type Signal } from "@preact/signals-core";
+import { computed, signal, type Signal } from "@preact/signals-core";
 import { shared, type Page, type Tensor } from "../schema";
 
 export type Values = Float32Array;
 export type Slot = Values | null | "absent";
 
 export function ready(slot: unknown): slot is Values {
-  return slot instanceof Float32Array;
+  return ArrayBuffer.isView(slot);
 }
 
 /** Names of facts that the bundle writes shorter (build.mjs); none where it is not bundled. */
@@ -119,7 +119,7 @@ export function bytes(name: string): Uint8Array | null {
 
 const byId = new Map<Page, Map<string, Tensor>>();
 
-export function tensor(id: string): Tensor {
+function known(): Map<string, Tensor> {
   const now = page.value;
   let map = byId.get(now);
   if (!map) {
@@ -127,16 +127,33 @@ export function tensor(id: string): Tensor {
     map = new Map(now.tensors.map((item) => [item.id, item]));
     byId.set(now, map);
   }
-  const found = map.get(id);
+  return map;
+}
+
+export function tensor(id: string): Tensor {
+  const found = known().get(id);
   if (!found) throw new Error(`the page has no tensor ${id}`);
   return found;
+}
+
+/** What `turn` makes of a tensor's numbers, as a tensor of its own; `change` is what else differs. */
+export function derived(id: string, name: string, turn: (numbers: Values) => ArrayLike<number>, change?: Partial<Tensor>): string {
+  const blob = `${id} ${name}`;
+  known().set(blob, { ...tensor(id), clipped_from: id, ...change, id: blob, blob });
+  if (!slots.has(blob)) {
+    slots.set(blob, computed(() => {
+      const numbers = values(id);
+      return ready(numbers) ? (turn(numbers) as Values) : numbers;
+    }));
+  }
+  return blob;
 }
 
 /** The maps that a flattened row is made of, when it is one: the same numbers in the same order. */
 export function unflattened(id: string): Tensor {
   const made = tensor(id);
   if (made.shape.length > 1) return made;
-  const layer = page.value.layers.find((item) => item.output === id);
+  const layer = page.value.layers.find((item) => item.output === id || item.output === made.clipped_from);
   return layer && layer.recipe.form === "scatter" && layer.recipe.how === "reshape" ? unflattened(layer.inputs[0]) : made;
 }
 

@@ -226,7 +226,7 @@ export function codeOf(layer: Layer, knobs: Knobs | null, shape: readonly number
       step: knobs.stride?.join() === knobs.kernel?.join() ? "" : tuple(knobs.stride ?? []),
       dilation: unless(knobs.dilation, 1), groups: (knobs.groups ?? 1) > 1 ? String(knobs.groups) : "",
       nobias: knobs.bias ? "" : "False", ceil: knobs.ceil ? "True" : "",
-      padding: !own && knobs.padding !== "valid" ? `"${knobs.padding as string}"` : "",
+      "padding": !own && knobs.padding !== "valid" ? `"${knobs.padding as string}"` : "",
       zeros: own && padded ? (kernel.length === 1 ? tuple(given(0)) : tuple(kernel.map((_, axis) => tuple(given(axis))))) : "",
       pads: even && padded ? tuple(ends.map(([a]) => a)) : "",
       uneven: even ? "" : tuple(ends.toReversed().flat().map((n) => (turned ? -n : n))),

@@ -30,6 +30,8 @@ export function Ledger({ facts, print }: { facts: NumberFacts; print: Printed })
   const engine = facts.enginePre ?? facts.engine;
   const filter = facts.at[tensor(layer.output).channel ?? facts.at.length - 1];
   const name = layer.activation && layer.activation.name !== "linear" ? layer.activation.name : null;
+  // A whole number of a grid has no places.
+  const last = (value: number) => minus(name && layer.grids ? String(value) : fixed(value, places));
   return (
     <dl class="ledger" aria-label="the sum">
       {facts.weight[0] < 0 ? null : <div class="b-bias">
@@ -40,14 +42,18 @@ export function Ledger({ facts, print }: { facts: NumberFacts; print: Printed })
         <div><dt>rounding</dt><dd class="num">{minus(print.rounding)}</dd></div>
       ) : null}
       <div class="total"><dt><Word of="sum">sum</Word></dt><dd class="num" data-pre={facts.pre}>{minus(print.total)}</dd></div>
+      {layer.grids ? facts.steps.slice(0, -1).map((step) => (
+        <div key={step.name}><dt>{step.name} <small>{step.expression}</small></dt><dd class="num">{minus(short(step.value, 6))}</dd></div>
+      )) : null}
       {name ? (
         <div class="act">
           <dt>
             <Word of={activationWord(name)}>{activationWord(name)}</Word>
+            {layer.grids ? <small>{finalOf(facts.steps).expression}</small> : null}
             {name === "relu" ? <small>{say(`relu.${facts.pre > 0 ? "on" : facts.pre <= 0 ? "off" : "nan"}`)}</small> : null}
             <Curve facts={facts} />
           </dt>
-          <dd class="num big" data-value={facts.value}>{minus(fixed(facts.value, places))}</dd>
+          <dd class="num big" data-value={facts.value}>{last(facts.value)}</dd>
         </div>
       ) : layer.after ? (
         <div class="act"><dt><bdi>{layer.after}</bdi> <small>{say("after")}</small></dt></div>
@@ -58,7 +64,7 @@ export function Ledger({ facts, print }: { facts: NumberFacts; print: Printed })
             <small>{apart(facts.enginePre === null ? facts.value : facts.pre, engine)}</small>
             {facts.bound && facts.bound < Infinity ? <small><Word of="bound">bound</Word> {short(facts.bound, 3)}</small> : null}
           </dt>
-          <dd class="num" data-engine={facts.engine ?? undefined}>{minus(fixed(engine, places))}</dd>
+          <dd class="num" data-engine={facts.engine ?? undefined}>{last(engine)}</dd>
         </div>
       )}
     </dl>

@@ -27,8 +27,8 @@ const sortBy = signal<"order" | "params" | "macs" | "memory" | "mean">("order");
 const opened = signal<ReadonlySet<number>>(new Set());
 
 const measures = {
-  params: (layer: Layer) => layer.params,
-  macs: (layer: Layer) => layer.macs ?? 0,
+  "params": (layer: Layer) => layer.params,
+  "macs": (layer: Layer) => layer.macs ?? 0,
   memory: (layer: Layer) => layer.memory ?? 0,
   mean: (layer: Layer) => layer.mean_activation ?? 0,
 };
@@ -122,7 +122,7 @@ function Thumbs({ layer }: { layer: Layer; key?: string }) {
 const largest = computed(() => {
   const { layers } = page.value;
   const top = (measure: (layer: Layer) => number) => layers.reduce((most, layer) => Math.max(most, measure(layer)), 0);
-  return { params: top(measures.params), macs: top(measures.macs), memory: top(measures.memory), mean: top(measures.mean) };
+  return { "params": top(measures["params"]), "macs": top(measures["macs"]), memory: top(measures.memory), mean: top(measures.mean) };
 });
 
 function fieldText(layer: Layer): string {
@@ -161,8 +161,8 @@ function LayerRow({ entry, lanes, top }: { entry: Entry; lanes: number; top: num
       {cell("", <Thumbs key={layer.name} layer={layer} />)}
       {cell("num net-shape", shapeText(layer.output_shape), <small class="dim">{tensor(layer.output).axes.join(", ")}</small>)}
       {cell("num net-weights", kernel && shapeText(kernel.shape), layer.weights.length > 1 && <small class="dim">+ {layer.weights.slice(1).map((weight) => count(weight.count)).join(" + ")}</small>)}
-      <Amount value={layer.params} largest={largest.value.params} text={count(layer.params)} />
-      <Amount value={layer.macs ?? 0} largest={largest.value.macs} text={layer.macs === null ? "unknown" : count(layer.macs)} />
+      <Amount value={layer.params} largest={largest.value["params"]} text={count(layer.params)} />
+      <Amount value={layer.macs ?? 0} largest={largest.value["macs"]} text={layer.macs === null ? "unknown" : count(layer.macs)} />
       {cell("num", fieldText(layer))}
       {ownColumn() ? cell("num", short(measures[sortBy.value as "mean"](layer), 4)) : null}
     </div>
@@ -218,7 +218,7 @@ export function Network() {
       <div class="net-tools">
         <label>Search <input type="search" value={search.value} onInput={(event) => (search.value = entered(event))} /></label>
         <label>{say("sort")} <select value={sortBy.value} onChange={(event) => (sortBy.value = entered(event) as typeof sortBy.value)}>
-          {Object.entries({ order: "order", params: "parameters", macs: "MACs", memory: "memory", mean: "mean activation" }).map(([value, text]) => <option key={value} value={value}>{text}</option>)}
+          {Object.entries({ order: "order", "params": "parameters", "macs": "MACs", memory: "memory", mean: "mean activation" }).map(([value, text]) => <option key={value} value={value}>{text}</option>)}
         </select></label>
         <span class="dim" role="status">{search.value ? `${count(list.length)} of ${count(now.layers.length)}` : ""}</span>
       </div>

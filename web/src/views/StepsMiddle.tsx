@@ -27,13 +27,18 @@ export function sourceName(made: NumberFacts, n: number): string {
   return page.value.layers[made.layer.sources[made.source[n]]]?.name ?? inputName(made.layer.inputs[made.source[n]]);
 }
 
+/** The place of a read, and whose it is where there are several inputs. */
+function whose(made: NumberFacts, n: number) {
+  return <>{made.layer.inputs[1] && made.input[n] >= 0 ? <bdi>{brief(sourceName(made, n), 24)}</bdi> : null} {place(made, n)}</>;
+}
+
 /** Words and their number: a function and no component, as each is a line of a list. */
 function line(words: ComponentChildren, number: string, key?: unknown) {
   return <li key={key}><Who>{words}</Who><Num>{number}</Num></li>;
 }
 
 /** Numbers that add up as printed, and what closes the gap. */
-function summed({ lines, rounding }: Printed, words: readonly string[]) {
+function summed({ lines, rounding }: Printed, words: readonly ComponentChildren[]) {
   return [...lines, ...(rounding ? [rounding] : [])].map((number, n) => line(words[n] ?? "rounding", number, n));
 }
 
@@ -54,7 +59,7 @@ function Merge({ made, op }: { made: NumberFacts; op: string }) {
 /** The largest products of two inputs, and all others together. */
 function Products({ made }: { made: NumberFacts }) {
   const { top, others, print } = lines(made, 7);
-  const words = top.map(({ start }) => `${place(made, start)} ${short(made.x[start], 4)} × ${short(made.w[start], 4)}`);
+  const words: ComponentChildren[] = top.map(({ start }) => <>{whose(made, start)} {short(made.x[start], 4)} × {short(made.w[start], 4)}</>);
   if (others.length) words.push(say("others", { n: others.length }));
   return <ol class="steps-list">{summed(print, words)}</ol>;
 }
@@ -69,7 +74,7 @@ interface RemoteFacts {
   readonly value: number;
   readonly difference: number;
   readonly "steps": readonly { name: string; "expression": string; value: number }[];
-  readonly terms: readonly { "source": string | null; input: readonly number[] | null; x: number; product: number | null }[];
+  readonly terms: readonly { "source": string | null; "input": readonly number[] | null; x: number; product: number | null }[];
 }
 
 /** A number that Python works out: asked for when the cell rests. */
@@ -87,7 +92,7 @@ function Remote() {
   if (!now) return <p class="dim">…</p>;
   return (
     <ol class="steps-list">
-      {now.terms.slice(0, 9).map((term, n) => line(<><bdi>{term["source"]}</bdi> <Dim>[{term.input?.join(", ")}]</Dim></>, short(term.product ?? term.x, 6), n))}
+      {now.terms.slice(0, 9).map((term, n) => line(<><bdi>{term["source"]}</bdi> <Dim>[{term["input"]?.join(", ")}]</Dim></>, short(term.product ?? term.x, 6), n))}
       {now.terms.length > 9 ? <li>…</li> : null}
       {now["steps"].map((step) => line(<>{step.name} <Dim>{step["expression"]}</Dim></>, short(step.value, 6), step.name))}
       <li><b>{at}</b><b class="num" data-value={now.value}>{short(now.value, 7)}</b></li>
@@ -114,9 +119,15 @@ export function StepsMiddle() {
   const places = placesFor([made.value, ...made.x], 6);
   return (
     <div class="middle steps-middle">
-      <p class="caption"><b>{recipe.form === "formula" ? activationWord(recipe.name) : recipe.form === "merge" ? `${opWords[recipe.op]} ${recipe.op === "concat" ? "one of " : ""}${count(now.inputs.length)} inputs` : recipe.form === "gather" ? now.kind : "a copy"}</b></p>
+      <p class="caption"><b>{recipe.form === "formula" ? activationWord(recipe.name) : recipe.form === "merge" ? `${opWords[recipe.op]} ${recipe.op === "concat" ? "one of " : ""}${count(now.inputs.length)} inputs` : recipe.form === "gather" || recipe.form === "listed" ? now.kind : "a copy"}</b></p>
       {recipe.form === "merge" ? <Merge made={made} op={recipe.op} /> : null}
-      {recipe.form === "gather" ? <Products made={made} /> : null}
+      {recipe.form === "gather" || (recipe.form === "listed" && recipe.summed && now.rule !== "choice") ? <Products made={made} /> : null}
+      {recipe.form === "listed" ? (
+        <ol class="steps-list">
+          {now.rule === "choice" ? line(made.winner < 0 ? say("stored") : whose(made, made.winner), short(made.value, 6)) : made.steps.map((step) => line(<>{step.name} <Dim>{step.expression}</Dim></>, short(step.value, 6), step.name))}
+          {now.rule !== "sum" && <li class="dim">{say("listed", { n: made.x.length })}</li>}
+        </ol>
+      ) : null}
       {recipe.form === "scatter" || recipe.form === "window" ? (
         <p class="copy">
           {recipe.form === "scatter" && made.x.length === 0 ? <>padding: the number <b class="num">{recipe.fill}</b></> : (

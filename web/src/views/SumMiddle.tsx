@@ -37,7 +37,7 @@ export function grids(facts: NumberFacts, group: Group): { x: Float64Array; w: F
   }
   if (ready(whole) && group.end > group.start) {
     const base = facts.weight[group.start] - (facts.weight[group.start] % taps);
-    for (let tap = 0; tap < taps; tap++) w[tap] = whole[base + tap];
+    for (let tap = 0; tap < taps; tap++) w[tap] = whole[base + tap] * facts.times;
   }
   // A long row of weights is drawn in lines, as a page of text is, whichever axis it lies along.
   const long = taps > box && taps === Math.max(...kernel);

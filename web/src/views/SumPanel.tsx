@@ -30,7 +30,7 @@ function weightPlace(facts: NumberFacts, n: number): string {
 function point(made: NumberFacts, n: number): void {
   const { recipe, inputs } = made.layer;
   if (made.input[n] === undefined) return;
-  hoveredInput.value = { source: 0, at: unflat(tensor(inputs[0]).shape, made.input[n]) };
+  hoveredInput.value = { source: made.source[n], at: unflat(tensor(inputs[made.source[n]]).shape, made.input[n]) };
   if (recipe.form !== "window" || made.weight[n] < 0) return;
   const kernel = recipe.axes.map((axis) => axis.kernel);
   hoveredWeight.value = [made.groups.find((group) => n < group.end)!.channel, ...unflat(kernel, made.weight[n] % size(kernel))];
@@ -67,7 +67,7 @@ function GroupTerms({ made, group }: { made: NumberFacts; group: Group }) {
   const rest = all.subarray(mostRows);
   const terms = rest.length ? [...products, fsum(rest)] : products;
   const print = printed(terms, group.sum, placesFor([...terms, group.sum], 6));
-  const shape = tensor(made.layer.inputs[0]).shape;
+  const cell = (n: number) => (made.input[n] < 0 ? [] : unflat(tensor(made.layer.inputs[made.source[n]]).shape, made.input[n]));
   const times = made.weight[0] < 0 ? "times" : "weight";
   // The first column is not there on a narrow screen.
   const line = (word: string, number: string, name = "") => <tr class={name}><td /><td colSpan={4}>{word}</td><td>{minus(number)}</td></tr>;
@@ -78,8 +78,8 @@ function GroupTerms({ made, group }: { made: NumberFacts; group: Group }) {
         {products.map((_, i) => {
           const n = group.start + i;
           return (
-            <tr key={i} onMouseEnter={() => (hoveredInput.value = { source: 0, at: unflat(shape, made.input[n]) })} onMouseLeave={() => (hoveredInput.value = null)}>
-              <td class="dim">[{unflat(shape, made.input[n]).join(", ")}]</td><td class="dim">{weightPlace(made, n)}</td>
+            <tr key={i} onMouseEnter={() => (hoveredInput.value = { source: made.source[n], at: cell(n) })} onMouseLeave={() => (hoveredInput.value = null)}>
+              <td class="dim">[{cell(n).join(", ")}]</td><td class="dim">{weightPlace(made, n)}</td>
               <td>{minus(short(made.x[n], 6))}</td><td>×</td><td>{minus(short(made.w[n], 6))}</td><td>{minus(print.lines[i])}</td>
             </tr>
           );
@@ -121,14 +121,17 @@ export function SumPanel() {
   const name = made.layer.activation ? activationWord(made.layer.activation.name) : "";
   const what = noun(made);
   const engine = made.enginePre ?? made.engine;
+  const { grids } = made.layer;
+  const after = name && say("told.after", { name, value: minus(made.value.toPrecision(9)) });
   const few = made.groups.length === made.product.length;
   return (
     <section class="panel" aria-label={say("terms")} id="sum">
       <h2>The sum behind <code>{made.layer.name}[{made.at.join(", ")}]</code></h2>
       <p>
-        {say("told", { products: made.product.length, bias: made.bias === null ? "" : say("told.bias"), padding: made.padding ? `; ${say("padded", { "places": made.padding })}` : "", ours: minus(made.pre.toPrecision(12)) })}
-        {engine ? say("told.engine", { "engine": minus(engine.toPrecision(9)), "apart": apart(made.pre, engine), "bound": short(made.bound ?? 0, 3) }) : ""}
-        {name && say("told.after", { name, value: minus(made.value.toPrecision(9)) })}.
+        {say("told", { products: made.product.length, "bias": made.bias === null ? "" : say("told.bias"), "padding": made.padding ? `; ${say("padded", { "places": made.padding })}` : "", ours: minus(made.pre.toPrecision(12)) })}
+        {grids ? after : ""}
+        {engine === null ? "" : say("told.engine", { "engine": minus(engine.toPrecision(9)), "apart": apart(grids ? made.value : made.pre, engine), "bound": short(made.bound ?? 0, 3) })}
+        {grids ? "" : after}.
       </p>
       <Walker made={made} key={pinned.value?.join()} />
       <div class="groups">

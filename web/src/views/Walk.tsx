@@ -51,7 +51,7 @@ export function Walk() {
   const filled = {
     ...slots,
     ordinal: now.nth, filter, total,
-    bias: made.bias === null ? "" : say(`walk.bias.${kind}`, { bias: minus(fixed(made.bias, places)) }),
+    "bias": made.bias === null ? "" : say(`walk.bias.${kind}`, { "bias": minus(fixed(made.bias, places)) }),
     value: minus(fixed(made.value, places)),
     top: minus(fixed(sorted[0]?.sum ?? 0, places)),
     topMap: sorted[0]?.channel ?? 0,

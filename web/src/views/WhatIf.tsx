@@ -90,7 +90,9 @@ export function WhatIf() {
   const divisors = Array.from({ length: channels }, (_, n) => n + 1).filter((n) => channels % n === 0 && (mine.filters ?? 0) % n === 0);
   const rows = page.value.layers.map((_, n) => n).filter((n) => n >= place.value.layer);
   const shown = all.value ? rows : rows.slice(0, few);
-  const total = (list: readonly Then[], what: "params" | "macs") => list.reduce((sum, item) => sum + (item[what] ?? 0), 0);
+  const params = (item: Then) => item.params;
+  const macs = (item: Then) => item.macs;
+  const total = (list: readonly Then[], what: (item: Then) => number | null) => list.reduce((sum, item) => sum + (what(item) ?? 0), 0);
   const kernel = mine.kernel?.[0] ?? 1;
   return (
     <Panel title="What if …">
@@ -125,7 +127,7 @@ export function WhatIf() {
                 <Sees field={page.value.layers[n].field?.[0]?.size ?? null} was={seen(before[n])} now={seen(after[n])} />
               </tr>
             ))}
-            <tr class="sum-row"><td>all</td><td /><td /><Cell now={total(before, "params")} then={total(after, "params")} /><Cell now={total(before, "macs")} then={total(after, "macs")} /><td /></tr>
+            <tr class="sum-row"><td>all</td><td /><td /><Cell now={total(before, params)} then={total(after, params)} /><Cell now={total(before, macs)} then={total(after, macs)} /><td /></tr>
           </tbody>
         </table>
       </div>

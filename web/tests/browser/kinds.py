@@ -31,6 +31,22 @@ class Nodes:
         self.stored.append(numpy_helper.from_array(values, name))
         return name
 
+    def store(self, array: Any) -> str:
+        """A stored array; its name."""
+        from onnx import numpy_helper
+
+        name = f"array_{len(self.stored)}"
+        self.stored.append(numpy_helper.from_array(array, name))
+        return name
+
+    def several(
+        self, kind: str, inputs: Sequence[str], names: Sequence[str], **attributes: Any
+    ) -> None:
+        """A node of several outputs, called as the first."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(kind, inputs, names, names[0], **attributes))
+
     def add(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         """A node called `name` whose one output has its name, too."""
         from onnx import helper
@@ -50,7 +66,9 @@ class Nodes:
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, places)],
             self.stored,
         )
-        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        domains = {node.domain: 1 for node in self.nodes} | {"": 17}
+        imports = [helper.make_opsetid(domain, version) for domain, version in domains.items()]
+        made = helper.make_model(graph, opset_imports=imports, ir_version=8)
         checker.check_model(made, full_check=True)
         return convlens.load(made)
 
@@ -150,6 +168,79 @@ def sizes(g: Nodes, *numbers: int) -> str:
     name = f"sizes_{len(g.stored)}"
     g.stored.append(numpy_helper.from_array(np.array(numbers, np.int64), name))
     return name
+
+
+def onnx_quantised() -> Any:
+    """Whole numbers that stand for real ones: sums, functions and products of them, in file order."""
+    g = Nodes(19)
+    pixel, a, b, c, d = (grid(g, *numbers) for numbers in (
+        (0.02, 131), (0.05, 7), (0.04, 200), (0.03, 90), (0.02, 0)))  # fmt: skip
+    x = g.add("QuantizeLinear", ["picture", *pixel], "whole")
+    x = g.add("QLinearConv", [x, *pixel, *whole_kernel(g, 6, 3, 3, 2), *a, whole(g, np.int32, 6)],
+              "strided", strides=[2, 1], pads=[0, 1, 2, 1])  # fmt: skip
+    x = g.add("MaxPool", [x], "largest", kernel_shape=[2, 2])
+    y = g.add("QLinearConv", [x, *a, *whole_kernel(g, 6, 3, 3, 3), *b], "grouped",
+              group=2, pads=[1, 1, 1, 1])  # fmt: skip
+    z = g.add("QLinearLeakyRelu", [y, *b, *c], "leaky", domain=MICROSOFT, alpha=0.25)
+    x = g.add("QLinearAdd", [x, *a, z, *c, *d], "added", domain=MICROSOFT)
+    y = g.add("QLinearMul", [x, *d, z, *c, *d], "times", domain=MICROSOFT)
+    y = g.add("QLinearGlobalAveragePool", [y, *d, *d], "mean", domain=MICROSOFT)
+    y = g.add("Flatten", [y], "means")
+    y = g.add("QLinearMatMul", [y, *d, *whole_kernel(g, 6, 8, first=False), *a], "product")
+    t = g.add("Flatten", [x], "numbers")
+    kernel, scales, zeros = whole_kernel(g, 5, 270)
+    t = g.add("QGemm", [t, *d, kernel, scales, zeros, whole(g, np.int32, 5), *a], "gemm",
+              domain=MICROSOFT, transB=1)  # fmt: skip
+    y = g.add("DequantizeLinear", [y, *a], "real")
+    t = g.add("DequantizeLinear", [t, *a], "other_real")
+    t = g.add("Concat", [y, t], "both", axis=1)
+    g.several("DynamicQuantizeLinear", [t], ["again", "its_scale", "its_zero"])
+    kernel, _, zero = whole_kernel(g, 13, 4, first=False, each=False)
+    t = g.add("MatMulInteger", ["again", kernel, "its_zero", zero], "exact")
+    t = g.add("Cast", [t], "float", to=1)
+    t = g.add("Mul", [t, "its_scale"], "scaled")
+    return g.model("onnx_quantised", (3, 12, 9), g.add("Softmax", [t], "softmax", axis=1), 2)
+
+
+def onnx_listed() -> Any:
+    """Layers whose reads hang on other numbers: places that a grid names, orders, pools undone."""
+    g = Nodes(20)
+    x = g.add("Conv", ["picture", g.weight(4, 2, 3, 3), g.weight(4)], "maps", pads=[1, 1, 1, 1])
+    t = g.add("Conv", ["picture", g.weight(2, 2, 3, 3), g.weight(2)], "moves")
+    t = g.add("Transpose", [t], "pairs", perm=[0, 2, 3, 1])
+    t = g.add("Tanh", [t], "grid")
+    y = g.add("GridSample", [x, t], "sampled", padding_mode="border")
+    g.several("TopK", [y, sizes(g, 3)], ["best", "their_places"], axis=3)
+    z = g.add("GatherElements", [y, "their_places"], "taken", axis=3)
+    z = g.add("Add", ["best", z], "twice")
+    g.several("MaxPool", [x], ["pooled", "where"], kernel_shape=[2, 2], strides=[2, 2])
+    u = g.add("MaxUnpool", ["pooled", "where"], "undone", kernel_shape=[2, 2], strides=[2, 2])
+    u = g.add("ReduceMax", [u], "largest_of_rows", axes=[3], keepdims=0)
+    z = g.add("ReduceSum", [z, sizes(g, 3)], "sum_of_best", keepdims=0)
+    u = g.add("Slice", [u, sizes(g, 0), sizes(g, 6), sizes(g, 2)], "first_rows")
+    return g.model("onnx_listed", (2, 8, 8), g.add("Add", [z, u], "all"), 3)
+
+
+MICROSOFT = "com.microsoft"
+
+
+def grid(g: Nodes, scale: float, zero: int) -> tuple[str, str]:
+    """Names of a stored scale and of a zero point of bytes."""
+    return g.store(np.array(scale, np.float32)), g.store(np.array(zero, np.uint8))
+
+
+def whole(g: Nodes, kind: Any, *shape: int) -> str:
+    """Stored whole numbers up to 100."""
+    return g.store(g.rng.integers(-100, 101, shape).astype(kind))
+
+
+def whole_kernel(
+    g: Nodes, *shape: int, first: bool = True, each: bool = True
+) -> tuple[str, str, str]:
+    """A stored kernel of bytes with signs, its scales and zero points, one for each output."""
+    count = (shape[0] if first else shape[-1],) if each else ()
+    scales = g.rng.uniform(0.001, 0.01, count).astype(np.float32)
+    return whole(g, np.int8, *shape), g.store(scales), g.store(np.zeros(count, np.int8))
 
 
 def onnx_volume() -> Any:

@@ -17,6 +17,7 @@ from .functions import FUNCTIONS
 from .gathers import digits, gathered, lookup
 from .judge import NOTHING, Found
 from .moves import merge, row
+from .quantised import around
 from .windows import scatter, window
 
 __all__ = ["FUNCTIONS", "NOTHING", "Found", "find"]
@@ -48,7 +49,9 @@ def find(
         known = None  # an array that is cut short, or an object that does not say what it is
     if judged is not None and known in judged:
         return judged[known]
-    found = NOTHING
+    found = around(layer, binding, names, find)
+    if found is not NOTHING:
+        return found
     for make in dict.fromkeys((makers.get(layer.picture, formula), *others)):
         with suppress(ConvlensError, ValueError, NotImplementedError, LookupError, ArithmeticError):
             found = make(layer, binding, names)

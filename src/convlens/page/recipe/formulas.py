@@ -21,7 +21,7 @@ from ...layers.reading import Choice, Formula, Reading
 from ..schema import FormulaRecipe, Program
 from .addends import addends
 from .functions import BOUNDS, FUNCTIONS, GROUPS, STORED, TRIED, WRITTEN, grids
-from .judge import NOTHING, Array, Found, places, random_inputs
+from .judge import NOTHING, Array, Found, places, random_inputs, words_of
 from .program import steps_of, written
 from .reads import Taken, taken
 
@@ -74,25 +74,12 @@ def _steps(
 
 
 def _words(cases: Sequence[_Case]) -> list[tuple[str, str]]:
-    """Names and expressions of the steps; how many numbers are read is {n} where it varies.
-
-    An expression that holds other numbers of its own place is empty.
-    """
+    """Names and expressions of the steps of all cases."""
     said = [
         [(step.name, step.expression) for step in getattr(case.reading, "steps", ())]
         for case in cases
     ]
-    many = [str(case.given.get("n")) for case in cases]
-    found = []
-    for steps in zip(*said, strict=True):
-        words = {expression for _, expression in steps}
-        if len(words) > 1:
-            words = {
-                " ".join("{n}" if word == n else word for word in expression.split())
-                for n, (_, expression) in zip(many, steps, strict=True)
-            }
-        found.append((steps[0][0], words.pop() if len(words) == 1 else ""))
-    return found
+    return words_of(said, [str(case.given.get("n")) for case in cases])
 
 
 def _bound(

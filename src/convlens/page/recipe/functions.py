@@ -88,16 +88,20 @@ LIMITS = ((0, 255), (-128, 127), (0, 15), (-8, 7), (0, 65535), (-32768, 32767))
 STEPS = ("x / scale", "round(s0)")
 
 
+def to_grid(low: int, high: int, error: str) -> tuple[tuple[str, ...], str]:
+    """The steps of quantising to low..high, and its bound: s0, the steps, may be off by `error`."""
+
+    def held(number: str) -> str:
+        return f"min(max({number} + zero, {low}), {high})"
+
+    ends = (held(f"round(s0 {sign} {error})") for sign in "-+")
+    return (*STEPS, held("s1")), "max(" + ", ".join(f"abs({end} - s2)" for end in ends) + ")"
+
+
 def grids() -> Iterator[tuple[str, tuple[str, ...], str]]:
     """Quantising to each type, alone and with the way back to real numbers."""
     for low, high in LIMITS:
-
-        def held(number: str, low: int = low, high: int = high) -> str:
-            return f"min(max({number} + zero, {low}), {high})"
-
-        ends = (held(f"round(s0 {sign} 2 * u * abs(s0))") for sign in "-+")
-        off = "max(" + ", ".join(f"abs({end} - s2)" for end in ends) + ")"
-        steps = (*STEPS, held("s1"))
+        steps, off = to_grid(low, high, "2 * u * abs(s0)")
         yield "quantise", steps, off
         back = f"{off} * scale + 2 * u * abs(y) + tiny"
         yield "quantise_and_back", (*steps, "(s2 - zero) * scale"), back

@@ -12,7 +12,7 @@ from ...axis import IntArray
 from ...layers.base import Binding, Index, Layer
 from ...layers.reading import Block, Choice, Reading, Sum
 from ..schema import GatherRecipe, ScatterRecipe
-from .judge import NOTHING, Found, blank_inputs, places, random_inputs
+from .judge import NOTHING, Found, places, random_inputs
 from .reads import Taken, taken
 from .windows import source
 
@@ -116,14 +116,14 @@ def digits(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found
     if len(binding.input_shapes) != 1 or len(binding.output_shapes) != 1:
         return NOTHING
     shape, out = binding.input_shapes[0], binding.output_shapes[0]
-    blank = blank_inputs(binding)
+    inputs = random_inputs(binding)
     total, asked = math.prod(out), 0
 
     def place(flat: int) -> int | None:
         nonlocal asked
         asked += 1
         at = tuple(int(n) for n in np.unravel_index(flat, out))
-        read = source(layer.explain(binding, at, blank))
+        read = source(layer.explain(binding, at, inputs))
         return int(np.ravel_multi_index(read, shape)) if isinstance(read, tuple) else None
 
     if place(0) != 0:

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...layers.base import Binding, Index, Sizes
 from ...layers.reading import Reading
-from ..schema import NoRecipe, Recipe
+from ..schema import FormulaRecipe, Grids, NoRecipe, Recipe
 
 Array = NDArray[np.float32]
 
 
 @dataclass
 class Found:
-    """A recipe, and the arrays it names: name -> how to get it."""
+    """A recipe, and the arrays it names: name -> how to get it.
+
+    Of quantised layers it is that of the layer inside; `activation` brings its number to a grid.
+    """
 
     recipe: Recipe
     arrays: dict[str, Callable[[], Array]] = field(default_factory=dict)
+    grids: Grids | None = None
+    activation: FormulaRecipe | None = None
 
 
 NOTHING = Found(NoRecipe("none"))
+
+
+def given(array: Array) -> Array:
+    """An array that is there already."""
+    return array
+
+
+def doubles(array: Any) -> Array:
+    """Float64 numbers as the bytes of twice as many float32 ones, which is what a page holds."""
+    made: Array = array.reshape(-1).astype("<f8").view("<f4")
+    return made
 
 
 def places(shape: Sizes, seed: int = 0) -> list[Index]:
@@ -54,6 +71,26 @@ def random_inputs(binding: Binding, seed: int = 1) -> tuple[Array, ...]:
         strides = [step * row.itemsize for step in steps]
         made.append(np.lib.stride_tricks.as_strided(row, shape, strides, writeable=False))
     return tuple(made)
+
+
+def words_of(
+    said: Sequence[Sequence[tuple[str, str]]], many: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Names and expressions of steps that were said of several places, as one holds for all.
+
+    How many numbers are read, `many` at each place, is {n} where it varies. An expression that holds
+    other numbers of its own place is empty.
+    """
+    found = []
+    for steps in zip(*said, strict=True):
+        words = {expression for _, expression in steps}
+        if len(words) > 1:
+            words = {
+                " ".join("{n}" if word == n else word for word in expression.split())
+                for n, (_, expression) in zip(many, steps, strict=True)
+            }
+        found.append((steps[0][0], words.pop() if len(words) == 1 else ""))
+    return found
 
 
 def same_terms(reading: Reading, terms: Mapping[tuple[int, Index], float]) -> bool:

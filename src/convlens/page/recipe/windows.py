@@ -13,7 +13,7 @@ from ...axis import Axis, AxisReads
 from ...layers.base import Binding, Index, Layer, Link
 from ...layers.reading import Choice, Reading, Sum
 from ..schema import ScatterRecipe, WindowRecipe
-from .judge import NOTHING, Array, Found, blank_inputs, places, same_terms
+from .judge import NOTHING, Array, Found, blank_inputs, places, random_inputs, same_terms
 from .reads import Taken, axis_fact
 
 # Layers with more terms a number are judged at two places only.
@@ -121,8 +121,23 @@ def window(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found
         ):
             judged = [judged[0], judged[-1]]
         if all(judge.agrees(layer.explain(binding, at, blank), at) for at in judged):
-            return Found(recipe, arrays)
+            return (
+                Found(recipe, arrays) if combine != "max" or _largest(layer, binding) else NOTHING
+            )
     return NOTHING
+
+
+def _largest(layer: Layer, binding: Binding) -> bool:
+    """Whether the number that is chosen is the largest one read."""
+    readings = [
+        layer.explain(binding, at, random_inputs(binding))
+        for at in places(binding.output_shapes[0])[:3]
+    ]
+    return all(
+        reading.value == max(float(block.x.max(initial=-math.inf)) for block in reading.blocks)
+        for reading in readings
+        if isinstance(reading, Choice)
+    )
 
 
 @dataclass
@@ -177,8 +192,11 @@ def scatter(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
     if len(binding.input_shapes) != 1:
         return NOTHING
     shape, out = binding.input_shapes[0], binding.output_shapes[0]
-    blank = blank_inputs(binding)
+    blank, random = blank_inputs(binding), random_inputs(binding)
     sources = {at: source(layer.explain(binding, at, blank)) for at in places(out)}
+    # What is copied does not depend on the numbers: an order of equal ones looks like a copy.
+    if any(source(layer.explain(binding, at, random)) != own for at, own in sources.items()):
+        return NOTHING
     if math.prod(shape) == math.prod(out) and all(
         isinstance(own, tuple) and np.ravel_multi_index(own, shape) == np.ravel_multi_index(at, out)
         for at, own in sources.items()
