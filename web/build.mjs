@@ -45,9 +45,10 @@ async function bundle(entry) {
   const element = /\b(h\d*\(("[a-z0-9]+"|[A-Z]\w*),) (null|\{ class: ("[^"]*") \})/g;
   const fewer = text
     .replace(element, (_, head, __, ___, name) => `${head} ${name ?? 0}`)
-    // Undefined by one short name, which nothing ever sets.
+    // Undefined and null by one short name each, which nothing else ever sets.
     .replace(/\bvoid 0\b/g, "$none")
-    .replace("{", "{ var $none;");
+    .replace(/\bnull\b/g, "$null")
+    .replace("{", "{ var $none, $null = null;");
   return (await transform(fewer, { minify: true, target: "es2022", charset: "utf8", legalComments: "none" })).code;
 }
 

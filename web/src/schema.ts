@@ -115,6 +115,11 @@ export interface FormulaRecipe {
   readonly bound: Program;
 }
 
+export interface OverTimeRecipe {
+  readonly form: "over_time";
+  readonly inner: WindowRecipe | RowRecipe | ScatterRecipe | GatherRecipe | MergeRecipe | FormulaRecipe | OverTimeRecipe | ListedRecipe | NoRecipe;
+}
+
 export interface ListedRecipe {
   readonly form: "listed";
   readonly lists: readonly string[];
@@ -192,7 +197,7 @@ export interface Layer {
   readonly pre: string | null;
   readonly activation: FormulaRecipe | null;
   readonly after: string | null;
-  readonly recipe: WindowRecipe | RowRecipe | ScatterRecipe | GatherRecipe | MergeRecipe | FormulaRecipe | ListedRecipe | NoRecipe;
+  readonly recipe: WindowRecipe | RowRecipe | ScatterRecipe | GatherRecipe | MergeRecipe | FormulaRecipe | OverTimeRecipe | ListedRecipe | NoRecipe;
   readonly grids: Grids | null;
   readonly input_shapes: readonly (readonly (number | null)[])[];
   readonly output_shape: readonly (number | null)[];
@@ -275,6 +280,6 @@ export interface Page {
   readonly words: Readonly<Record<string, string>>;
 }
 
-export type Recipe = WindowRecipe | RowRecipe | ScatterRecipe | GatherRecipe | MergeRecipe | FormulaRecipe | ListedRecipe | NoRecipe;
+export type Recipe = WindowRecipe | RowRecipe | ScatterRecipe | GatherRecipe | MergeRecipe | FormulaRecipe | OverTimeRecipe | ListedRecipe | NoRecipe;
 
 export const shared = ["activation", "answer", "code", "counts", "derivations", "field", "input_shapes", "knobs", "notes", "title", "weights"] as const;

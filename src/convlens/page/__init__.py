@@ -27,6 +27,7 @@ from .schema import (
     FormulaRecipe,
     Layer,
     ListedRecipe,
+    OverTimeRecipe,
     Page,
     RowRecipe,
     ScatterRecipe,
@@ -196,7 +197,7 @@ def fitted(built: Built, budget: int, layers: Sequence[str] | None = None) -> Bu
 def _tensors_of(layer: Layer) -> list[str]:
     """Every tensor that a layer's numbers need."""
     names = [*layer.inputs, layer.output, *([layer.pre] if layer.pre else [])]
-    recipe = layer.recipe
+    recipe = layer.recipe.inner if isinstance(layer.recipe, OverTimeRecipe) else layer.recipe
     if layer.grids is not None and layer.grids.kernel is not None:
         names.append(layer.grids.kernel)
     if isinstance(recipe, WindowRecipe | RowRecipe):

@@ -173,6 +173,14 @@ class FormulaRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class OverTimeRecipe:
+    """`inner` at every position of the first axis, by itself: its tensors are without that axis."""
+
+    form: Literal["over_time"]
+    inner: Recipe
+
+
+@dataclass(frozen=True, slots=True)
 class ListedRecipe:
     """What Python wrote down for each number of this run, where the page cannot find it by itself.
 
@@ -219,6 +227,7 @@ Recipe = (
     | GatherRecipe
     | MergeRecipe
     | FormulaRecipe
+    | OverTimeRecipe
     | ListedRecipe
     | NoRecipe
 )

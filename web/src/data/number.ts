@@ -4,7 +4,7 @@
 // these are the very numbers that `convlens explain --json` prints.
 
 import { reads, type Axis } from "../axis";
-import type { FormulaRecipe, GatherRecipe, Grids, Layer, ListedRecipe, MergeRecipe, Recipe, RowRecipe, ScatterRecipe, WindowRecipe } from "../schema";
+import type { FormulaRecipe, GatherRecipe, Grids, Layer, ListedRecipe, MergeRecipe, OverTimeRecipe, Recipe, RowRecipe, ScatterRecipe, WindowRecipe } from "../schema";
 import { ExactSum, fsum } from "../sum";
 import { activate, gather, moved, type Step } from "./activate";
 import { derived, overrides, ready, tensor, unflattened, values, type Values } from "./store";
@@ -256,6 +256,28 @@ function listed(out: Draft, layer: Layer, recipe: ListedRecipe, at: readonly num
   return true;
 }
 
+/** The recipe of a number: over time that of one position. */
+export function inside({ recipe }: Layer): Recipe {
+  return recipe.form === "over_time" ? recipe.inner : recipe;
+}
+
+/** A layer over time as it is at one position. */
+export function atStep(layer: Layer, { inner }: OverTimeRecipe, step: number): Layer {
+  const one = (id: string) => {
+    const { shape: [, ...shape], channel } = tensor(id);
+    const many = size(shape);
+    return derived(id, `${step}`, (numbers) => numbers.subarray(step * many, (step + 1) * many), { shape, channel: channel && channel - 1 });
+  };
+  return { ...layer, recipe: inner, inputs: layer.inputs.map(one), output: one(layer.output) };
+}
+
+function overTime(out: Draft, layer: Layer, recipe: OverTimeRecipe, [step, ...at]: readonly number[]): boolean {
+  const one = atStep(layer, recipe, step);
+  if (!makers[recipe.inner.form]!(out, one, recipe.inner as never, at)) return false;
+  out.input = out.input.map((place, n) => place + step * size(tensor(one.inputs[out.source[n] ?? 0]).shape));
+  return true;
+}
+
 function push(out: Draft, source: number, input: number, x: number, w: number): void {
   out.x.push(x);
   out.w.push(w);
@@ -363,6 +385,7 @@ const makers: { [F in Recipe["form"]]?: (out: Draft, layer: Layer, recipe: never
   merge: merge as never,
   formula: formula as never,
   listed: listed as never,
+  over_time: overTime as never,
 };
 
 /** A layer's inputs as its recipe takes them: of whole numbers, what they stand for. */

@@ -3,7 +3,7 @@
 import { field, users } from "../axis";
 import type { Layer } from "../schema";
 import { moved } from "./activate";
-import { listedReads } from "./number";
+import { atStep, listedReads } from "./number";
 import { page, ready, tensor, values } from "./store";
 import { atCell, mapView, spatialAxes, unflat } from "./tensor";
 
@@ -50,6 +50,7 @@ export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
       return [Math.max(0, low - start), Math.min(size - 1, high - start)];
     });
   }
+  if (recipe.form === "over_time") return [ranges[0], ...readsOf(atStep(layer, recipe, ranges[0][0]), source, ranges.slice(1))];
   if (recipe.form === "listed" && ranges.every(([low, high]) => low === high)) {
     const own = (listedReads(layer, recipe, ranges.map(([n]) => n)) ?? []).filter(([n, flat]) => n === source && flat >= 0).map(([, flat]) => unflat(info.shape, flat));
     return info.shape.map((_, axis) => {

@@ -1,5 +1,6 @@
 // How one number is made, in the picture that belongs to its layer.
 
+import { inside } from "../data/number";
 import { say } from "../words";
 import { layer, facts } from "../state";
 import { SumMiddle } from "./SumMiddle";
@@ -9,6 +10,7 @@ import { StepsMiddle } from "./StepsMiddle";
 export function Middle({ narrow, missing }: { narrow: boolean; missing: boolean }) {
   const now = layer.value;
   const made = facts.value;
+  const recipe = inside(now);
   if (missing && !made) {
     return (
       <div class="middle">
@@ -16,12 +18,12 @@ export function Middle({ narrow, missing }: { narrow: boolean; missing: boolean 
       </div>
     );
   }
-  if (!made && now.recipe.form === "none") return <StepsMiddle />;
+  if (!made && recipe.form === "none") return <StepsMiddle />;
   if (!made) return <div class="middle"><p class="dim">{say("reading")}</p></div>;
-  if (now.recipe.form === "row" || (now.recipe.form === "window" && now.recipe.combine === "sum")) {
+  if (recipe.form === "row" || (recipe.form === "window" && recipe.combine === "sum")) {
     return <SumMiddle facts={made} narrow={narrow} />;
   }
   // A resize that takes the nearest cell is a copy, no pool.
-  if ((now.recipe.form === "gather" && !now.recipe.reads[1]) || (now.recipe.form === "window" && now.knobs?.form !== "resize")) return <PoolMiddle facts={made} />;
+  if ((recipe.form === "gather" && !recipe.reads[1]) || (recipe.form === "window" && now.knobs?.form !== "resize")) return <PoolMiddle facts={made} />;
   return <StepsMiddle />;
 }

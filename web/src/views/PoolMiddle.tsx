@@ -1,6 +1,6 @@
 // A pool: one window of one map, its numbers, and the one that comes out.
 
-import type { NumberFacts } from "../data/number";
+import { inside, type NumberFacts } from "../data/number";
 import { css, inkOn } from "../draw/colour";
 import { atlas } from "../draw/atlas";
 import { ready, tensor, values } from "../data/store";
@@ -12,7 +12,7 @@ import { Dim } from "./parts";
 
 export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   const now = facts.layer;
-  const { recipe } = now;
+  const recipe = inside(now);
   if (recipe.form !== "window" && recipe.form !== "gather") return null;
   const window = recipe.form === "window";
   const id = now.inputs[0];

@@ -1,7 +1,7 @@
 // Everything that is neither a window nor a row: copies, merges, formulas, and the unexplained.
 
 import type { ComponentChildren } from "preact";
-import type { NumberFacts } from "../data/number";
+import { inside, type NumberFacts } from "../data/number";
 import { page, served, tensor } from "../data/store";
 import { finalOf, unflat } from "../data/tensor";
 import { count, fixed, minus, placesFor, printed, short, type Printed } from "../decimal";
@@ -104,7 +104,7 @@ function Remote() {
 export function StepsMiddle() {
   const now = layer.value;
   const made = facts.value;
-  const { recipe } = now;
+  const recipe = inside(now);
   if (!made) {
     return (
       <div class="middle steps-middle">

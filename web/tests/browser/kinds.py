@@ -372,6 +372,24 @@ def volume() -> Any:
     )
 
 
+def steps() -> Any:
+    """A layer at every step of a film: windows, pools, norms, rows."""
+    every = layers.TimeDistributed
+    return Sequential(
+        [
+            Input((4, 9, 8, 2)),
+            every(layers.Conv2D(5, 3, padding="same", activation="relu"), name="windows"),
+            every(layers.MaxPooling2D(2), name="pools"),
+            every(layers.BatchNormalization(), name="norms"),
+            every(layers.LayerNormalization(), name="groups"),
+            every(layers.Flatten(), name="rows"),
+            every(layers.Dense(6, activation="tanh"), name="units"),
+            layers.GlobalAveragePooling1D(),
+        ],
+        name="steps",
+    )
+
+
 def inputs() -> Any:
     """A picture, a sequence and numbers, each with layers of its own, then together."""
     picture, sound, numbers = (

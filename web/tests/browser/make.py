@@ -141,7 +141,7 @@ def other_kinds(folder: Path, rng: random.Random) -> None:
         "onnx_listed",
         "onnx_opaque",
     ]
-    names += ["wide_row", "wide_maps", "plain", "volume", "onnx_volume"]
+    names += ["wide_row", "wide_maps", "plain", "volume", "onnx_volume", "steps"]
     names += ["inputs", "deep"]
     if importlib.util.find_spec("torch"):
         names += ["torch_maps", "torch_row"]

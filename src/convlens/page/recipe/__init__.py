@@ -17,7 +17,8 @@ from .functions import FUNCTIONS
 from .gathers import digits, gathered, lookup
 from .judge import NOTHING, Found
 from .moves import merge, row
-from .quantised import around
+from .over_time import over_time
+from .quantised import quantised
 from .windows import scatter, window
 
 __all__ = ["FUNCTIONS", "NOTHING", "Found", "find"]
@@ -49,9 +50,10 @@ def find(
         known = None  # an array that is cut short, or an object that does not say what it is
     if judged is not None and known in judged:
         return judged[known]
-    found = around(layer, binding, names, find)
-    if found is not NOTHING:
-        return found
+    for around in (quantised, over_time):
+        found = around(layer, binding, names, find)
+        if found is not NOTHING:
+            return found
     for make in dict.fromkeys((makers.get(layer.picture, formula), *others)):
         with suppress(ConvlensError, ValueError, NotImplementedError, LookupError, ArithmeticError):
             found = make(layer, binding, names)

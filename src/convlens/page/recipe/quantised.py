@@ -24,7 +24,7 @@ Names = Callable[[str], str]
 Finder = Callable[[Layer, Binding, Names], Found]
 
 
-def around(layer: Layer, binding: Binding, names: Names, find: Finder) -> Found:
+def quantised(layer: Layer, binding: Binding, names: Names, find: Finder) -> Found:
     """The recipe of the layer inside, with what is around it; `find` gives the first."""
     if isinstance(layer, IntegerProduct):
         inner = find(layer.inner, layer.inner.bind(binding.input_shapes[:1]), names)
