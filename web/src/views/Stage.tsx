@@ -235,7 +235,7 @@ export function Stage() {
   // 1 on a screen of 1280; below, what stands between the pictures keeps its width.
   const unit = Math.min((width - 100) / 1132, (width - 818) / 414);
   const inputs = now.inputs.length;
-  const missing = now.inputs.some((id) => values(id) === "absent") || values(now.output) === "absent";
+  const missing = !!now.left_out || now.inputs.some((id) => values(id) === "absent") || values(now.output) === "absent";
   return (
     <section class="stage" ref={box} aria-label={say("stage")}>
       <PictureColumn width={Math.round(narrow ? Math.min(180, width) : 130 * unit)} />

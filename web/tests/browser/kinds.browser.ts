@@ -69,6 +69,21 @@ test("the first and the last slice of a volume are reached by keys, by the slide
   await close();
 });
 
+test("every layer of a page that keeps some numbers shows its own or says that they are left out", async () => {
+  const { page, wrong, close } = await open(browser, file("budget"));
+  const facts = await page.evaluate(() => JSON.parse(document.getElementById("page")?.textContent ?? "").layers.map((layer: any) => [layer.name, layer.left_out]));
+  const left = facts.filter(([, said]: [string, string | null]) => said);
+  expect(left.length).toBeGreaterThan(0);
+  expect(left.length).toBeLessThan(facts.length);
+  for (const [name, said] of facts) {
+    await goTo(page, `#/number/${encodeURIComponent(name)}`);
+    await page.waitForSelector("[data-value], .middle .note", { state: "attached" });
+    if (!(await page.$("[data-value]"))) expect(await page.textContent(".middle .note")).toBe(said);
+  }
+  expect(wrong).toEqual([]);
+  await close();
+});
+
 test("a key that the browser has a use for with another key is left to it", async () => {
   const { page, close } = await open(browser, file("volume"), "#/layer/conv3d?at=1,2,3,0");
   await page.focus(".focus-map");

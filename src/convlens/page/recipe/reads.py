@@ -11,7 +11,7 @@ from ...axis import Axis, AxisReads, IntArray, Table
 from ...layers.base import Binding, Index, Layer, Link, Sizes, grid
 from ..schema import Equation, Reads, Rows
 
-MOST_TABLE = 20_000
+MOST_TABLE = 100_000
 
 
 def axis_fact(reads: AxisReads) -> Equation | Rows:
