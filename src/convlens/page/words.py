@@ -25,6 +25,7 @@ GLOSSARY: dict[str, str] = {
     "dilation": "The spacing between the cells that a window reads.",
     "groups": "Input maps and filters split into parts that do not see each other.",
     "depthwise layer": "A convolution whose filters read one input map each: nothing is added over maps.",
+    "quantise": "Brings a real number to the nearest of equal steps, which a whole number counts.",
     "engine": "ONNX Runtime, the independent program that ran the network; our sums are checked against it.",
     "bound": "How far float32 rounding can take the engine's number from the exact sum.",
 }
