@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -152,3 +154,12 @@ def test_what_runs_in_its_own_file_only_says_so(name: str) -> None:
             read = set(block.index[:, place].tolist())
             if link.out is not None:
                 assert read <= set(link.reads.reads(at[link.out]).i.tolist())
+
+
+def test_a_quantised_convolution_says_that_it_has_a_bias() -> None:
+    layer, inputs = STEPS["QLinearConv"]
+    assert isinstance(layer, layers.QuantizedProduct)
+    shapes = (inputs[0].shape,)
+    biased = replace(layer, listed=(layer.inner.weights()[0], weight(normal(RNG, 2))))
+    notes = {note.id: note.slots for note in biased.notes(shapes)}
+    assert notes["conv.size_free"]["bias"] == 2

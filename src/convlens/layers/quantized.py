@@ -29,6 +29,8 @@ from .base import (
     Value,
     gather,
 )
+from .conv import Convolution
+from .dense import Dense
 from .quantize import Grid, nearest, nowhere, rounded
 from .reading import SMALLEST, UNIT, Block, Formula, FormulaStep, GridBlock, Reading, Rule, Sum
 from .weight import Weight
@@ -158,7 +160,11 @@ class QuantizedProduct(Around):
         return {**self.inner.quantities(), **said}
 
     def notes(self, shapes: tuple[Shape, ...]) -> tuple[Note, ...]:
-        return (*self.inner.notes(shapes), Note("quantise.product", {}))
+        inner = self.inner
+        if self.bias and len(self.listed) > 1 and isinstance(inner, Convolution | Dense):
+            # The bias stands outside the layer that works on whole numbers, and is one of its own.
+            inner = replace(inner, bias=self.listed[1])
+        return (*inner.notes(shapes), Note("quantise.product", {}))
 
     def explain(
         self, binding: Binding, at: Index, inputs: tuple[Array, ...], output: int = 0
