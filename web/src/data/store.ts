@@ -17,13 +17,18 @@ export function ready(slot: unknown): slot is Values {
 declare const factNames: string;
 const shorter = new Map(factNames.split(" ").map((name, n) => [name, `$${n.toString(36)}`]));
 
+/** The same with those names; a reviver of JSON.parse would take half a second for 10,000 layers, this a sixth. */
+function renamed(value: any): any {
+  if (Array.isArray(value)) return value.map(renamed);
+  if (!value || typeof value !== "object") return value;
+  const made: any = {};
+  for (const name in value) made[shorter.get(name) ?? name] = renamed(value[name]);
+  return made;
+}
+
 /** The facts as Python sent them, with what layers have in common put back in its places. */
 export function read(text: string): Page {
-  const facts = JSON.parse(text, function (name: string, value: unknown) {
-    const short = name && shorter.get(name);
-    if (!short) return value;
-    this[short] = value;
-  });
+  const facts = renamed(JSON.parse(text));
   for (const layer of facts.layers) {
     for (const name of shared) {
       const key = shorter.get(name) ?? name;
