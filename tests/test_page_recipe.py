@@ -71,10 +71,6 @@ def test_a_layer_norm_with_scales_of_1_is_no_group_norm() -> None:
     assert (found.name, found.numbers) == ("layer_norm", (0.001, 0, 1))
 
 
-def test_what_the_page_cannot_make_is_left_to_python() -> None:
-    assert recipe(layers.Sparsemax()) == NoRecipe("none")
-
-
 def test_a_large_norm_is_judged_without_an_array_of_its_size() -> None:
     found = recipe(layers.LayerNorm(weight("g", 64)), (20_000, 20_000, 64))
     assert isinstance(found, FormulaRecipe)
@@ -117,8 +113,10 @@ def made(found: Found, at: Index, inputs: list[Any], out: tuple[int, ...]) -> fl
             for r, array in zip(recipe.reads, inputs, strict=True)
         ]
         products = [math.prod(map(float, pair)) for pair in zip(*pairs, strict=True)]
-        sums = {"sum": math.fsum(products), "mean": math.fsum(products) / len(products)}
-        return float({**sums, "max": max(products), "min": min(products)}[recipe.combine])
+        total = math.fsum(products)
+        if recipe.combine in ("sum", "mean"):
+            return total / len(products) if recipe.combine == "mean" else total
+        return max(products) if recipe.combine == "max" else min(products)
     if isinstance(recipe, ScatterRecipe):
         if recipe.reads is None:
             flat, place = int(np.ravel_multi_index(at, out)), 0
@@ -129,15 +127,22 @@ def made(found: Found, at: Index, inputs: list[Any], out: tuple[int, ...]) -> fl
         if recipe.table is None:
             return float(x[place_])
         return float(found.arrays[recipe.table]()[int(x[place_]), at[-1]])
+    return float(known(found, at, inputs, out)["y"])
+
+
+def known(found: Found, at: Index, inputs: list[Any], out: tuple[int, ...]) -> dict[str, Any]:
+    """The numbers of a formula: what it is given, its steps and its value."""
+    recipe, x = found.recipe, inputs[0]
     assert isinstance(recipe, FormulaRecipe)
     given: dict[str, Any] = {"x": float(x[at]) if x.shape == out else math.nan}
+    given["k"] = dict(enumerate(at)).get(recipe.axis)
     for n, name in enumerate(recipe.constants):
         if name is not None:
             given[f"c{n}"] = float(np.broadcast_to(found.arrays[name](), x.shape)[at])
     if recipe.reads is not None:
         given["X"] = np.array([float(x[place]) for place in positions(recipe.reads, at)])
         given["n"] = len(given["X"])
-    return float(steps_of(tuple(step[2] for step in recipe.steps), given)["y"])
+    return steps_of(tuple(step[2] for step in recipe.steps), given)
 
 
 ROWS = weight("rows", 7, 3)
@@ -163,6 +168,20 @@ KINDS: list[tuple[Layer, tuple[tuple[int, ...], ...], str]] = [
     (layers.Reshape((20, 6)), (SHAPE,), "scatter"),
     (Tile((1, 2, 3)), (SHAPE,), "scatter"),
     (layers.Divide(), (SHAPE, SHAPE), "merge"),
+    (layers.LogSumExp((1,)), (SHAPE,), "formula"),
+    (layers.LogSumExp((0, 2), keep=True), (SHAPE,), "formula"),
+    (layers.ReduceProduct((0, 1)), (SHAPE,), "formula"),
+    (layers.ArgMax((1,)), (SHAPE,), "formula"),
+    (layers.ArgMax((2,), keep=True, last=True), (SHAPE,), "formula"),
+    (layers.ArgMax((0,), smallest=True), (SHAPE,), "formula"),
+    (layers.ArgMax((-1,), smallest=True, last=True), (SHAPE,), "formula"),
+    (layers.TopKPlaces(layers.TopK(1, 3)), (SHAPE,), "formula"),
+    (layers.TopKPlaces(layers.TopK(-1, 6, smallest=True)), (SHAPE,), "formula"),
+    (layers.Moments((0, 2)), (SHAPE,), "formula"),
+    (layers.DynamicRange(), (SHAPE,), "formula"),
+    (layers.Sparsemax(), (SHAPE,), "formula"),
+    (layers.Sparsemax(1, running=True), (SHAPE,), "formula"),
+    (layers.Softmax(0), ((2,),), "formula"),
     (layers.LRN(), ((9, 3, 3),), "formula"),
     (layers.LRN(4, 0.5, 0.5, 2.0, True, 2), (SHAPE,), "formula"),
     (layers.Softmax(1), (SHAPE,), "formula"),
@@ -219,22 +238,9 @@ def test_a_recipe_gives_every_number_of_its_layer(
     for at in itertools.product(*map(range, out)):
         reading = layer.explain(binding, at, tuple(inputs))
         assert made(found, at, inputs, out) == pytest.approx(reading.value, rel=1e-12, abs=1e-14)
-
-
-def test_a_bound_is_the_layers_own() -> None:
-    x = np.random.default_rng(4).standard_normal((9, 3, 3)).astype(np.float32)
-    layer = layers.LRN()
-    binding = layer.bind((x.shape,))
-    found = find(layer, binding, str).recipe
-    assert isinstance(found, FormulaRecipe)
-    assert found.reads is not None
-    for at in ((0, 0, 0), (4, 1, 2), (8, 2, 2)):
-        numbers = np.array([float(x[place]) for place in positions(found.reads, at)])
-        known = steps_of(
-            tuple(step[2] for step in found.steps),
-            {"x": float(x[at]), "X": numbers, "n": len(numbers)},
-        )
-        assert run(found.bound, known) == pytest.approx(layer.explain(binding, at, (x,)).tolerance)
+        if isinstance(found.recipe, FormulaRecipe) and layer.rule == "formula":
+            bound = run(found.recipe.bound, known(found, at, inputs, out))
+            assert bound == pytest.approx(reading.tolerance, rel=1e-6)
 
 
 def test_a_lookup_of_neighbouring_axes_is_left_to_python() -> None:
@@ -307,6 +313,19 @@ def test_a_grid_is_found_with_its_limits(
 def test_a_grid_with_a_scale_for_each_map_is_left_to_python() -> None:
     grid = Grid((0.5, 0.25, 1.0, 2.0), (0, 0, 0, 0), -128, 127, axis=0)
     assert recipe(layers.OnGrid(grid)) == NoRecipe("none")
+
+
+@pytest.mark.parametrize("layer", [layers.TopK(1, 3), layers.CumulativeMax(1)])
+def test_what_is_chosen_from_several_is_no_copy(layer: Layer) -> None:
+    assert not isinstance(recipe(layer), ScatterRecipe)
+
+
+def test_of_equal_numbers_the_one_that_the_layer_takes_is_found() -> None:
+    equal = [np.full(SHAPE, 2.0, np.float32)]
+    for last in (False, True):
+        layer = layers.ArgMax((2,), last=last)
+        found = find(layer, layer.bind((SHAPE,)), str)
+        assert made(found, (0, 0), equal, SHAPE[:2]) == 5 * last
 
 
 def test_a_softmax_of_nothing_that_gives_zeros_is_left_to_python() -> None:

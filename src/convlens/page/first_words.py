@@ -328,6 +328,38 @@ _FORMULAS: dict[str, tuple[str, str]] = {
         "{row} numbers become one: the sum of their sizes",
         "They are added up without their signs. Nothing is learnt.",
     ),
+    "product": (
+        "{row} numbers become one: their product",
+        "They are multiplied, one after the other. Nothing is learnt.",
+    ),
+    "mean": (
+        "{row} numbers become one: their mean",
+        "Their sum, divided by how many they are. Nothing is learnt.",
+    ),
+    "soft_largest": (
+        "{row} numbers become one: a soft largest",
+        "The logarithm of the sum of their exps: a little more than the largest number.",
+    ),
+    "place_of_the_largest": (
+        "{row} numbers become one: where the largest stands",
+        "Places are counted from 0. How large it is, is forgotten.",
+    ),
+    "place_of_the_smallest": (
+        "{row} numbers become one: where the smallest stands",
+        "Places are counted from 0. How small it is, is forgotten.",
+    ),
+    "place_in_order": (
+        "{row} numbers are put in order: where each of the first ones stood",
+        "Places are counted from 0. How large the numbers are, is forgotten.",
+    ),
+    "sparse_shares": (
+        "{row} numbers become shares of 1, small ones 0",
+        "One number is taken from all, and what falls below 0 becomes 0. Nothing is learnt.",
+    ),
+    "grid_of_all": (
+        "{row} numbers become one: the step of a grid that holds them all",
+        "From the smallest to the largest, 0 included, there are 255 equal steps.",
+    ),
     "variance": (
         "{row} numbers become one: how far they spread",
         "The mean of the squares of how far each is from their mean. Nothing is learnt.",

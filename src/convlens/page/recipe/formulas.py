@@ -20,7 +20,7 @@ from ...layers.merge import broadcast_index
 from ...layers.reading import Choice, Formula, Reading
 from ..schema import FormulaRecipe, Program
 from .addends import addends
-from .functions import BOUNDS, FUNCTIONS, GROUPS, STORED, TRIED, WRITTEN, grids
+from .functions import BOUNDS, FUNCTIONS, GROUPS, POWER_BOUNDS, STORED, TRIED, WRITTEN, grids
 from .judge import NOTHING, Array, Found, places, random_inputs
 from .program import steps_of, written
 from .reads import Taken, taken
@@ -38,6 +38,8 @@ def _same(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) or (a != a and b != b)
 
 
+# Layers that read more numbers for each are judged at fewer places.
+MANY = 20_000
 Numbers = tuple[float, ...]
 Steps = tuple[tuple[tuple[str, str, Program], ...], Program]
 
@@ -111,16 +113,17 @@ def _bound(
         if all(
             math.isclose(bound, case.reading.tolerance, rel_tol=1e-6)
             for bound, case in zip(made, cases, strict=True)
+            if not math.isnan(case.reading.value)
         ):
             return program
     return None
 
 
 def formula(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
-    """Norms, softmax, and functions of one number."""
-    if len(binding.input_shapes) != 1 or len(binding.output_shapes) != 1:
+    """Norms, softmax, and functions of one number; of several outputs the first."""
+    if len(binding.input_shapes) != 1:
         return NOTHING
-    same = binding.input_shapes == binding.output_shapes
+    same = binding.input_shapes == binding.output_shapes[:1]
     if layer.rule == "sum":
         return addends(layer, binding, names) if same else NOTHING
     alone = same and all(
@@ -208,7 +211,8 @@ def _stored(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
             given = np.broadcast_to(np.float32(number), x.shape)
             cases.append(_Case({"x": number, "c0": own}, layer.explain(binding, at, (given,))))
     for name, texts in STORED.items():
-        made = _steps(texts, BOUNDS, {}, cases, _readable(texts[-1], {}))
+        bounds = POWER_BOUNDS.get(name, BOUNDS)
+        made = _steps(texts, bounds, {}, cases, _readable(texts[-1], {}))
         if made is not None:
             role = "alpha" if name == "prelu" else "operand"
             recipe = FormulaRecipe("formula", name, -1, (), (names(role),), None, *made)
@@ -220,8 +224,11 @@ def _grouped(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
     """The formula of all numbers read that gives the layer's own steps."""
     shape, out = binding.input_shapes[0], binding.output_shapes[0]
     inputs = random_inputs(binding)
-    asked = [*places(out)[:1], *places(out)[-2:]]
-    readings = {at: layer.explain(binding, at, inputs) for at in asked}
+    asked = places(out)
+    first = layer.explain(binding, asked[0], inputs)
+    if sum(map(len, first.blocks)) > MANY:
+        asked = [asked[0], *asked[-2:]]
+    readings = {at: layer.explain(binding, at, inputs) for at in dict.fromkeys(asked)}
     blocks = [(at, r.blocks) for at, r in readings.items() if isinstance(r, Formula)]
     if len(blocks) < len(asked) or not all(len(own) == 1 for _, own in blocks):
         return NOTHING
@@ -239,16 +246,14 @@ def _grouped(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
         assert isinstance(reading, Formula)
         x = reading.blocks[0].x
         own = float(inputs[0][at]) if shape == out else math.nan
-        given = {"x": own, "X": x, "n": len(x)}
+        given = {"x": own, "X": x, "n": len(x), "k": dict(enumerate(at)).get(reads.axis, math.nan)}
         given |= {
             f"c{n}": reading.stored[role][2] for n, role in enumerate(SCALES) if role in stored
         }
         cases.append(_Case(given, reading))
     for name, texts, bound in GROUPS:
         made = _steps(texts, (bound,), numbers, cases)
-        if made is not None and not _holds_empty(layer, binding, asked[-1], cases[-1], made):
-            return NOTHING
-        if made is not None:
+        if made is not None and _holds_empty(layer, binding, asked[-1], cases[-1], made):
             own_words = _Words(name, texts, reads, made)
             return _named(own_words, layer, names, readings, asked[-1], shape)
     return NOTHING
@@ -257,7 +262,8 @@ def _grouped(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
 def _holds_empty(layer: Layer, binding: Binding, at: Index, case: _Case, made: Steps) -> bool:
     """Whether the formula gives what the layer gives where all that is read is minus infinity.
 
-    An attention that leaves out every key gives zeros there, and no formula says so.
+    An attention that leaves out every key gives zeros there, and no formula says so. And of equal
+    numbers it is seen which one is taken.
     """
     shape = binding.input_shapes[0]
     empty = np.broadcast_to(np.float32(-np.inf), shape)
@@ -297,9 +303,8 @@ def _named(
     if len(held) != len(by_name):
         return NOTHING
     reads = found.reads.facts()
-    whole = [n for n, out in enumerate(found.reads.order) if out is None]
     if not held and "norm" not in found.name:
-        axis = whole[0] if len(whole) == 1 else -1
+        axis = found.reads.axis
         recipe = FormulaRecipe("formula", found.name, axis, _held(layer), (), reads, *found.made)
         return Found(recipe)
     epsilon = float(layer.quantities()["epsilon"])

@@ -55,6 +55,12 @@ class Taken:
         axes = tuple(link.reads for link in links)
         return cls(tuple(link.out for link in links), axes, (1,) * len(links))
 
+    @property
+    def axis(self) -> int:
+        """The axis that is read whole, -1 where there is not just one."""
+        whole = [n for n, out in enumerate(self.order) if out is None]
+        return whole[0] if len(whole) == 1 else -1
+
     def positions(self, at: Index) -> IntArray:
         """The positions that output position `at` reads, the last axis fastest."""
         found = []

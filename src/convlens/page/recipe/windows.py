@@ -164,8 +164,8 @@ class _WindowJudge:
 
 def source(reading: Reading) -> Index | float | None:
     """The one input position a copy reads, or the constant it is."""
-    if not isinstance(reading, Choice):
-        return None
+    if not isinstance(reading, Choice) or sum(map(len, reading.blocks)) > 1:
+        return None  # what is chosen from several is no copy, even where all are equal
     if isinstance(reading.winner, str):
         return reading.value
     block, row = reading.winner
