@@ -177,6 +177,17 @@ KINDS: list[tuple[Layer, tuple[tuple[int, ...], ...], str]] = [
     (layers.ArgMax((-1,), smallest=True, last=True), (SHAPE,), "formula"),
     (layers.TopKPlaces(layers.TopK(1, 3)), (SHAPE,), "formula"),
     (layers.TopKPlaces(layers.TopK(-1, 6, smallest=True)), (SHAPE,), "formula"),
+    (layers.TopK(1, 3), (SHAPE,), "formula"),
+    (layers.TopK(-1, 6, smallest=True), (SHAPE,), "formula"),
+    (layers.TopK(0, 1), (SHAPE,), "gather"),
+    (layers.CumulativeSum(1), (SHAPE,), "gather"),
+    (layers.CumulativeSum(-1, reverse=True), (SHAPE,), "gather"),
+    (layers.CumulativeSum(0, exclusive=True), (SHAPE,), "gather"),
+    (layers.CumulativeSum(2, reverse=True, exclusive=True), (SHAPE,), "gather"),
+    (layers.CumulativeSum(0), ((300,),), "gather"),
+    (layers.CumulativeMax(1), (SHAPE,), "gather"),
+    (layers.CumulativeMax(0, smallest=True), (SHAPE,), "gather"),
+    (layers.CumulativeMax(2, reverse=True), (SHAPE,), "gather"),
     (layers.Moments((0, 2)), (SHAPE,), "formula"),
     (layers.DynamicRange(), (SHAPE,), "formula"),
     (layers.Sparsemax(), (SHAPE,), "formula"),
@@ -238,7 +249,7 @@ def test_a_recipe_gives_every_number_of_its_layer(
     for at in itertools.product(*map(range, out)):
         reading = layer.explain(binding, at, tuple(inputs))
         assert made(found, at, inputs, out) == pytest.approx(reading.value, rel=1e-12, abs=1e-14)
-        if isinstance(found.recipe, FormulaRecipe) and layer.rule == "formula":
+        if isinstance(found.recipe, FormulaRecipe) and layer.rule != "sum":
             bound = run(found.recipe.bound, known(found, at, inputs, out))
             assert bound == pytest.approx(reading.tolerance, rel=1e-6)
 
@@ -318,6 +329,13 @@ def test_a_grid_with_a_scale_for_each_map_is_left_to_python() -> None:
 @pytest.mark.parametrize("layer", [layers.TopK(1, 3), layers.CumulativeMax(1)])
 def test_what_is_chosen_from_several_is_no_copy(layer: Layer) -> None:
     assert not isinstance(recipe(layer), ScatterRecipe)
+
+
+def test_sums_so_far_are_sent_as_an_equation() -> None:
+    for size in (40, 256, 257):
+        found = recipe(layers.CumulativeSum(0, exclusive=True), (size,))
+        assert isinstance(found, GatherRecipe)
+        assert found.reads[0].axes == (Equation("equation", size, size, size, 1, 1, size, 1),)
 
 
 def test_of_equal_numbers_the_one_that_the_layer_takes_is_found() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ..explain.wording import count, note_text, plural, shape_text
 from ..layers.base import Note, Sizes
 from .schema import (
+    Equation,
     FormulaRecipe,
     GatherRecipe,
     MergeRecipe,
@@ -259,6 +260,14 @@ def _gathered(recipe: GatherRecipe, inputs: Sequence[Tensor], after: Tensor) -> 
             f"{terms} of one input meet as many of the other, pair by pair",
             f"{sizes}: each number is the sum of the products. Nothing is learnt here.",
         )
+    for axis in recipe.reads[0].axes:
+        if isinstance(axis, Equation) and axis.n_in == axis.n_out == axis.kernel > 1:
+            size = axis.n_in
+            side = {size - 1: "up to it", 0: "from it on", size: "before it", -1: "behind it"}
+            return FirstWords(
+                f"Each number becomes the {_GATHERED[recipe.combine]} of those {side[axis.pad]}",
+                f"Along an axis of {plural(size, 'number')}, place by place. Nothing is learnt.",
+            )
     return FirstWords(
         f"{terms} become one: their {_GATHERED[recipe.combine]}",
         f"{sizes}. Nothing is learnt.",
@@ -351,6 +360,10 @@ _FORMULAS: dict[str, tuple[str, str]] = {
     "place_in_order": (
         "{row} numbers are put in order: where each of the first ones stood",
         "Places are counted from 0. How large the numbers are, is forgotten.",
+    ),
+    "number_in_order": (
+        "{row} numbers are put in order: the first ones of them",
+        "Each is a copy of one of the row, by its size. Nothing is learnt.",
     ),
     "sparse_shares": (
         "{row} numbers become shares of 1, small ones 0",

@@ -42,7 +42,7 @@ def find(
     }  # fmt: skip
     others: tuple[Maker, ...] = (formula,)
     if layer.rule != "formula":
-        others = (gathered, lookup, digits)
+        others = (gathered, lookup, digits, formula)
     known = None if layer.weights() or judged is None else f"{layer!r} {binding.input_shapes}"
     if known is not None and ("..." in known or "<" in known):
         known = None  # an array that is cut short, or an object that does not say what it is

@@ -229,30 +229,31 @@ def _grouped(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
     if sum(map(len, first.blocks)) > MANY:
         asked = [asked[0], *asked[-2:]]
     readings = {at: layer.explain(binding, at, inputs) for at in dict.fromkeys(asked)}
-    blocks = [(at, r.blocks) for at, r in readings.items() if isinstance(r, Formula)]
+    blocks = [(at, r.blocks) for at, r in readings.items() if isinstance(r, Formula | Choice)]
     if len(blocks) < len(asked) or not all(len(own) == 1 for _, own in blocks):
         return NOTHING
     reads = taken(layer, binding, {at: own[0].index for at, own in blocks})
     if reads is None:
         return NOTHING
     last = readings[asked[-1]]
-    assert isinstance(last, Formula)
-    stored = {role: number for role, (name, _, number) in last.stored.items() if name}
+    own_numbers = getattr(last, "stored", {})
+    stored = {role: number for role, (name, _, number) in own_numbers.items() if name}
     known = {k: v for k, v in layer.quantities().items() if isinstance(v, int | float)}
     numbers: dict[str, float | str] = {"gamma": 1.0, "beta": 0.0, **known}
     numbers |= {role: f"c{n}" for n, role in enumerate(SCALES) if role in stored}
     cases = []
     for at, reading in readings.items():
-        assert isinstance(reading, Formula)
         x = reading.blocks[0].x
         own = float(inputs[0][at]) if shape == out else math.nan
         given = {"x": own, "X": x, "n": len(x), "k": dict(enumerate(at)).get(reads.axis, math.nan)}
         given |= {
-            f"c{n}": reading.stored[role][2] for n, role in enumerate(SCALES) if role in stored
+            f"c{n}": getattr(reading, "stored", {})[role][2]
+            for n, role in enumerate(SCALES)
+            if role in stored
         }
         cases.append(_Case(given, reading))
     for name, texts, bound in GROUPS:
-        made = _steps(texts, (bound,), numbers, cases)
+        made = _steps(texts, (bound,), numbers, cases, "the number that stands there in order")
         if made is not None and _holds_empty(layer, binding, asked[-1], cases[-1], made):
             own_words = _Words(name, texts, reads, made)
             return _named(own_words, layer, names, readings, asked[-1], shape)
@@ -297,9 +298,9 @@ def _named(
 ) -> Found:
     """The recipe of a formula, with the name, axis and stored arrays of its kind."""
     last = readings[at]
-    assert isinstance(last, Formula)
     by_name = {weight.name: weight for weight in layer.weights()}
-    held = {role: by_name[name] for role, (name, _, _) in last.stored.items() if name}
+    stored = getattr(last, "stored", {})
+    held = {role: by_name[name] for role, (name, _, _) in stored.items() if name}
     if len(held) != len(by_name):
         return NOTHING
     reads = found.reads.facts()

@@ -168,6 +168,8 @@ GROUPS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     *_places_of_ends(),
     ("place_in_order", ("item(X, item(order(X), k))", "item(order(X), k)"), "0"),
     ("place_in_order", ("item(X, item(order(-X), k))", "item(order(-X), k)"), "0"),
+    ("number_in_order", ("item(X, item(order(X), k))",), "0"),
+    ("number_in_order", ("item(X, item(order(-X), k))",), "0"),
     ("sparse_shares", (f"sum(1 if {SUMS} < 1 + {COUNT} * {ORDERED} else 0)",
                        f"(sum((1 if {COUNT} <= s0 else 0) * {ORDERED}) - 1) / s0", "max(x - s1, 0)"),
      "(n + 8) * u * max(1, most(abs(X)))"),

@@ -18,6 +18,8 @@ from .windows import source
 
 # More numbers than this are not gathered cell by cell in a page.
 MOST_TERMS = 100_000
+# Layers that read more numbers than this at three places are judged at those three.
+MANY = 20_000
 # How many single numbers the layer is asked for, to see how it moves them.
 MOST_PROBES = 4_000
 Combine = Literal["sum", "mean", "max", "min"]
@@ -28,13 +30,14 @@ def gathered(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
     if len(binding.output_shapes) != 1 or layer.weights():
         return NOTHING
     inputs = random_inputs(binding)
-    readings = {
-        at: layer.explain(binding, at, inputs) for at in places(binding.output_shapes[0])[-3:]
-    }
+    asked = places(binding.output_shapes[0])
+    readings = {at: layer.explain(binding, at, inputs) for at in asked[-3:]}
+    if sum(len(block) for reading in readings.values() for block in reading.blocks) <= MANY:
+        readings |= {at: layer.explain(binding, at, inputs) for at in asked[:-3]}
     blocks = {at: reading.blocks[0] for at, reading in readings.items() if reading.blocks}
     if len(blocks) < len(readings) or any(len(r.blocks) > 1 for r in readings.values()):
         return NOTHING
-    first = next(iter(blocks.values()), None)
+    first = max(blocks.values(), key=len, default=None)
     if first is None or first.source != 0 or not 0 < len(first) <= MOST_TERMS:
         return NOTHING
     combine = _combine(readings)
@@ -56,20 +59,21 @@ def gathered(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
 
 def _combine(readings: Mapping[Index, Reading]) -> Combine | None:
     """What is done with the numbers read, in every one of these readings."""
-    found: set[Combine | None] = set()
+    found: list[Combine] = ["sum", "mean", "max", "min"]
     for reading in readings.values():
         (block,) = reading.blocks
+        fits: set[Combine] = set()
         if isinstance(reading, Sum):
             share = 1.0 if reading.divisor is None else 1 / len(block)
             plain = block.array is None and reading.bias == 0 and not reading.quantities
-            plain = plain and (block.partner is not None or bool((block.w == share).all()))
-            found.add(("sum" if reading.divisor is None else "mean") if plain else None)
-        elif isinstance(reading, Choice) and not reading.constants:
-            ends: dict[float, Combine] = {float(block.x.min()): "min", float(block.x.max()): "max"}
-            found.add(ends.get(reading.value))
-        else:
-            found.add(None)
-    return found.pop() if len(found) == 1 else None
+            if plain and (block.partner is not None or bool((block.w == share).all())):
+                fits = {"sum" if reading.divisor is None else "mean"}
+        elif isinstance(reading, Choice) and not reading.constants and len(block):
+            # Of one number alone it is both.
+            ends: dict[Combine, float] = {"max": float(block.x.max()), "min": float(block.x.min())}
+            fits = {word for word, end in ends.items() if end == reading.value}
+        found = [word for word in found if word in fits]
+    return found[0] if found else None
 
 
 def _together(own: Taken, other: Taken, at: Index, block: Block) -> bool:
