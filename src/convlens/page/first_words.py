@@ -67,7 +67,7 @@ def first_words(
         if known is not None:
             title, answer = known
             one = "number" if output.channel is None else "map"
-            row = count(inputs[0].shape[recipe.axis]) if recipe.axis >= 0 else "The"
+            row = count(math.prod(axis.kernel for axis in getattr(recipe.reads, "axes", ())))
             many = math.prod(output.shape) if output.channel is None else _maps(output)
             slots = {
                 "each": _each(many, one),
@@ -224,6 +224,10 @@ _MERGES = {
     "subtract": ("One input is taken from the other, number by number", "the difference of"),
     "multiply": ("{n} inputs are multiplied, number by number", "the product of"),
     "divide": ("One input is divided by the other, number by number", "the quotient of"),
+    "weighted": (
+        "{n} inputs are added, number by number, each times a factor",
+        "the sum, each times a fixed factor, of",
+    ),
     "average": ("The mean of {n} inputs, number by number", "the mean of"),
     "maximum": ("The larger of {n} inputs, number by number", "the largest of"),
     "minimum": ("The smaller of {n} inputs, number by number", "the smallest of"),
@@ -296,6 +300,7 @@ def _copy(recipe: ScatterRecipe, before: Tensor, after: Tensor, notes: Sequence[
 
 
 _ITSELF = "Each number by itself: no window, no neighbours, nothing learnt."
+_PARTNER = "The partner belongs to the same place: it arrives from elsewhere, or it is stored."
 # Titles and lines of formulas; `maps` and `row` are filled with the layer's own counts.
 _FORMULAS: dict[str, tuple[str, str]] = {
     "relu": ("Numbers below 0 become 0", _ITSELF),
@@ -388,6 +393,25 @@ _FORMULAS: dict[str, tuple[str, str]] = {
     "quantise_and_back": (
         "Numbers become the nearest ones of a grid",
         "As a quantised network would keep them: a whole number of steps, and back.",
+    ),
+    "equal": ("1 where a number equals its partner, else 0", _PARTNER),
+    "less": ("1 where a number is less than its partner, else 0", _PARTNER),
+    "greater": ("1 where a number is greater than its partner, else 0", _PARTNER),
+    "less_or_equal": ("1 where a number is not above its partner, else 0", _PARTNER),
+    "greater_or_equal": ("1 where a number is not below its partner, else 0", _PARTNER),
+    "both": ("1 where neither of two numbers is 0, else 0", _PARTNER),
+    "one_of_two": ("1 where one of two numbers is not 0, else 0", _PARTNER),
+    "just_one_of_two": ("1 where just one of two numbers is not 0, else 0", _PARTNER),
+    "not": ("1 where a number is 0, else 0", _ITSELF),
+    "added": ("A number and its partner are added", _PARTNER),
+    "subtracted": ("A number less its partner", _PARTNER),
+    "multiplied": ("A number times its partner", _PARTNER),
+    "divided": ("A number divided by its partner", _PARTNER),
+    "whole_quotient": ("How often a number holds its partner, in whole times", _PARTNER),
+    "rest": ("What is left of a number when its partner is taken off in whole times", _PARTNER),
+    "choice": (
+        "One of two numbers, by a condition",
+        "Where the condition is not 0 the first of the two is copied, else the second.",
     ),
     "gated_linear": (
         "Half of the numbers pass as far as the other half lets them",

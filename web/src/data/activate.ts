@@ -103,11 +103,11 @@ export function activate(
   const own = x ?? numbers?.[place];
   const given: Record<string, number | Numbers> = { x: own ?? NaN, k: at[recipe.axis] };
   stored.forEach((number, n) => (given[`c${n}`] = number ?? NaN));
+  if (!numbers && (recipe.reads || x === undefined)) return null;
   if (recipe.reads) {
-    if (!numbers) return null;
-    const all = gather(shape, recipe.reads, at).map(([from]) => (from === place && x !== undefined ? x : numbers[from]));
+    const all = gather(shape, recipe.reads, at).map(([from]) => (from === place && x !== undefined ? x : numbers![from]));
     Object.assign(given, { X: all, "n": all.length });
-  } else if (own === undefined) return null;
+  }
   const steps = recipe["steps"].map(([name, expression, program], n, { length }) => {
     let value = run(program, given) as number;
     // The value is infinite where float32 has no such number; a step on the way to it need not be.

@@ -5,7 +5,7 @@
 
 import { reads, type Axis } from "../axis";
 import type { FormulaRecipe, GatherRecipe, Layer, MergeRecipe, Recipe, RowRecipe, ScatterRecipe, WindowRecipe } from "../schema";
-import { ExactSum, fsum } from "../sum";
+import { ExactSum } from "../sum";
 import { activate, gather, moved, type Step } from "./activate";
 import { overrides, ready, tensor, unflattened, values, type Values } from "./store";
 import { finalOf, flat, size, strides } from "./tensor";
@@ -133,10 +133,10 @@ function window(out: Draft, layer: Layer, recipe: WindowRecipe, at: readonly num
   return true;
 }
 
-/** A mean of `divisor` numbers: its bound is (n + 1)*u*(sum of |terms|) + 2^-149. */
-function averaged(out: Draft, divisor: number): void {
+/** A mean of `divisor` numbers: its bound is (n + 1)*u*(sum of |terms|) + 2^-149; 2*n for a sum of products. */
+function averaged(out: Draft, divisor: number | null, roundings = out.x.length + 1): void {
   out.divisor = divisor;
-  out.bound = (out.x.length + 1) * unit * out.x.reduce((sum, v, n) => sum + Math.abs(v * out.w[n]), 0) + 2 ** -149;
+  out.bound = roundings * unit * out.x.reduce((sum, v, n) => sum + Math.abs(v * out.w[n]), 0) + 2 ** -149;
 }
 
 function choose(out: Draft, better: (a: number, b: number) => number): void {
@@ -237,17 +237,17 @@ function merge(out: Draft, layer: Layer, recipe: MergeRecipe, at: readonly numbe
     return true;
   }
   slots.forEach((numbers, s) => {
-    const shape = tensor(layer.inputs[s]).shape;
-    const place = spread(shape, at);
-    const w = recipe.op === "subtract" && s > 0 ? -1 : recipe.op === "average" ? 1 / slots.length : 1;
-    push(out, s, place, (numbers as Values)[place], w);
+    const place = spread(tensor(layer.inputs[s]).shape, at);
+    push(out, s, place, (numbers as Values)[place], recipe.factors[s] ?? 1);
   });
+  const many = slots.length;
   if (recipe.op === "maximum") choose(out, Math.max);
   if (recipe.op === "minimum") choose(out, Math.min);
-  if (recipe.op === "average") out.value = fsum(out.x) / slots.length;
+  if (recipe.op === "average") averaged(out, many);
+  if (recipe.op === "weighted") averaged(out, null, 2 * many);
   if (recipe.op === "multiply" || recipe.op === "divide") {
-    out.combine = "formula";
-    out.value = out.x.reduce((a, b) => (recipe.op === "divide" ? a / b : a * b));
+    const value = out.x.reduce((a, b) => (recipe.op === "divide" ? a / b : a * b));
+    Object.assign(out, { "combine": "formula", value, bound: 2 * (many - 1) * unit * Math.abs(value) + 2 ** -149 });
   }
   return true;
 }
@@ -260,15 +260,24 @@ function formula(out: Draft, layer: Layer, recipe: FormulaRecipe, at: readonly n
   const place = flat(info.shape, at);
   const stored: (number | null)[] = [];
   for (const name of recipe.constants) {
-    const slot = name === null ? null : values(name);
-    if (name !== null && !ready(slot)) return false;
-    stored.push(ready(slot) ? slot[spread(tensor(name as string).shape, at)] : null);
+    // A number names an input.
+    const from = typeof name === "number" ? layer.inputs[name] : name;
+    const slot = from === null ? from : values(from);
+    if (from !== null && !ready(slot)) return false;
+    const own = from === null ? 0 : spread(tensor(from).shape, at);
+    const number = ready(slot) ? slot[own] : null;
+    stored.push(number);
+    if (from !== name) push(out, name as number, own, number as number, 1);
   }
   if (recipe.name === "batch_norm" || recipe.name === "affine") return addends(out, recipe, stored, place, numbers[place]);
   const made = activate(recipe, info.shape, numbers, at, stored);
   if (!made) return false;
-  if (info.shape.join() === tensor(layer.output).shape.join()) push(out, 0, place, numbers[place], 1);
+  if (!out.x.length && info.shape.join() === tensor(layer.output).shape.join()) push(out, 0, place, numbers[place], 1);
   Object.assign(out, made, { "combine": "formula" });
+  if (recipe.name === "choice") {
+    const taken = recipe.constants[made.steps.at(-2)!.value];
+    if (typeof taken === "number") out.winner = taken;
+  }
   return true;
 }
 

@@ -31,11 +31,13 @@ class Nodes:
         self.stored.append(numpy_helper.from_array(values, name))
         return name
 
-    def add(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        """A node called `name` whose one output has its name, too."""
+    def add(
+        self, kind: str, inputs: Sequence[str], name: str, more: Sequence[str] = (), **settings: Any
+    ) -> str:
+        """A node called `name` whose first output has its name, too; `more` names the others."""
         from onnx import helper
 
-        self.nodes.append(helper.make_node(kind, inputs, [name], name, **attributes))
+        self.nodes.append(helper.make_node(kind, inputs, [name, *more], name, **settings))
         return name
 
     def model(self, name: str, sizes: Sequence[int], output: str, rank: int) -> Any:
@@ -86,12 +88,12 @@ def onnx_maps() -> Any:
     return g.model("onnx_maps", (3, 17, 14), g.add("Softmax", [x], "softmax", axis=1), 2)
 
 
-def positive(g: Nodes, n: int) -> str:
+def positive(g: Nodes, *shape: int) -> str:
     """Stored variances."""
     from onnx import numpy_helper
 
     name = f"weight_{len(g.stored)}"
-    values = g.rng.uniform(0.5, 2, n).astype(np.float32)
+    values = g.rng.uniform(0.5, 2, shape).astype(np.float32)
     g.stored.append(numpy_helper.from_array(values, name))
     return name
 
@@ -141,6 +143,42 @@ def onnx_formulas() -> Any:
     y = g.add("ReduceSum", [y, sizes(g, 2, 3)], "sum_of_maps", keepdims=0)
     z = g.add("Add", [z, w], "both")
     return g.model("onnx_formulas", (3, 12, 10), g.add("Sub", [z, y], "all"), 2)
+
+
+def onnx_several() -> Any:
+    """Formulas of several operands that arrive or are stored, of rows in order, and sums so far."""
+    g = Nodes(18)
+    x = g.add("Conv", ["picture", g.weight(6, 3, 3, 3), g.weight(6)], "maps")
+    y = g.add("Conv", ["picture", g.weight(6, 3, 3, 3), g.weight(6)], "others")
+    a = g.add("ReduceLogSumExp", [x], "soft_largest", axes=[3])
+    b = g.add("ReduceProd", [x], "product", axes=[1, 2])
+    c = g.add("CumSum", [x, one(g, 3)], "so_far")
+    c = g.add("CumSum", [c, one(g, 2)], "below", exclusive=1, reverse=1)
+    less = g.add("Less", [x, y], "less")
+    near = g.add("GreaterOrEqual", [a, g.weight(6, 1, 1)], "near")
+    both = g.add("And", [less, near], "both")
+    x = g.add("Where", [both, c, y], "either")
+    x = g.add("Where", [less, x, g.weight(10, 1)], "or_stored")
+    rest = g.add("Mod", [x, positive(g, 6, 1, 1)], "rest", fmod=1)
+    p = g.add("ArgMax", [rest], "place", axis=3)
+    p = g.add("Cast", [p], "place_as_number", to=1)
+    q = g.add("Add", [b, g.weight(6, 10, 8)], "with_stored")
+    q = g.add("Sub", [q, p], "less_the_place")
+    q = g.add("Mul", [q, a], "times")
+    q = g.add("Div", [q, positive(g, 6, 10, 8)], "over_stored")
+    g.add("TopK", [q, sizes(g, 3)], "in_order", ["places"], axis=3)
+    q = g.add("Cast", ["places"], "places_as_numbers", to=1)
+    q = g.add("Concat", ["in_order", q], "order_and_places", axis=1)
+    return g.model("onnx_several", (3, 12, 10), q, 4)
+
+
+def one(g: Nodes, number: int) -> str:
+    """A stored whole number without axes."""
+    from onnx import numpy_helper
+
+    name = f"number_{len(g.stored)}"
+    g.stored.append(numpy_helper.from_array(np.array(number, np.int64), name))
+    return name
 
 
 def sizes(g: Nodes, *numbers: int) -> str:

@@ -17,6 +17,7 @@ from .functions import FUNCTIONS
 from .gathers import digits, gathered, lookup
 from .judge import NOTHING, Found
 from .moves import merge, row
+from .several import several
 from .windows import scatter, window
 
 __all__ = ["FUNCTIONS", "NOTHING", "Found", "find"]
@@ -40,9 +41,9 @@ def find(
     makers: dict[str, Maker] = {
         "window": window, "row": row, "scatter": scatter, "merge": merge, "formula": formula,
     }  # fmt: skip
-    others: tuple[Maker, ...] = (formula,)
+    others: tuple[Maker, ...] = (formula, several)
     if layer.rule != "formula":
-        others = (gathered, lookup, digits, formula)
+        others = (gathered, lookup, digits, formula, several)
     known = None if layer.weights() or judged is None else f"{layer!r} {binding.input_shapes}"
     if known is not None and ("..." in known or "<" in known):
         known = None  # an array that is cut short, or an object that does not say what it is

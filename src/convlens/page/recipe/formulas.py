@@ -21,7 +21,7 @@ from ...layers.reading import Choice, Formula, Reading
 from ..schema import FormulaRecipe, Program
 from .addends import addends
 from .functions import BOUNDS, FUNCTIONS, GROUPS, POWER_BOUNDS, STORED, TRIED, WRITTEN, grids
-from .judge import NOTHING, Array, Found, places, random_inputs
+from .judge import NOTHING, Array, Found, places, random_inputs, telling
 from .program import steps_of, written
 from .reads import Taken, taken
 
@@ -204,8 +204,8 @@ def _stored(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
     (weight,) = layer.weights()
     array = weight.view().reshape(weight.canonical)
     (x,) = random_inputs(binding)
-    cases = []
-    for at in places(binding.output_shapes[0]):
+    cases, out = [], binding.output_shapes[0]
+    for at in dict.fromkeys((*places(out), *telling((array,), out))):
         own = float(array[broadcast_index(at, weight.canonical)])
         for number in (-abs(float(x[at])), abs(float(x[at]))):
             given = np.broadcast_to(np.float32(number), x.shape)

@@ -55,6 +55,7 @@ FUNCTIONS: dict[str, str] = {
     "floor": "floor(x)",
     "ceiling": "ceil(x)",
     "sign": "sign(x)",
+    "not": "1 if x == 0 else 0",
     "tanh_shrink": "x - tanh(x)",
     "squareplus": "(x + sqrt(x * x + p0)) / 2",
     "soft_shrink": "x - p0 if x > p0 else x + p0 if x < -p0 else 0",

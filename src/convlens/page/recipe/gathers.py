@@ -117,7 +117,7 @@ def digits(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found
     The flat position is written in digits of the largest sizes for which the place read goes on in
     equal steps; what is found so is tried at other places.
     """
-    if len(binding.input_shapes) != 1 or len(binding.output_shapes) != 1:
+    if len(binding.input_shapes) != 1 or len(binding.output_shapes) != 1 or layer.weights():
         return NOTHING
     shape, out = binding.input_shapes[0], binding.output_shapes[0]
     blank = blank_inputs(binding)

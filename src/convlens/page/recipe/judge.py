@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +34,19 @@ def places(shape: Sizes, seed: int = 0) -> list[Index]:
     places = [tuple(0 for _ in shape), tuple(n - 1 for n in shape), tuple(n // 2 for n in shape)]
     places += [tuple(int(rng.integers(n)) for n in shape) for _ in range(3)]
     return list(dict.fromkeys(places))
+
+
+def telling(arrays: Sequence[Array], out: Sizes) -> list[Index]:
+    """Output positions that meet the largest and the smallest number of each stored array.
+
+    Where those of the other places are 0 or 1, x + w and x - w, or x / w and x ^ w, are the same.
+    """
+    found = []
+    for array in arrays:
+        for flat in (array.argmax(), array.argmin()) if array.size else ():
+            place = np.unravel_index(int(flat), array.shape)
+            found.append((*(0,) * (len(out) - array.ndim), *map(int, place)))
+    return found
 
 
 def blank_inputs(binding: Binding) -> tuple[Array, ...]:

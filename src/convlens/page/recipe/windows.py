@@ -174,7 +174,7 @@ def source(reading: Reading) -> Index | float | None:
 
 def scatter(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
     """One read per output: the flat order kept, or one relation per axis."""
-    if len(binding.input_shapes) != 1:
+    if len(binding.input_shapes) != 1 or layer.weights():
         return NOTHING
     shape, out = binding.input_shapes[0], binding.output_shapes[0]
     blank = blank_inputs(binding)
