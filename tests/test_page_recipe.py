@@ -137,7 +137,10 @@ def made(found: Found, at: Index, inputs: list[Any], out: tuple[int, ...]) -> fl
         if recipe.table is None:
             return float(x[place_])
         return float(found.arrays[recipe.table]()[int(x[place_]), at[-1]])
-    return float(known(found, at, inputs, out)["y"])
+    values = known(found, at, inputs, out)
+    if recipe.name == "dequantise":
+        return math.fsum((values["x"] * values["c0"], -values["c1"] * values["c0"]))
+    return float(values["y"])
 
 
 def known(found: Found, at: Index, inputs: list[Any], out: tuple[int, ...]) -> dict[str, Any]:
@@ -154,6 +157,12 @@ def known(found: Found, at: Index, inputs: list[Any], out: tuple[int, ...]) -> d
         given["X"] = np.array([float(x[place]) for place in positions(recipe.reads, at)])
         given["n"] = len(given["X"])
     return steps_of(tuple(step[2] for step in recipe.steps), given)
+
+
+def grid_of(axis: int, low: int = -128, high: int = 127) -> Grid:
+    """A grid of four scales and zero points."""
+    scales = (0.25, *(float(np.float32(n)) for n in (0.1, 0.03, 0.7)))
+    return Grid(scales, (0, 3, 2, 7), low, high, axis)
 
 
 SIGNS: tuple[Any, ...] = ("+", "-", "*", "/")
@@ -236,6 +245,12 @@ KINDS: list[tuple[Layer, tuple[tuple[int, ...], ...], str]] = [
     (layers.Sparsemax(), (SHAPE,), "formula"),
     (layers.Sparsemax(1, running=True), (SHAPE,), "formula"),
     (layers.Softmax(0), ((2,),), "formula"),
+    (layers.Quantize(grid_of(0)), (SHAPE,), "formula"),
+    (layers.Quantize(grid_of(1, 0, 255)), ((3, 4, 4),), "formula"),
+    (layers.OnGrid(grid_of(2)), ((4, 4, 4),), "formula"),
+    (layers.Dequantize(grid_of(2)), ((4, 5, 4),), "formula"),
+    (layers.Dequantize(Grid((0.75,), (3,), 0, 255)), (SHAPE,), "formula"),
+    (layers.Quantize(None), (SHAPE, (), ()), "formula"),
     (layers.LRN(), ((9, 3, 3),), "formula"),
     (layers.LRN(4, 0.5, 0.5, 2.0, True, 2), (SHAPE,), "formula"),
     (layers.Softmax(1), (SHAPE,), "formula"),
@@ -290,6 +305,8 @@ def test_a_recipe_gives_every_number_of_its_layer(
     if any(word in type(layer).__name__ for word in ("Compare", "Where", "WholeQuotient")):
         # Equal numbers, zeros and whole ones among them.
         inputs = [np.where(np.abs(x) < 0.7, np.rint(2 * x) / 2, x) for x in inputs]
+    if isinstance(layer, layers.Quantize) and layer.grid is None:
+        inputs[1:] = [np.float32(0.0235), np.float32(114)]
     if isinstance(layer, layers.WholeQuotient):
         inputs = [np.where(x == 0, np.float32(0.5), x) for x in inputs]
     for at in itertools.product(*map(range, out)):
@@ -367,9 +384,17 @@ def test_a_grid_is_found_with_its_limits(
         assert run(found.recipe.bound, known) == pytest.approx(reading.tolerance)
 
 
-def test_a_grid_with_a_scale_for_each_map_is_left_to_python() -> None:
-    grid = Grid((0.5, 0.25, 1.0, 2.0), (0, 0, 0, 0), -128, 127, axis=0)
-    assert recipe(layers.OnGrid(grid)) == NoRecipe("none")
+def test_the_axis_of_a_grid_with_a_scale_for_each_map_is_found() -> None:
+    for axis in (0, 1):
+        layer = layers.OnGrid(grid_of(axis))
+        found = find(layer, layer.bind(((4, 4),)), str)
+        assert {name: make().shape for name, make in found.arrays.items()} == dict.fromkeys(
+            ("scale", "zero"), (4, 1) if axis == 0 else (1, 4)
+        )
+
+
+def test_a_grid_whose_steps_are_no_float32_numbers_is_left_to_python() -> None:
+    assert recipe(layers.OnGrid(Grid((0.1, 0.2, 0.3, 0.4), (0,), 0, 255, 0))) == NoRecipe("none")
 
 
 @pytest.mark.parametrize("layer", [layers.TopK(1, 3), layers.CumulativeMax(1)])

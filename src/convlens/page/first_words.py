@@ -390,6 +390,10 @@ _FORMULAS: dict[str, tuple[str, str]] = {
         "Numbers become whole ones of a grid",
         "The nearest of equal steps, counted from its zero and kept within its type's limits.",
     ),
+    "dequantise": (
+        "Whole numbers of a grid become the numbers they stand for",
+        "How many steps a number lies from the grid's zero, times the size of a step.",
+    ),
     "quantise_and_back": (
         "Numbers become the nearest ones of a grid",
         "As a quantised network would keep them: a whole number of steps, and back.",

@@ -269,7 +269,7 @@ function formula(out: Draft, layer: Layer, recipe: FormulaRecipe, at: readonly n
     stored.push(number);
     if (from !== name) push(out, name as number, own, number as number, 1);
   }
-  if (recipe.name === "batch_norm" || recipe.name === "affine") return addends(out, recipe, stored, place, numbers[place]);
+  if (layer.rule === "sum") return addends(out, recipe, stored, place, numbers[place]);
   const made = activate(recipe, info.shape, numbers, at, stored);
   if (!made) return false;
   if (!out.x.length && info.shape.join() === tensor(layer.output).shape.join()) push(out, 0, place, numbers[place], 1);
@@ -286,14 +286,16 @@ function spread(shape: readonly number[], at: readonly number[]): number {
   return flat(shape, at.slice(at.length - shape.length).map((v, n) => (shape[n] === 1 ? 0 : v)));
 }
 
-/** x*scale + offset, or x*k + (-mean*k) + beta with k = gamma / sqrt(variance + epsilon): a sum of addends. */
+/** x*scale + offset, x*scale + (-zero*scale), or x*k + (-mean*k) + beta with k = gamma / sqrt(variance + epsilon): a sum of addends. */
 function addends(out: Draft, { name, numbers }: FormulaRecipe, [gamma, beta, mean, variance]: (number | null)[], place: number, x: number): boolean {
-  const plain = name === "affine";
+  const grid = name === "dequantise";
+  const plain = grid || name === "affine";
   const k = plain ? (gamma ?? 1) : (gamma ?? 1) / Math.sqrt((variance ?? 1) + (numbers[0] ?? 0));
   push(out, 0, place, x, k);
   if (!plain) push(out, 0, -1, mean ?? 0, -k);
-  out.bias = beta ?? 0;
-  out.bound = (plain ? (numbers[0] ?? 2) : 6) * unit * (Math.abs(x * k) + Math.abs((mean ?? 0) * k) + Math.abs(out.bias)) + 2 ** -149;
+  out.bias = grid ? (0 - (beta ?? 0)) * k : (beta ?? 0);
+  const size = grid ? Math.abs(x * k + out.bias) : Math.abs(x * k) + Math.abs((mean ?? 0) * k) + Math.abs(out.bias);
+  out.bound = (plain ? (numbers[0] ?? 2) : 6) * unit * size + 2 ** -149;
   return true;
 }
 

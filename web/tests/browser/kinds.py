@@ -172,12 +172,37 @@ def onnx_several() -> Any:
     return g.model("onnx_several", (3, 12, 10), q, 4)
 
 
-def one(g: Nodes, number: int) -> str:
-    """A stored whole number without axes."""
+def onnx_grids() -> Any:
+    """Whole numbers with a scale for each map, alone and there and back, and with one that arrives."""
+    from onnx import numpy_helper
+
+    g = Nodes(19)
+
+    def zeros(*numbers: int) -> str:
+        name = f"zeros_{len(g.stored)}"
+        g.stored.append(numpy_helper.from_array(np.array(numbers, np.uint8), name))
+        return name
+
+    x = g.add("Conv", ["picture", g.weight(4, 3, 3, 3), g.weight(4)], "maps")
+    scales = positive(g, 4)
+    x = g.add("Mul", [x, one(g, 20, np.float32)], "larger")
+    q = g.add("QuantizeLinear", [x, scales, zeros(0, 128, 100, 7)], "to_grid", axis=1)
+    q = g.add("DequantizeLinear", [q, scales, zeros(0, 128, 100, 7)], "from_grid", axis=1)
+    w = g.add("QuantizeLinear", [q, scales, zeros(9, 128, 100, 7)], "whole", axis=1)
+    w = g.add("MaxPool", [w], "largest", kernel_shape=[2, 2])
+    w = g.add("DequantizeLinear", [w, scales, zeros(9, 128, 100, 7)], "real", axis=1)
+    g.add("DynamicQuantizeLinear", [w], "dynamic", ["step", "zero"])
+    y = g.add("Cast", ["dynamic"], "dynamic_as_number", to=1)
+    y = g.add("Mul", [y, "step"], "times_step")
+    return g.model("onnx_grids", (3, 9, 8), g.add("ReduceMean", [y], "mean", axes=[2]), 4)
+
+
+def one(g: Nodes, number: int, kind: Any = np.int64) -> str:
+    """A stored number without axes."""
     from onnx import numpy_helper
 
     name = f"number_{len(g.stored)}"
-    g.stored.append(numpy_helper.from_array(np.array(number, np.int64), name))
+    g.stored.append(numpy_helper.from_array(np.array(number, kind), name))
     return name
 
 

@@ -133,7 +133,8 @@ def other_kinds(folder: Path, rng: random.Random) -> None:
     """Pages of networks of every kind, and the numbers of those that are compared."""
     folder.mkdir(parents=True, exist_ok=True)
     known = {}
-    names = ["onnx_maps", "onnx_row", "onnx_formulas", "onnx_several", "onnx_opaque"]
+    names = ["onnx_maps", "onnx_row", "onnx_formulas", "onnx_several", "onnx_grids"]
+    names += ["onnx_opaque"]
     names += ["wide_row", "wide_maps", "plain", "volume", "onnx_volume"]
     names += ["inputs", "deep"]
     if importlib.util.find_spec("torch"):

@@ -15,6 +15,7 @@ from ...layers.base import Binding, Layer
 from .formulas import formula
 from .functions import FUNCTIONS
 from .gathers import digits, gathered, lookup
+from .grids import grid
 from .judge import NOTHING, Found
 from .moves import merge, row
 from .several import several
@@ -41,9 +42,9 @@ def find(
     makers: dict[str, Maker] = {
         "window": window, "row": row, "scatter": scatter, "merge": merge, "formula": formula,
     }  # fmt: skip
-    others: tuple[Maker, ...] = (formula, several)
+    others: tuple[Maker, ...] = (formula, several, grid)
     if layer.rule != "formula":
-        others = (gathered, lookup, digits, formula, several)
+        others = (gathered, lookup, digits, formula, several, grid)
     known = None if layer.weights() or judged is None else f"{layer!r} {binding.input_shapes}"
     if known is not None and ("..." in known or "<" in known):
         known = None  # an array that is cut short, or an object that does not say what it is

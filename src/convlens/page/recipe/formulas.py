@@ -20,7 +20,7 @@ from ...layers.merge import broadcast_index
 from ...layers.reading import Choice, Formula, Reading
 from ..schema import FormulaRecipe, Program
 from .addends import addends
-from .functions import BOUNDS, FUNCTIONS, GROUPS, POWER_BOUNDS, STORED, TRIED, WRITTEN, grids
+from .functions import BOUNDS, FAR, FUNCTIONS, GROUPS, POWER_BOUNDS, STORED, TRIED, WRITTEN, grids
 from .judge import NOTHING, Array, Found, places, random_inputs, telling
 from .program import steps_of, written
 from .reads import Taken, taken
@@ -156,7 +156,7 @@ def _elementwise(layer: Layer) -> Found:
     binding = layer.bind(((1,),))
     grid = _grid(layer)
     # Of a grid of whole numbers the ends of every type are tried, too.
-    far = [sign * n * grid["scale"] for n in (6.5, 99, 300, 7e4) for sign in (-1, 1) if grid]
+    far = [n * grid["scale"] for n in FAR if grid]
     cases = [
         _Case(
             {"x": float(np.float32(x))}, layer.explain(binding, (0,), (np.array([x], np.float32),))

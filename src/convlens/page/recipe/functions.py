@@ -87,6 +87,7 @@ BOUNDS = (
 _POWER = "8 * u * max(1, abs({0}), abs(y) * max(1, abs({1} * log({0})) if {0} > 0 else 0))"
 POWER_BOUNDS = {"power": (_POWER.format("x", "c0"),), "turned_power": (_POWER.format("c0", "x"),)}
 # Whole numbers of a grid, by their type: name, steps, bound. `e` is how far x / scale may be off.
+FAR = tuple(sign * n for n in (6.5, 99, 300, 7e4) for sign in (-1, 1))
 LIMITS = ((0, 255), (-128, 127), (0, 15), (-8, 7), (0, 65535), (-32768, 32767))
 STEPS = ("x / scale", "round(s0)")
 

@@ -31,7 +31,7 @@ FEW = (0.0, 1.0, -2.75)
 
 
 @dataclass(frozen=True)
-class _Operation:
+class Operation:
     """A formula of operands c0, c1, ...: (name, expression, text) of each step, and its bound.
 
     t0, t1, ... are its own steps; a, b, ... in an expression stand for the operands.
@@ -43,13 +43,13 @@ class _Operation:
     bound: str = "0"
 
 
-def _compared(name: str, said: str, text: str) -> _Operation:
-    return _Operation(name, ("a", "b"), (("value", f"1 where {said}, else 0", text),))
+def _compared(name: str, said: str, text: str) -> Operation:
+    return Operation(name, ("a", "b"), (("value", f"1 where {said}, else 0", text),))
 
 
-def _arithmetic(name: str, sign: str, bound: str) -> _Operation:
+def _arithmetic(name: str, sign: str, bound: str) -> Operation:
     steps = (("value", f"a {sign} b", f"c0 {sign} c1"),)
-    return _Operation(name, ("a", "b"), steps, f"2 * u * {bound} + tiny")
+    return Operation(name, ("a", "b"), steps, f"2 * u * {bound} + tiny")
 
 
 # Where a / b lies at a whole number, the engine may take either side: see quotient.py.
@@ -58,16 +58,16 @@ _WHOLE = "abs(c0 - floor(c0)) + abs(c1 - floor(c1)) + max(0, max(abs(c0), abs(c1
 _REST = f"4 * u * (abs(c0) + abs(c1 * t1)) + abs(c1) * {_JUMP} + tiny"
 
 
-def _quotients() -> Iterator[_Operation]:
+def _quotients() -> Iterator[Operation]:
     for function in ("floor", "trunc"):
         ratio, whole = ("quotient", "a / b", "c0 / c1"), f"{function}(a / b)"
-        yield _Operation(
+        yield Operation(
             "whole_quotient",
             ("a", "b"),
             (ratio, ("value", whole, f"{function}(t0)")),
             f"0 if {_WHOLE} == 0 else {_JUMP}",
         )
-        yield _Operation(
+        yield Operation(
             "rest",
             ("a", "b"),
             (
@@ -79,7 +79,7 @@ def _quotients() -> Iterator[_Operation]:
         )
 
 
-OPERATIONS: tuple[_Operation, ...] = (
+OPERATIONS: tuple[Operation, ...] = (
     _compared("equal", "a == b", "1 if c0 == c1 else 0"),
     _compared("less", "a < b", "1 if c0 < c1 else 0"),
     _compared("greater", "a > b", "1 if c0 > c1 else 0"),
@@ -97,7 +97,7 @@ OPERATIONS: tuple[_Operation, ...] = (
     _arithmetic("multiplied", "*", "abs(y)"),
     _arithmetic("divided", "/", "abs(y)"),
     *_quotients(),
-    _Operation(
+    Operation(
         "choice",
         ("condition", "yes", "no"),
         (
@@ -113,7 +113,7 @@ OPERATIONS: tuple[_Operation, ...] = (
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """What arrives in each input and is stored in each weight, and what the layer makes of it."""
 
     arriving: tuple[float, ...]
@@ -133,7 +133,7 @@ def several(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
         return NOTHING
     ways = reversed([*itertools.combinations(range(count), len(weights))])
     for held, operation in itertools.product(ways, OPERATIONS):
-        steps = _agree(operation, held, cases) if len(operation.roles) == count else None
+        steps = agree(operation, held, cases) if len(operation.roles) == count else None
         if steps is None:
             continue
         roles = [operation.roles[n] for n in held]
@@ -149,7 +149,7 @@ def _given(array: Array) -> Array:
     return array
 
 
-def _cases(layer: Layer, binding: Binding, arrays: Sequence[Array]) -> Iterator[_Case]:
+def _cases(layer: Layer, binding: Binding, arrays: Sequence[Array]) -> Iterator[Case]:
     """Readings at a few places of numbers that meet: equal ones and others, 0, whole and broken.
 
     None where the layer reads anything else than each operand once.
@@ -168,15 +168,15 @@ def _cases(layer: Layer, binding: Binding, arrays: Sequence[Array]) -> Iterator[
                 reading = layer.explain(binding, at, inputs)
                 if not _plain(reading, binding, at):
                     return
-                yield _Case(numbers, stored, reading)
+                yield Case(numbers, stored, reading)
 
 
 def _plain(reading: Reading, binding: Binding, at: Index) -> bool:
     return isinstance(reading, Formula | Choice) and aligned(reading, binding, at)
 
 
-def _agree(
-    operation: _Operation, held: Sequence[int], cases: Sequence[_Case]
+def agree(
+    operation: Operation, held: Sequence[int], cases: Sequence[Case]
 ) -> tuple[tuple[tuple[str, str, Program], ...], Program] | None:
     """The steps and the bound, where they give what the layer says in all cases.
 
@@ -189,7 +189,11 @@ def _agree(
     named = {f"t{n}": f"s{n + first}" for n in range(len(operation.steps))}
     steps = [(roles[n], "stored", f"c{n}") for n in held]
     made = [
-        (name, re.sub(r"\b[ab]\b", lambda found: said[found[0]], words), written(text, named))
+        (
+            name,
+            re.sub(r"\b[ab]\b", lambda found: said.get(found[0], found[0]), words),
+            written(text, named),
+        )
         for name, words, text in (*steps, *operation.steps)
     ]
     programs = tuple(program for _, _, program in made)
@@ -210,16 +214,14 @@ def _agree(
     return tuple(made), bound
 
 
-def _numbers(held: Sequence[int], case: _Case) -> Mapping[str, float]:
+def _numbers(held: Sequence[int], case: Case) -> Mapping[str, float]:
     """c0, c1, ... of a case, the stored ones at their places."""
     stored, live = iter(case.stored), iter(case.arriving)
     count = len(case.stored) + len(case.arriving)
     return {f"c{n}": next(stored) if n in held else next(live) for n in range(count)}
 
 
-def _takes(
-    operation: _Operation, held: Sequence[int], case: _Case, known: Mapping[str, Any]
-) -> bool:
+def _takes(operation: Operation, held: Sequence[int], case: Case, known: Mapping[str, Any]) -> bool:
     """Whether the operand that is said to be taken is the one that the layer takes."""
     assert isinstance(case.reading, Choice)
     if operation.name != "choice":
