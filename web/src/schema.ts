@@ -103,6 +103,7 @@ export interface GatherRecipe {
   readonly form: "gather";
   readonly combine: "sum" | "mean" | "max" | "min";
   readonly reads: readonly Reads[];
+  readonly factors: readonly number[];
 }
 
 export interface FormulaRecipe {

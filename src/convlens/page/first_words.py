@@ -260,9 +260,10 @@ def _gathered(recipe: GatherRecipe, inputs: Sequence[Tensor], after: Tensor) -> 
     before = " and ".join(shape_text(tensor.shape) for tensor in inputs)
     sizes = f"{before} becomes {shape_text(after.shape)}"
     if len(recipe.reads) > 1:
+        more = ", and a third input's number" if len(recipe.reads) > 2 else ""
         return FirstWords(
             f"{terms} of one input meet as many of the other, pair by pair",
-            f"{sizes}: each number is the sum of the products. Nothing is learnt here.",
+            f"{sizes}: each number is the sum of the products{more}. Nothing is learnt here.",
         )
     for axis in recipe.reads[0].axes:
         if isinstance(axis, Equation) and axis.n_in == axis.n_out == axis.kernel > 1:

@@ -160,11 +160,16 @@ class MergeRecipe:
 
 @dataclass(frozen=True, slots=True)
 class GatherRecipe:
-    """Numbers of one input in one, or the products of those of two inputs, read together."""
+    """Numbers of one input in one, or the products of those of two inputs, read together.
+
+    `factors`, where there are some: that of the products, and that of a third input's number,
+    which is added where there are three reads.
+    """
 
     form: Literal["gather"]
     combine: Literal["sum", "mean", "max", "min"]
     reads: tuple[Reads, ...]
+    factors: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

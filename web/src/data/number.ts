@@ -136,7 +136,11 @@ function window(out: Draft, layer: Layer, recipe: WindowRecipe, at: readonly num
 /** A mean of `divisor` numbers: its bound is (n + 1)*u*(sum of |terms|) + 2^-149; 2*n for a sum of products. */
 function averaged(out: Draft, divisor: number | null, roundings = out.x.length + 1): void {
   out.divisor = divisor;
-  out.bound = roundings * unit * out.x.reduce((sum, v, n) => sum + Math.abs(v * out.w[n]), 0) + 2 ** -149;
+  out.bound = roundings * unit * sizeOf(out) + 2 ** -149;
+}
+
+function sizeOf({ x, w }: Draft): number {
+  return x.reduce((sum, v, n) => sum + Math.abs(v * w[n]), 0);
 }
 
 function choose(out: Draft, better: (a: number, b: number) => number): void {
@@ -194,18 +198,25 @@ function scatter(out: Draft, layer: Layer, recipe: ScatterRecipe, at: readonly n
 }
 
 /** Numbers of one input in one, or the products of those of two inputs. */
-function gathered(out: Draft, layer: Layer, { reads, combine }: GatherRecipe, at: readonly number[]): boolean {
+function gathered(out: Draft, layer: Layer, { reads, combine, factors: [alpha, beta] }: GatherRecipe, at: readonly number[]): boolean {
   const slots = layer.inputs.map(values);
   if (!slots.every(ready)) return false;
-  const [own, other] = reads.map((read, n) => gather(tensor(layer.inputs[n]).shape, read, at));
+  const [own, other, added] = reads.map((read, n) => gather(tensor(layer.inputs[n]).shape, read, at));
   const mean = combine === "mean";
   own.forEach(([place, c], n) => {
-    push(out, 0, place, slots[0][place], other ? slots[1][other[n][0]] : mean ? c / own.length : c);
+    push(out, 0, place, slots[0][place], other ? slots[1][other[n][0]] * (alpha ?? 1) : mean ? c / own.length : c);
     if (other) out.channel[n] = n;
   });
   if (mean) averaged(out, own.length);
   if (combine === "max") choose(out, Math.max);
   if (combine === "min") choose(out, Math.min);
+  if (alpha !== undefined) {
+    added?.forEach(([place]) => {
+      push(out, 2, place, slots[2][place], beta);
+      out.channel[own.length] = own.length;
+    });
+    out.bound = sumBound(own.length + 2, sizeOf(out)) + 2 * unit * sizeOf(out);
+  }
   return true;
 }
 

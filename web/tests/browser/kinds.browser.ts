@@ -29,7 +29,7 @@ async function compare(name: string): Promise<number> {
   return compared;
 }
 
-test.each(["onnx_maps", "onnx_row", "onnx_formulas", "onnx_several", "onnx_grids", "torch_maps", "torch_row", "wide_row", "wide_maps", "volume", "onnx_volume", "plain", "inputs", "onnx_opaque"])("hovered numbers of %s are those of explain --json, borders included", async (name) => {
+test.each(["onnx_maps", "onnx_row", "onnx_formulas", "onnx_several", "onnx_grids", "onnx_products", "torch_maps", "torch_row", "wide_row", "wide_maps", "volume", "onnx_volume", "plain", "inputs", "onnx_opaque"])("hovered numbers of %s are those of explain --json, borders included", async (name) => {
   if (name.startsWith("torch") && !process.env.CI && !existsSync(file(name))) return;
   expect(await compare(name)).toBe(cells[name].length);
 }, 200_000);

@@ -197,6 +197,22 @@ def onnx_grids() -> Any:
     return g.model("onnx_grids", (3, 9, 8), g.add("ReduceMean", [y], "mean", axes=[2]), 4)
 
 
+def onnx_products() -> Any:
+    """Two matrices that arrive, their products with a factor, and a third number that is added."""
+    from onnx import TensorProto, helper
+
+    def tensor(name: str, *shape: int) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    node = helper.make_node(
+        "Gemm", ["a", "b", "c"], ["gemm"], "gemm", alpha=0.5, beta=-2.0, transB=1
+    )
+    given = [tensor("a", 4, 5), tensor("b", 3, 5), tensor("c", 3)]
+    graph = helper.make_graph([node], "onnx_products", given, [tensor("gemm", 4, 3)])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return convlens.load(made)
+
+
 def one(g: Nodes, number: int, kind: Any = np.int64) -> str:
     """A stored number without axes."""
     from onnx import numpy_helper

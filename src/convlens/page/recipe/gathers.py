@@ -10,9 +10,9 @@ import numpy as np
 
 from ...axis import IntArray
 from ...layers.base import Binding, Index, Layer
-from ...layers.reading import Block, Choice, Reading, Sum
+from ...layers.reading import UNIT, Block, Choice, Reading, Sum, sum_bound
 from ..schema import GatherRecipe, ScatterRecipe
-from .judge import NOTHING, Found, blank_inputs, places, random_inputs
+from .judge import NOTHING, Array, Found, blank_inputs, places, random_inputs
 from .reads import Taken, taken
 from .windows import source
 
@@ -35,7 +35,7 @@ def gathered(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
     if sum(len(block) for reading in readings.values() for block in reading.blocks) <= MANY:
         readings |= {at: layer.explain(binding, at, inputs) for at in asked[:-3]}
     blocks = {at: reading.blocks[0] for at, reading in readings.items() if reading.blocks}
-    if len(blocks) < len(readings) or any(len(r.blocks) > 1 for r in readings.values()):
+    if len(blocks) < len(readings):
         return NOTHING
     first = max(blocks.values(), key=len, default=None)
     if first is None or first.source != 0 or not 0 < len(first) <= MOST_TERMS:
@@ -45,7 +45,8 @@ def gathered(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
     if combine is None or own is None:
         return NOTHING
     if first.partner is None:
-        return Found(GatherRecipe("gather", combine, (own.facts(),)))
+        alone = all(len(reading.blocks) == 1 for reading in readings.values())
+        return Found(GatherRecipe("gather", combine, (own.facts(),), ())) if alone else NOTHING
     partners = {at: block.partner[1] for at, block in blocks.items() if block.partner}
     other = taken(layer, binding, partners, first.partner[0])
     if (
@@ -54,14 +55,58 @@ def gathered(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
         or not all(_together(own, other, at, block) for at, block in blocks.items())
     ):
         return NOTHING
-    return Found(GatherRecipe("gather", combine, (own.facts(), other.facts())))
+    return _products(layer, binding, inputs, readings, (own, other))
+
+
+def _products(
+    layer: Layer,
+    binding: Binding,
+    inputs: tuple[Array, ...],
+    readings: Mapping[Index, Reading],
+    reads: tuple[Taken, ...],
+) -> Found:
+    """Sums of products, with a factor, and with a third input's number added times another."""
+    known, added = layer.quantities(), {}
+    factors = (float(known.get("alpha", 1.0)), float(known.get("beta", 1.0)))
+    bounds = set()
+    for at, reading in readings.items():
+        block, *rest = reading.blocks
+        if block.partner is None or not isinstance(reading, Sum) or len(rest) > 1:
+            return NOTHING
+        met = inputs[block.partner[0]][tuple(block.partner[1].T)].astype(float)
+        if not np.array_equal(met * factors[0], block.w):
+            return NOTHING
+        for third in rest:
+            if third.source != 2 or third.w.tolist() != [factors[1]] or third.partner is not None:
+                return NOTHING
+            added[at] = third.index
+        bounds.add(_bound(reading, len(block)))
+    if len(added) not in (0, len(readings)) or len(bounds) != 1:
+        return NOTHING
+    third_reads = taken(layer, binding, added, 2) if added else None
+    if added and third_reads is None:
+        return NOTHING
+    plain = bounds.pop()
+    if plain is None or (plain and (added or factors[0] != 1)):
+        return NOTHING
+    facts = tuple(axes.facts() for axes in (*reads, third_reads) if axes is not None)
+    return Found(GatherRecipe("gather", "sum", facts, () if plain else factors))
+
+
+def _bound(reading: Sum, products: int) -> bool | None:
+    """Whether the bound is that of a plain sum, or with the roundings of two factors."""
+    size = reading.magnitude
+    if reading.tolerance == sum_bound(reading.count, size):
+        return True
+    scaled = sum_bound(products + 2, size) + 2 * UNIT * size
+    return False if math.isclose(reading.tolerance, scaled, rel_tol=1e-9) else None
 
 
 def _combine(readings: Mapping[Index, Reading]) -> Combine | None:
     """What is done with the numbers read, in every one of these readings."""
     found: list[Combine] = ["sum", "mean", "max", "min"]
     for reading in readings.values():
-        (block,) = reading.blocks
+        block = reading.blocks[0]
         fits: set[Combine] = set()
         if isinstance(reading, Sum):
             share = 1.0 if reading.divisor is None else 1 / len(block)
