@@ -126,9 +126,10 @@ def made(found: Found, at: Index, inputs: list[Any], out: tuple[int, ...]) -> fl
         numbers = [float(np.broadcast_to(array, out)[at]) for array in inputs]
         if recipe.factors:
             return math.fsum(x * w for x, w in zip(numbers, recipe.factors, strict=True))
-        a, *rest = numbers
+        if recipe.op == "divide":
+            return numbers[0] / numbers[1]
         whole = {"maximum": max(numbers), "minimum": min(numbers), "multiply": math.prod(numbers)}
-        return float({**whole, "divide": a / rest[0]}[recipe.op])
+        return float(whole[recipe.op])
     if isinstance(recipe, ScatterRecipe):
         if recipe.reads is None:
             flat, place = int(np.ravel_multi_index(at, out)), 0
@@ -140,9 +141,23 @@ def made(found: Found, at: Index, inputs: list[Any], out: tuple[int, ...]) -> fl
             return float(x[place_])
         return float(found.arrays[recipe.table]()[int(x[place_]), at[-1]])
     values = known(found, at, inputs, out)
+    if recipe.steps:
+        return float(values["y"])
+    return math.fsum(a * b for a, b in addends_of(recipe, values))
+
+
+def addends_of(recipe: FormulaRecipe, values: dict[str, Any]) -> list[tuple[float, float]]:
+    """The addends of a formula that is a sum, as the page makes them."""
     if recipe.name == "dequantise":
-        return math.fsum((values["x"] * values["c0"], -values["c1"] * values["c0"]))
-    return float(values["y"])
+        return [(values["x"], values["c0"]), (-values["c1"], values["c0"])]
+    if recipe.name == "affine":
+        return [(values["x"], values.get("c0", 1.0)), (values.get("c1", 0.0), 1)]
+    epsilon = recipe.numbers[0] or 0
+    sigma = max(math.sqrt(values["c3"]), epsilon)
+    if recipe.name == "batch_norm":
+        sigma = math.sqrt(values["c3"] + epsilon)
+    k = values.get("c0", 1.0) / sigma
+    return [(values["x"], k), (values["c2"], -k), (values.get("c1", 0.0), 1)]
 
 
 def bound_of(
@@ -150,7 +165,7 @@ def bound_of(
 ) -> float:
     """The bound that the page gives: number.ts has the same lines, by form and operation."""
     recipe = found.recipe
-    if isinstance(recipe, FormulaRecipe) and recipe.name != "dequantise":
+    if isinstance(recipe, FormulaRecipe) and recipe.steps:
         return float(run(recipe.bound, known(found, at, inputs, out)))
     if not isinstance(reading, Sum):
         many, size = len(inputs), abs(reading.value)
@@ -159,7 +174,11 @@ def bound_of(
     many, size = reading.count, reading.magnitude
     word = getattr(recipe, "combine", getattr(recipe, "op", getattr(recipe, "name", "")))
     if word in ("mean", "average"):
-        return (many + 1) * UNIT * size + SMALLEST
+        return (many + getattr(recipe, "roundings", 1)) * UNIT * size + SMALLEST
+    if isinstance(recipe, FormulaRecipe) and word != "dequantise":
+        size = sum(abs(a * b) for a, b in addends_of(recipe, known(found, at, inputs, out)))
+        times = recipe.numbers[0] or 0 if word == "affine" else 6
+        return times * UNIT * size + SMALLEST
     if word == "weighted":
         return 2 * many * UNIT * size + SMALLEST
     if word == "dequantise":
@@ -282,6 +301,22 @@ KINDS: list[tuple[Layer, tuple[tuple[int, ...], ...], str]] = [
     (layers.Dequantize(grid_of(2)), ((4, 5, 4),), "formula"),
     (layers.Dequantize(Grid((0.75,), (3,), 0, 255)), (SHAPE,), "formula"),
     (layers.Quantize(None), (SHAPE, (), ()), "formula"),
+    (layers.Normalization(weight("m", 6), weight("v", 6)), (SHAPE,), "formula"),
+    (
+        layers.Normalization(weight("m", 5, 1), weight("v", 5, 1), 0.9, False, weight("n", 1)),
+        (SHAPE,),
+        "formula",
+    ),
+    (layers.BatchNorm(weight("g", 6), None, weight("m", 6), weight("v", 6)), (SHAPE,), "formula"),
+    (layers.Affine(weight("s", 6), weight("o", 6)), (SHAPE,), "formula"),
+    (layers.Affine(None, weight("o", 5, 6)), (SHAPE,), "formula"),
+    (layers.StoredDifference(weight("o", 5, 6), True), (SHAPE,), "formula"),
+    (layers.Rescaling(0.5, -1.0), (SHAPE,), "formula"),
+    (layers.AdaptiveAveragePool((3, 2), channels_last=False), (SHAPE,), "gather"),
+    (layers.Softplus(2.5), (SHAPE,), "formula"),
+    (layers.LRN(1), (SHAPE,), "formula"),
+    (layers.GroupNorm(weight("g", 4), None, 4, False), ((4, 1),), "formula"),
+    (layers.Sparsemax(2, running=True), ((4, 5, 1),), "formula"),
     (layers.LRN(), ((9, 3, 3),), "formula"),
     (layers.LRN(4, 0.5, 0.5, 2.0, True, 2), (SHAPE,), "formula"),
     (layers.Softmax(1), (SHAPE,), "formula"),
@@ -380,6 +415,19 @@ def test_a_program_by_hand() -> None:
         {"X": np.array([1.0, 3.0, 5.0, 7.0]), "n": 4},
     )
     assert (known["s0"], known["s1"], known["y"]) == (4.0, 5.0, 5.0**0.5)
+
+
+def test_numbers_in_order_by_hand() -> None:
+    x = np.array([2.0, 5.0, 2.0, 9.0])
+    assert run(written("order(X)", {}), {"X": x}).tolist() == [3, 1, 0, 2]
+    assert run(written("order(-X)", {}), {"X": x}).tolist() == [0, 2, 1, 3]
+    assert run(written("item(X, order(X))", {}), {"X": x}).tolist() == [9, 5, 2, 2]
+    assert run(written("running(X)", {}), {"X": x}).tolist() == [2, 7, 9, 18]
+    assert run(written("product(X)", {}), {"X": x}) == 180
+    assert math.isnan(run(written("item(X, 4)", {}), {"X": x}))
+    x[2] = math.nan
+    assert np.isnan(run(written("order(X)", {}), {"X": x})).all()
+    assert math.isnan(run(written("item(X, item(order(X), 0))", {}), {"X": x}))
 
 
 def test_the_words_of_a_step_hold_for_every_place() -> None:

@@ -104,6 +104,7 @@ export interface GatherRecipe {
   readonly combine: "sum" | "mean" | "max" | "min";
   readonly reads: readonly Reads[];
   readonly factors: readonly number[];
+  readonly roundings: number;
 }
 
 export interface FormulaRecipe {

@@ -427,6 +427,10 @@ _FORMULAS: dict[str, tuple[str, str]] = {
         "One factor and one shift for each {one}, the same for every input: two numbers that "
         "follow from four stored ones.",
     ),
+    "standardise": (
+        "Numbers get mean 0 and spread 1, as stored",
+        "A stored mean is taken from each, and what is left is divided by a stored spread.",
+    ),
     "affine": (
         "Each number is scaled and shifted",
         "A stored factor and a stored addend, map by map or place by place; either may be missing.",

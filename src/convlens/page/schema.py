@@ -163,13 +163,15 @@ class GatherRecipe:
     """Numbers of one input in one, or the products of those of two inputs, read together.
 
     `factors`, where there are some: that of the products, and that of a third input's number,
-    which is added where there are three reads.
+    which is added where there are three reads. The bound of a mean of n numbers counts n and
+    `roundings` more.
     """
 
     form: Literal["gather"]
     combine: Literal["sum", "mean", "max", "min"]
     reads: tuple[Reads, ...]
     factors: tuple[float, ...]
+    roundings: int
 
 
 @dataclass(frozen=True, slots=True)

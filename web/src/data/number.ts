@@ -198,7 +198,7 @@ function scatter(out: Draft, layer: Layer, recipe: ScatterRecipe, at: readonly n
 }
 
 /** Numbers of one input in one, or the products of those of two inputs. */
-function gathered(out: Draft, layer: Layer, { reads, combine, factors: [alpha, beta] }: GatherRecipe, at: readonly number[]): boolean {
+function gathered(out: Draft, layer: Layer, { reads, combine, factors: [alpha, beta], roundings }: GatherRecipe, at: readonly number[]): boolean {
   const slots = layer.inputs.map(values);
   if (!slots.every(ready)) return false;
   const [own, other, added] = reads.map((read, n) => gather(tensor(layer.inputs[n]).shape, read, at));
@@ -207,7 +207,7 @@ function gathered(out: Draft, layer: Layer, { reads, combine, factors: [alpha, b
     push(out, 0, place, slots[0][place], other ? slots[1][other[n][0]] * (alpha ?? 1) : mean ? c / own.length : c);
     if (other) out.channel[n] = n;
   });
-  if (mean) averaged(out, own.length);
+  if (mean) averaged(out, own.length, own.length + roundings);
   if (combine === "max") choose(out, Math.max);
   if (combine === "min") choose(out, Math.min);
   if (alpha !== undefined) {
@@ -297,11 +297,12 @@ function spread(shape: readonly number[], at: readonly number[]): number {
   return flat(shape, at.slice(at.length - shape.length).map((v, n) => (shape[n] === 1 ? 0 : v)));
 }
 
-/** x*scale + offset, x*scale + (-zero*scale), or x*k + (-mean*k) + beta with k = gamma / sqrt(variance + epsilon): a sum of addends. */
+/** x*scale + offset, x*scale + (-zero*scale), or x*k + (-mean*k) + beta with k = gamma / sqrt(variance + epsilon), or 1 / max(sqrt(variance), epsilon): a sum of addends. */
 function addends(out: Draft, { name, numbers }: FormulaRecipe, [gamma, beta, mean, variance]: (number | null)[], place: number, x: number): boolean {
   const grid = name === "dequantise";
   const plain = grid || name === "affine";
-  const k = plain ? (gamma ?? 1) : (gamma ?? 1) / Math.sqrt((variance ?? 1) + (numbers[0] ?? 0));
+  const epsilon = numbers[0] ?? 0;
+  const k = (gamma ?? 1) / (plain ? 1 : name === "batch_norm" ? Math.sqrt(variance! + epsilon) : Math.max(Math.sqrt(variance!), epsilon));
   push(out, 0, place, x, k);
   if (!plain) push(out, 0, -1, mean ?? 0, -k);
   out.bias = grid ? (0 - (beta ?? 0)) * k : (beta ?? 0);

@@ -135,7 +135,7 @@ export function StepsMiddle() {
       ) : null}
       {recipe.form === "formula" ? (
         <ol class="steps-list">
-          {now.rule === "sum" ? <Addends made={made} names={recipe.name === "batch_norm" ? ["x × k", "− mean × k", "beta"] : [`x × ${short(made.w[0], 6)}`, recipe.name === "affine" ? "offset" : "− zero × scale"]} /> : [
+          {now.rule === "sum" ? <Addends made={made} names={recipe.constants[3] ? ["x × k", "− mean × k", "beta"] : [`x × ${short(made.w[0], 6)}`, recipe.name === "affine" ? "offset" : "− zero × scale"]} /> : [
             ...[...made.x].map((x, n) => line(made.x.length > 1 ? whose(made, n) : `x at ${place(made, n)}`, fixed(x, places), n)),
             ...made.steps.map((step) => line(`${step.name}: ${step.expression}`, fixed(step.value, places), step.name)),
           ]}

@@ -369,7 +369,7 @@ def inputs() -> Any:
     )
     a = layers.GlobalMaxPooling2D()(layers.Conv2D(5, 3, activation="relu")(picture))
     b = layers.GlobalAveragePooling1D()(layers.Conv1D(4, 5)(sound))
-    x = layers.Concatenate()([a, b, numbers])
+    x = layers.Concatenate()([a, b, layers.Normalization()(numbers)])
     return Model([picture, sound, numbers], layers.Dense(3, activation="softmax")(x), name="inputs")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...axis import Axis, IntArray
+from ...errors import ConvlensError
 from ...layers.base import Binding, Index, Layer, Sizes
 from ...layers.merge import broadcast_index
 from ...layers.reading import Choice, Formula, Reading
@@ -134,7 +136,11 @@ def formula(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
         return _grouped(layer, binding, names)
     if len(layer.weights()) > 1:
         return NOTHING
-    return _stored(layer, binding, names) if layer.weights() else _elementwise(layer)
+    found = NOTHING
+    with suppress(ConvlensError, LookupError):  # asked of a row of one number
+        found = _stored(layer, binding, names) if layer.weights() else _elementwise(layer)
+    # A group of one number is a group, too.
+    return _grouped(layer, binding, names) if found is NOTHING else found
 
 
 def _held(layer: Layer) -> Numbers:
@@ -252,12 +258,20 @@ def _grouped(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
             if role in stored
         }
         cases.append(_Case(given, reading))
+    found: tuple[str, tuple[str, ...], Steps] | None = None
     for name, texts, bound in GROUPS:
         made = _steps(texts, (bound,), numbers, cases, "the number that stands there in order")
-        if made is not None and _holds_empty(layer, binding, asked[-1], cases[-1], made):
-            own_words = _Words(name, texts, reads, made)
-            return _named(own_words, layer, names, readings, asked[-1], shape)
-    return NOTHING
+        if made is None or not _holds_empty(layer, binding, asked[-1], cases[-1], made):
+            continue
+        # One that has the layer's bound, too, goes before one that has its numbers only.
+        if found is None or made[1] is not None:
+            found = name, texts, made
+        if made[1] is not None:
+            break
+    if found is None:
+        return NOTHING
+    own_words = _Words(found[0], found[1], reads, found[2])
+    return _named(own_words, layer, names, readings, asked[-1], shape)
 
 
 def _holds_empty(layer: Layer, binding: Binding, at: Index, case: _Case, made: Steps) -> bool:

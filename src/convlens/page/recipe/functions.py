@@ -15,6 +15,7 @@ FUNCTIONS: dict[str, str] = {
     "tanh": "tanh(x)",
     "silu": f"x * ({SIGMOID})",
     "softplus": SOFTPLUS,
+    "sharp_softplus": "(max(p0 * x, 0) + log1p(exp(-abs(p0 * x)))) / p0",
     "softsign": "x / (1 + abs(x))",
     "elu": "x if x > 0 else p0 * expm1(x)",
     "exponential": "exp(x)",

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...axis import IntArray
 from ...layers.base import Binding, Index, Layer
-from ...layers.reading import UNIT, Block, Choice, Reading, Sum, sum_bound
+from ...layers.reading import SMALLEST, UNIT, Block, Choice, Reading, Sum, sum_bound
 from ..schema import GatherRecipe, ScatterRecipe
 from .judge import NOTHING, Array, Found, blank_inputs, places, random_inputs
 from .reads import Taken, taken
@@ -46,7 +46,10 @@ def gathered(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
         return NOTHING
     if first.partner is None:
         alone = all(len(reading.blocks) == 1 for reading in readings.values())
-        return Found(GatherRecipe("gather", combine, (own.facts(),), ())) if alone else NOTHING
+        more = _roundings(readings) if combine == "mean" else 0
+        if not alone or more is None:
+            return NOTHING
+        return Found(GatherRecipe("gather", combine, (own.facts(),), (), more))
     partners = {at: block.partner[1] for at, block in blocks.items() if block.partner}
     other = taken(layer, binding, partners, first.partner[0])
     if (
@@ -90,7 +93,17 @@ def _products(
     if plain is None or (plain and (added or factors[0] != 1)):
         return NOTHING
     facts = tuple(axes.facts() for axes in (*reads, third_reads) if axes is not None)
-    return Found(GatherRecipe("gather", "sum", facts, () if plain else factors))
+    return Found(GatherRecipe("gather", "sum", facts, () if plain else factors, 0))
+
+
+def _roundings(readings: Mapping[Index, Reading]) -> int | None:
+    """How many roundings beside one for each number the bound of these means counts."""
+    found = {
+        round((reading.tolerance - SMALLEST) / (UNIT * reading.magnitude)) - reading.count
+        for reading in readings.values()
+        if isinstance(reading, Sum) and reading.magnitude
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def _bound(reading: Sum, products: int) -> bool | None:

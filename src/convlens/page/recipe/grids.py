@@ -118,7 +118,7 @@ def _arriving(layer: Layer, binding: Binding) -> Iterator[Case]:
 
 WORDS = (
     ("steps", "x / scale"),
-    ("rounded", "steps, to the nearest whole number (a half to the even one)"),
+    ("rounded", "steps to the nearest, halves to even"),
     ("whole", "rounded + zero, kept within its limits"),
     ("value", "(whole - zero) * scale"),
 )

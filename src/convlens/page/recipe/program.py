@@ -89,10 +89,10 @@ def _order(x: Any) -> Any:
 
 
 def _item(x: Any, place: Any) -> Any:
+    """The number at a place, or those at several; NaN where there is none."""
     places = np.asarray(place, float)
-    if np.isnan(places).any():
-        return np.full(places.shape, np.nan)[()]
-    return x[places.astype(int)]
+    there = (places >= 0) & (places < len(x))
+    return np.where(there, x[np.where(there, places, 0).astype(int)], np.nan)[()]
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
