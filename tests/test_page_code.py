@@ -92,5 +92,5 @@ def test_every_layer_of_norms_and_slopes_has_a_recipe(page: Any) -> None:
 
 
 def test_single_numbers_are_added_without_an_axis() -> None:
-    alone, recipe = Layout((), None), MergeRecipe("merge", "add", 0)
+    alone, recipe = Layout((), None), MergeRecipe("merge", "add", 0, (1.0, 1.0))
     assert code_of(catalogue.Add(), recipe, alone, alone, None) == ("Add()", "a + b")

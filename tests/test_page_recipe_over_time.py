@@ -19,5 +19,5 @@ def test_a_layer_over_time_has_the_recipe_of_one_position() -> None:
 
 
 def test_what_has_no_recipe_at_one_position_has_none_over_time() -> None:
-    layer = layers.OverTime(layers.TopK(0, 2))
-    assert find(layer, layer.bind(((5, 4),)), str) is NOTHING
+    layer = layers.OverTime(layers.Fold((4, 4), (Window(2), Window(2))))
+    assert find(layer, layer.bind(((5, 8, 9),)), str) is NOTHING

@@ -137,6 +137,17 @@ def test_rows_by_hand() -> None:
     assert out.tolist() == [1.5, 2.5]
 
 
+def test_a_row_without_a_finite_number_has_no_sparsemax() -> None:
+    for running in (False, True):
+        layer = layers.Sparsemax(running=running)
+        for row in ([-math.inf] * 3, [-math.inf, 1, 2]):
+            x = np.array(row, np.float32)
+            (out,) = check(layer, x)
+            reading = layer.explain(layer.bind((x.shape,)), (1,), (x,))
+            assert math.isnan(reading.value)
+            assert np.isnan(out).all()
+
+
 def test_a_row_along_a_missing_axis_is_named() -> None:
     with pytest.raises(ShapeError) as error:
         layers.Softmax(2).output_shapes(((5, 4),))

@@ -94,14 +94,17 @@ export interface ScatterRecipe {
 
 export interface MergeRecipe {
   readonly form: "merge";
-  readonly op: "add" | "subtract" | "multiply" | "divide" | "average" | "maximum" | "minimum" | "concat";
+  readonly op: "add" | "subtract" | "multiply" | "divide" | "average" | "weighted" | "maximum" | "minimum" | "concat";
   readonly axis: number;
+  readonly factors: readonly number[];
 }
 
 export interface GatherRecipe {
   readonly form: "gather";
   readonly combine: "sum" | "mean" | "max" | "min";
   readonly reads: readonly Reads[];
+  readonly factors: readonly number[];
+  readonly roundings: number;
 }
 
 export interface FormulaRecipe {
@@ -109,7 +112,7 @@ export interface FormulaRecipe {
   readonly name: string;
   readonly axis: number;
   readonly numbers: readonly (number | null)[];
-  readonly constants: readonly (string | null)[];
+  readonly constants: readonly (string | number | null)[];
   readonly reads: Reads | null;
   readonly steps: readonly (readonly [string, string, Program])[];
   readonly bound: Program;

@@ -127,5 +127,5 @@ test("formulas of a group take the numbers, the steps and the bound that Python 
     expect(Math.abs(made.value - value)).toBeLessThanOrEqual((exact ? 0 : 1e-14) * Math.abs(value));
     expect(Math.abs(made.bound! - bound)).toBeLessThanOrEqual(1e-9 * bound);
   }
-  expect(vectors.groups.length).toBe(33);
+  expect(vectors.groups.length).toBe(60);
 });

@@ -23,8 +23,13 @@ from convlens.layers.axisnorm import LayerNorm, RMSNorm
 from convlens.layers.base import Layer
 from convlens.layers.groupnorm import GroupNorm
 from convlens.layers.lrn import LRN
+from convlens.layers.measure import Moments
+from convlens.layers.order import TopK, TopKPlaces
+from convlens.layers.quantize import DynamicRange
 from convlens.layers.reading import Formula
-from convlens.layers.softmax import LogSoftmax, Softmax
+from convlens.layers.reduce import ArgMax
+from convlens.layers.reduce_formula import LogSumExp, ReduceProduct
+from convlens.layers.softmax import LogSoftmax, Softmax, Sparsemax
 from convlens.layers.spread import Variance, VectorNorm
 from convlens.page.recipe import FUNCTIONS, find
 from convlens.page.recipe.program import run, written
@@ -159,6 +164,15 @@ def groups() -> list[dict[str, Any]]:
         Softmax(-1),
         VectorNorm((0, 2), keep=True),
         Variance((1,), keep=True, root=True, correction=1),
+        LogSumExp((1,)),
+        ReduceProduct((0, 1)),
+        ArgMax((2,)),
+        ArgMax((1,), smallest=True, last=True),
+        TopKPlaces(TopK(2, 4)),
+        Sparsemax(0),
+        Sparsemax(-1, running=True),
+        DynamicRange(),
+        Moments((1,)),
     ]
     cases = []
     for layer in layers:

@@ -111,7 +111,7 @@ def rounded(
     y = whole(v)
     bound = max(abs(whole(v - error) - y), abs(whole(v + error) - y))
     steps = (
-        FormulaStep("rounded", "steps, to the nearest whole number (a half to the even one)",
+        FormulaStep("rounded", "steps to the nearest, halves to even",
                     float(np.rint(v))),
         FormulaStep("value", f"rounded + {zero}, kept within {low}..{high}", y),
     )  # fmt: skip

@@ -243,9 +243,11 @@ class Sparsemax(_Row):
         inside = int(np.count_nonzero(1 + count * ordered > np.cumsum(ordered)))
         # How often each number counts in tau; in a running sum the first counts in all of them.
         often = np.where(count <= inside, inside - count + 1 if self.running else 1, 0)
-        tau = (math.fsum(often * ordered) - 1) / inside if inside else math.nan
+        with np.errstate(invalid="ignore"):
+            kept, sizes = often * ordered, often * np.abs(ordered)
+        tau = (math.fsum(kept) - 1) / inside if inside else math.nan
         x = float(block.x[own])
-        y = max(0.0, x - tau)
+        y = max(x - tau, 0.0)  # NaN where nothing of the row is finite
         whose = "the sum of their running sums" if self.running else "their sum"
         steps = (
             FormulaStep("count", "numbers of the row that stay above 0", float(inside)),
@@ -258,7 +260,7 @@ class Sparsemax(_Row):
             slope[own] += 1
         bound = (len(block) + 8) * UNIT * max(1.0, float(np.abs(block.x).max()))
         if self.running and inside:
-            whole = (float((often * np.abs(ordered)).sum()) + 1) / inside
+            whole = (float(sizes.sum()) + 1) / inside
             bound = 2 * (len(block) + 8) * UNIT * (abs(x) + whole)
         return Formula((block,), steps, y, bound, (slope,))
 

@@ -203,7 +203,7 @@ def _tensors_of(layer: Layer) -> list[str]:
     if isinstance(recipe, WindowRecipe | RowRecipe):
         names += [name for name in (recipe.weight, recipe.bias) if name is not None]
     if isinstance(recipe, FormulaRecipe):
-        names += [name for name in recipe.constants if name is not None]
+        names += [name for name in recipe.constants if isinstance(name, str)]
     if isinstance(recipe, ListedRecipe):
         names += recipe.lists
     if isinstance(recipe, ScatterRecipe) and recipe.table is not None:

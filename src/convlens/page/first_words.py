@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ..explain.wording import count, note_text, plural, shape_text
 from ..layers.base import Note, Sizes
 from .schema import (
+    Equation,
     FormulaRecipe,
     GatherRecipe,
     MergeRecipe,
@@ -66,7 +67,7 @@ def first_words(
         if known is not None:
             title, answer = known
             one = "number" if output.channel is None else "map"
-            row = count(inputs[0].shape[recipe.axis]) if recipe.axis >= 0 else "The"
+            row = count(math.prod(axis.kernel for axis in getattr(recipe.reads, "axes", ())))
             many = math.prod(output.shape) if output.channel is None else _maps(output)
             slots = {
                 "each": _each(many, one),
@@ -224,6 +225,10 @@ _MERGES = {
     "subtract": ("One input is taken from the other, number by number", "the difference of"),
     "multiply": ("{n} inputs are multiplied, number by number", "the product of"),
     "divide": ("One input is divided by the other, number by number", "the quotient of"),
+    "weighted": (
+        "{n} inputs are added, number by number, each times a factor",
+        "the sum, each times a fixed factor, of",
+    ),
     "average": ("The mean of {n} inputs, number by number", "the mean of"),
     "maximum": ("The larger of {n} inputs, number by number", "the largest of"),
     "minimum": ("The smaller of {n} inputs, number by number", "the smallest of"),
@@ -256,10 +261,19 @@ def _gathered(recipe: GatherRecipe, inputs: Sequence[Tensor], after: Tensor) -> 
     before = " and ".join(shape_text(tensor.shape) for tensor in inputs)
     sizes = f"{before} {'become' if len(inputs) > 1 else 'becomes'} {shape_text(after.shape)}"
     if len(recipe.reads) > 1:
+        more = ", and a third input's number" if len(recipe.reads) > 2 else ""
         return FirstWords(
             f"{terms} of one input meet as many of the other, pair by pair",
-            f"{sizes}: each number is the sum of the products. Nothing is learnt here.",
+            f"{sizes}: each number is the sum of the products{more}. Nothing is learnt here.",
         )
+    for axis in recipe.reads[0].axes:
+        if isinstance(axis, Equation) and axis.n_in == axis.n_out == axis.kernel > 1:
+            size = axis.n_in
+            side = {size - 1: "up to it", 0: "from it on", size: "before it", -1: "behind it"}
+            return FirstWords(
+                f"Each number becomes the {_GATHERED[recipe.combine]} of those {side[axis.pad]}",
+                f"Along an axis of {plural(size, 'number')}, place by place. Nothing is learnt.",
+            )
     return FirstWords(
         f"{terms} become one: their {_GATHERED[recipe.combine]}",
         f"{sizes}. Nothing is learnt.",
@@ -288,6 +302,7 @@ def _copy(recipe: ScatterRecipe, before: Tensor, after: Tensor, notes: Sequence[
 
 
 _ITSELF = "Each number by itself: no window, no neighbours, nothing learnt."
+_PARTNER = "The partner belongs to the same place: it arrives from elsewhere, or it is stored."
 # Titles and lines of formulas; `maps` and `row` are filled with the layer's own counts.
 _FORMULAS: dict[str, tuple[str, str]] = {
     "relu": ("Numbers below 0 become 0", _ITSELF),
@@ -329,6 +344,42 @@ _FORMULAS: dict[str, tuple[str, str]] = {
         "{row} numbers become one: the sum of their sizes",
         "They are added up without their signs. Nothing is learnt.",
     ),
+    "product": (
+        "{row} numbers become one: their product",
+        "They are multiplied, one after the other. Nothing is learnt.",
+    ),
+    "mean": (
+        "{row} numbers become one: their mean",
+        "Their sum, divided by how many they are. Nothing is learnt.",
+    ),
+    "soft_largest": (
+        "{row} numbers become one: a soft largest",
+        "The logarithm of the sum of their exps: a little more than the largest number.",
+    ),
+    "place_of_the_largest": (
+        "{row} numbers become one: where the largest stands",
+        "Places are counted from 0. How large it is, is forgotten.",
+    ),
+    "place_of_the_smallest": (
+        "{row} numbers become one: where the smallest stands",
+        "Places are counted from 0. How small it is, is forgotten.",
+    ),
+    "place_in_order": (
+        "{row} numbers are put in order: where each of the first ones stood",
+        "Places are counted from 0. How large the numbers are, is forgotten.",
+    ),
+    "number_in_order": (
+        "{row} numbers are put in order: the first ones of them",
+        "Each is a copy of one of the row, by its size. Nothing is learnt.",
+    ),
+    "sparse_shares": (
+        "{row} numbers become shares of 1, small ones 0",
+        "One number is taken from all, and what falls below 0 becomes 0. Nothing is learnt.",
+    ),
+    "grid_of_all": (
+        "{row} numbers become one: the step of a grid that holds them all",
+        "From the smallest to the largest, 0 included, there are 255 equal steps.",
+    ),
     "variance": (
         "{row} numbers become one: how far they spread",
         "The mean of the squares of how far each is from their mean. Nothing is learnt.",
@@ -341,9 +392,32 @@ _FORMULAS: dict[str, tuple[str, str]] = {
         "Numbers become whole ones of a grid",
         "The nearest of equal steps, counted from its zero and kept within its type's limits.",
     ),
+    "dequantise": (
+        "Whole numbers of a grid become the numbers they stand for",
+        "How many steps a number lies from the grid's zero, times the size of a step.",
+    ),
     "quantise_and_back": (
         "Numbers become the nearest ones of a grid",
         "As a quantised network would keep them: a whole number of steps, and back.",
+    ),
+    "equal": ("1 where a number equals its partner, else 0", _PARTNER),
+    "less": ("1 where a number is less than its partner, else 0", _PARTNER),
+    "greater": ("1 where a number is greater than its partner, else 0", _PARTNER),
+    "less_or_equal": ("1 where a number is not above its partner, else 0", _PARTNER),
+    "greater_or_equal": ("1 where a number is not below its partner, else 0", _PARTNER),
+    "both": ("1 where neither of two numbers is 0, else 0", _PARTNER),
+    "one_of_two": ("1 where one of two numbers is not 0, else 0", _PARTNER),
+    "just_one_of_two": ("1 where just one of two numbers is not 0, else 0", _PARTNER),
+    "not": ("1 where a number is 0, else 0", _ITSELF),
+    "added": ("A number and its partner are added", _PARTNER),
+    "subtracted": ("A number less its partner", _PARTNER),
+    "multiplied": ("A number times its partner", _PARTNER),
+    "divided": ("A number divided by its partner", _PARTNER),
+    "whole_quotient": ("How often a number holds its partner, in whole times", _PARTNER),
+    "rest": ("What is left of a number when its partner is taken off in whole times", _PARTNER),
+    "choice": (
+        "One of two numbers, by a condition",
+        "Where the condition is not 0 the first of the two is copied, else the second.",
     ),
     "gated_linear": (
         "Half of the numbers pass as far as the other half lets them",
@@ -353,6 +427,10 @@ _FORMULAS: dict[str, tuple[str, str]] = {
         "{each} is scaled and shifted",
         "One factor and one shift for each {one}, the same for every input: two numbers that "
         "follow from four stored ones.",
+    ),
+    "standardise": (
+        "Numbers get mean 0 and spread 1, as stored",
+        "A stored mean is taken from each, and what is left is divided by a stored spread.",
     ),
     "affine": (
         "Each number is scaled and shifted",

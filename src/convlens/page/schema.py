@@ -136,20 +136,42 @@ class ScatterRecipe:
 
 @dataclass(frozen=True, slots=True)
 class MergeRecipe:
-    """Several inputs, position by position; `concat` along `axis`."""
+    """Several inputs, position by position; `concat` along `axis`.
+
+    `factors` is what each input is multiplied by in a sum (`add`, `subtract`, `average`,
+    `weighted`), empty where nothing is added.
+    """
 
     form: Literal["merge"]
-    op: Literal["add", "subtract", "multiply", "divide", "average", "maximum", "minimum", "concat"]
+    op: Literal[
+        "add",
+        "subtract",
+        "multiply",
+        "divide",
+        "average",
+        "weighted",
+        "maximum",
+        "minimum",
+        "concat",
+    ]
     axis: int
+    factors: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GatherRecipe:
-    """Numbers of one input in one, or the products of those of two inputs, read together."""
+    """Numbers of one input in one, or the products of those of two inputs, read together.
+
+    `factors`, where there are some: that of the products, and that of a third input's number,
+    which is added where there are three reads. The bound of a mean of n numbers counts n and
+    `roundings` more.
+    """
 
     form: Literal["gather"]
     combine: Literal["sum", "mean", "max", "min"]
     reads: tuple[Reads, ...]
+    factors: tuple[float, ...]
+    roundings: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +179,9 @@ class FormulaRecipe:
     """One number from its own input (elementwise), its channel's constants, or its row.
 
     `reads` says what it reads besides the number at its own position (null: nothing). `constants`
-    name stored arrays that broadcast to the input: batch norm has gamma, beta, mean, variance.
+    name stored arrays that broadcast to the output: batch norm has gamma, beta, mean, variance.
+    A number among them is that of an input, which broadcasts so, too: of several inputs each is
+    read in this way, and nothing else.
     A step is its name and expression, in the layer's own words, and the program of its number;
     `bound` is the program of the error bound, null where there is none.
     """
@@ -166,7 +190,7 @@ class FormulaRecipe:
     name: str
     axis: int
     numbers: tuple[float | None, ...]
-    constants: tuple[str | None, ...]
+    constants: tuple[str | int | None, ...]
     reads: Reads | None
     steps: tuple[tuple[str, str, Program], ...]
     bound: Program

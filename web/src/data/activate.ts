@@ -3,7 +3,7 @@
 import { reads } from "../axis";
 import type { FormulaRecipe, Program, Reads, ScatterRecipe } from "../schema";
 import { fsum } from "../sum";
-import { finalOf, flat } from "./tensor";
+import { flat } from "./tensor";
 
 export interface Step {
   readonly name: string;
@@ -41,20 +41,23 @@ const operations: Record<string, (...x: Numbers) => number> = {
   "/": (a, b) => a / b,
   "^": (a, b) => a ** b,
   "<": (a, b, yes, no) => (a < b ? yes : no),
+  "=": (a, b, yes, no) => (a === b ? yes : no),
   square: (a) => a * a,
   // To the nearest whole number, a half to the even one.
   round: (a) => Math.round(a) - ([0.5, -1.5].includes(a % 2) ? 1 : 0),
   erfc,
 };
 
-/** What makes one number of all. */
-const together: Record<string, (x: Numbers) => number> = {
+/** What takes all numbers at once. */
+const together: Record<string, (x: Numbers, more?: any) => number | Numbers> = {
   "sum": fsum,
   mean: (x) => fsum(x) / x.length,
   "most": (x) => x.reduce((a, b) => Math.max(a, b)),
   least: (x) => x.reduce((a, b) => Math.min(a, b)),
-  first: (x) => x[0],
-  last: finalOf,
+  product: (x) => x.reduce((a, b) => a * b),
+  order: (x) => (x.some(isNaN) ? [] : [...x.keys()].sort((a, b) => x[b] - x[a])),
+  item: (x, place) => (place.map ? place.map((n: number) => x[n]) : (x[place] ?? NaN)),
+  running: (x, total = 0) => x.map((n) => (total += n)),
 };
 
 /** A program's number, or one for each of the numbers read; `given` holds what it may name. */
@@ -63,12 +66,11 @@ export function run(program: Program, given: Readonly<Record<string, number | Nu
   if (!Array.isArray(program)) return program as number;
   const [name, ...parts] = program as [string, ...Program[]];
   const values = parts.map((part) => run(part, given));
-  if (together[name]) return together[name](values[0] as Numbers);
+  if (together[name]) return together[name](...(values as [Numbers, number]));
   const work = operations[name] ?? (Math as never)[name];
-  const many = values.find((value) => typeof value !== "number") as Numbers | undefined;
+  const many = values.find((value) => typeof value === "object");
   if (!many) return work(...(values as number[]));
-  const [a, b] = values.map((value) => (typeof value === "number" ? () => value : (n: number) => value[n]));
-  return many.map((_, n) => work(a(n), b?.(n)));
+  return many.map((_, n) => work(...values.map((value) => (value as Numbers)[n] ?? value)));
 }
 
 /** Flat places that output position `at` reads in a tensor of that shape, each with its coefficient. */
@@ -99,13 +101,13 @@ export function activate(
 ): Activated | null {
   const place = flat(shape, at);
   const own = x ?? numbers?.[place];
-  const given: Record<string, number | Numbers> = { x: own ?? NaN };
+  const given: Record<string, number | Numbers> = { x: own ?? NaN, k: at[recipe.axis] };
   stored.forEach((number, n) => (given[`c${n}`] = number ?? NaN));
+  if (!numbers && (recipe.reads || x === undefined)) return null;
   if (recipe.reads) {
-    if (!numbers) return null;
-    const all = gather(shape, recipe.reads, at).map(([from]) => (from === place && x !== undefined ? x : numbers[from]));
+    const all = gather(shape, recipe.reads, at).map(([from]) => (from === place && x !== undefined ? x : numbers![from]));
     Object.assign(given, { X: all, "n": all.length });
-  } else if (own === undefined) return null;
+  }
   const steps = recipe["steps"].map(([name, expression, program], n, { length }) => {
     let value = run(program, given) as number;
     // The value is infinite where float32 has no such number; a step on the way to it need not be.

@@ -79,7 +79,7 @@ export function forward(picture: Values): void {
   const stop = effect(() => {
     const names = page.value.layers.flatMap(({ recipe }) =>
       recipe.form === "window" || recipe.form === "row" ? [recipe.weight, recipe.bias] : recipe.form === "formula" ? recipe.constants : recipe.form === "scatter" ? [recipe.table] : []);
-    const slots = names.map((name) => (name === null ? "absent" : values(name)));
+    const slots = names.map((name) => (typeof name === "string" ? values(name) : "absent"));
     if (slots.includes(null)) return;
     requestAnimationFrame(() => {
       stop();

@@ -5,7 +5,7 @@
 
 import { reads, type Axis } from "../axis";
 import type { FormulaRecipe, GatherRecipe, Grids, Layer, ListedRecipe, MergeRecipe, OverTimeRecipe, Recipe, RowRecipe, ScatterRecipe, WindowRecipe } from "../schema";
-import { ExactSum, fsum } from "../sum";
+import { ExactSum } from "../sum";
 import { activate, gather, moved, type Step } from "./activate";
 import { derived, overrides, ready, tensor, unflattened, values, type Values } from "./store";
 import { finalOf, flat, size, strides } from "./tensor";
@@ -136,10 +136,14 @@ function window(out: Draft, layer: Layer, recipe: WindowRecipe, at: readonly num
   return true;
 }
 
-/** A mean of `divisor` numbers: its bound is (n + 1)*u*(sum of |terms|) + 2^-149. */
-function averaged(out: Draft, divisor: number): void {
+/** A mean of `divisor` numbers: its bound is (n + 1)*u*(sum of |terms|) + 2^-149; 2*n for a sum of products. */
+function averaged(out: Draft, divisor: number | null, roundings = out.x.length + 1): void {
   out.divisor = divisor;
-  out.bound = (out.x.length + 1) * unit * out.x.reduce((sum, v, n) => sum + Math.abs(v * out.w[n]), 0) + 2 ** -149;
+  out.bound = roundings * unit * sizeOf(out) + 2 ** -149;
+}
+
+function sizeOf({ x, w }: Draft): number {
+  return x.reduce((sum, v, n) => sum + Math.abs(v * w[n]), 0);
 }
 
 function choose(out: Draft, better: (a: number, b: number) => number): void {
@@ -197,18 +201,25 @@ function scatter(out: Draft, layer: Layer, recipe: ScatterRecipe, at: readonly n
 }
 
 /** Numbers of one input in one, or the products of those of two inputs. */
-function gathered(out: Draft, layer: Layer, { reads, combine }: GatherRecipe, at: readonly number[]): boolean {
+function gathered(out: Draft, layer: Layer, { reads, combine, factors: [alpha, beta], roundings }: GatherRecipe, at: readonly number[]): boolean {
   const slots = layer.inputs.map(values);
   if (!slots.every(ready)) return false;
-  const [own, other] = reads.map((read, n) => gather(tensor(layer.inputs[n]).shape, read, at));
+  const [own, other, added] = reads.map((read, n) => gather(tensor(layer.inputs[n]).shape, read, at));
   const mean = combine === "mean";
   own.forEach(([place, c], n) => {
-    push(out, 0, place, slots[0][place], other ? slots[1][other[n][0]] : mean ? c / own.length : c);
+    push(out, 0, place, slots[0][place], other ? slots[1][other[n][0]] * (alpha ?? 1) : mean ? c / own.length : c);
     if (other) out.channel[n] = n;
   });
-  if (mean) averaged(out, own.length);
+  if (mean) averaged(out, own.length, own.length + roundings);
   if (combine === "max") choose(out, Math.max);
   if (combine === "min") choose(out, Math.min);
+  if (alpha !== undefined) {
+    added?.forEach(([place]) => {
+      push(out, 2, place, slots[2][place], beta);
+      out.channel[own.length] = own.length;
+    });
+    out.bound = sumBound(own.length + 2, sizeOf(out)) + 2 * unit * sizeOf(out);
+  }
   return true;
 }
 
@@ -306,17 +317,17 @@ function merge(out: Draft, layer: Layer, recipe: MergeRecipe, at: readonly numbe
     return true;
   }
   slots.forEach((numbers, s) => {
-    const shape = tensor(layer.inputs[s]).shape;
-    const place = spread(shape, at);
-    const w = recipe.op === "subtract" && s > 0 ? -1 : recipe.op === "average" ? 1 / slots.length : 1;
-    push(out, s, place, (numbers as Values)[place], w);
+    const place = spread(tensor(layer.inputs[s]).shape, at);
+    push(out, s, place, (numbers as Values)[place], recipe.factors[s] ?? 1);
   });
+  const many = slots.length;
   if (recipe.op === "maximum") choose(out, Math.max);
   if (recipe.op === "minimum") choose(out, Math.min);
-  if (recipe.op === "average") out.value = fsum(out.x) / slots.length;
+  if (recipe.op === "average") averaged(out, many);
+  if (recipe.op === "weighted") averaged(out, null, 2 * many);
   if (recipe.op === "multiply" || recipe.op === "divide") {
-    out.combine = "formula";
-    out.value = out.x.reduce((a, b) => (recipe.op === "divide" ? a / b : a * b));
+    const value = out.x.reduce((a, b) => (recipe.op === "divide" ? a / b : a * b));
+    Object.assign(out, { combine: "formula", value, bound: 2 * (many - 1) * unit * Math.abs(value) + 2 ** -149 });
   }
   return true;
 }
@@ -329,15 +340,24 @@ function formula(out: Draft, layer: Layer, recipe: FormulaRecipe, at: readonly n
   const place = flat(info.shape, at);
   const stored: (number | null)[] = [];
   for (const name of recipe.constants) {
-    const slot = name === null ? null : values(name);
-    if (name !== null && !ready(slot)) return false;
-    stored.push(ready(slot) ? slot[spread(tensor(name as string).shape, at)] : null);
+    // A number names an input.
+    const from = typeof name === "number" ? layer.inputs[name] : name;
+    const slot = from === null ? from : values(from);
+    if (from !== null && !ready(slot)) return false;
+    const own = from === null ? 0 : spread(tensor(from).shape, at);
+    const number = ready(slot) ? slot[own] : null;
+    stored.push(number);
+    if (from !== name) push(out, name as number, own, number as number, 1);
   }
-  if (recipe.name === "batch_norm" || recipe.name === "affine") return addends(out, recipe, stored, place, numbers[place]);
+  if (layer.rule === "sum") return addends(out, recipe, stored, place, numbers[place]);
   const made = activate(recipe, info.shape, numbers, at, stored);
   if (!made) return false;
-  if (info.shape.join() === tensor(layer.output).shape.join()) push(out, 0, place, numbers[place], 1);
+  if (!out.x.length && info.shape.join() === tensor(layer.output).shape.join()) push(out, 0, place, numbers[place], 1);
   Object.assign(out, made, { combine: "formula" });
+  if (recipe.name === "choice") {
+    const taken = recipe.constants[made.steps.at(-2)!.value];
+    if (typeof taken === "number") out.winner = taken;
+  }
   return true;
 }
 
@@ -346,14 +366,17 @@ function spread(shape: readonly number[], at: readonly number[]): number {
   return flat(shape, at.slice(at.length - shape.length).map((v, n) => (shape[n] === 1 ? 0 : v)));
 }
 
-/** x*scale + offset, or x*k + (-mean*k) + beta with k = gamma / sqrt(variance + epsilon): a sum of addends. */
+/** x*scale + offset, x*scale + (-zero*scale), or x*k + (-mean*k) + beta with k = gamma / sqrt(variance + epsilon), or 1 / max(sqrt(variance), epsilon): a sum of addends. */
 function addends(out: Draft, { name, numbers }: FormulaRecipe, [gamma, beta, mean, variance]: (number | null)[], place: number, x: number): boolean {
-  const plain = name === "affine";
-  const k = plain ? (gamma ?? 1) : (gamma ?? 1) / Math.sqrt((variance ?? 1) + (numbers[0] ?? 0));
+  const grid = name === "dequantise";
+  const plain = grid || name === "affine";
+  const epsilon = numbers[0] ?? 0;
+  const k = (gamma ?? 1) / (plain ? 1 : name === "batch_norm" ? Math.sqrt(variance! + epsilon) : Math.max(Math.sqrt(variance!), epsilon));
   push(out, 0, place, x, k);
   if (!plain) push(out, 0, -1, mean ?? 0, -k);
-  out.bias = beta ?? 0;
-  out.bound = (plain ? (numbers[0] ?? 2) : 6) * unit * (Math.abs(x * k) + Math.abs((mean ?? 0) * k) + Math.abs(out.bias)) + 2 ** -149;
+  out.bias = grid ? (0 - (beta ?? 0)) * k : (beta ?? 0);
+  const size = grid ? Math.abs(x * k + out.bias) : Math.abs(x * k) + Math.abs((mean ?? 0) * k) + Math.abs(out.bias);
+  out.bound = (plain ? (numbers[0] ?? 2) : 6) * unit * size + 2 ** -149;
   return true;
 }
 

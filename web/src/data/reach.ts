@@ -40,13 +40,14 @@ export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
   if (recipe.form === "scatter" && ranges.every(([low, high]) => low === high)) {
     return unflat(info.shape, moved(recipe, out.shape, ranges.map(([n]) => n))).map((n) => [n, n]);
   }
-  if (recipe.form === "merge") {
+  if (recipe.form === "merge" || recipe.form === "formula") {
     let start = 0;
-    for (let s = 0; s < source && recipe.op === "concat"; s++) start += tensor(layer.inputs[s]).shape[recipe.axis];
+    const joined = "op" in recipe && recipe.op === "concat" ? recipe.axis : -1;
+    for (let s = 0; s < source && joined >= 0; s++) start += tensor(layer.inputs[s]).shape[joined];
     const shift = ranges.length - info.shape.length;
     return info.shape.map((size, axis) => {
       const [low, high] = ranges[axis + shift];
-      if (recipe.op !== "concat" || axis !== recipe.axis) return size === 1 ? [0, 0] : [low, high];
+      if (axis !== joined) return size === 1 ? [0, 0] : [low, high];
       return [Math.max(0, low - start), Math.min(size - 1, high - start)];
     });
   }
@@ -58,7 +59,6 @@ export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
       return own[0] ? [Math.min(...on), Math.max(...on)] : [0, -1];
     });
   }
-  if (recipe.form === "formula" && info.shape.length === ranges.length) return ranges;
   return whole(info.shape);
 }
 

@@ -121,10 +121,11 @@ function one(layer: Layer, knobs: Knobs | null, shapes: readonly (readonly numbe
     });
     return made.every((n) => n > 0) ? { shape: made, params: 0, macs: 0 } : none;
   }
-  if (recipe.form === "merge") {
-    const others = shapes.every((other) => other.length === shape.length && other.every((n, axis) => n === shape[axis] || (recipe.op === "concat" && axis === recipe.axis)));
+  if (recipe.form === "merge" || (recipe.form === "formula" && shapes[1])) {
+    const joined = "op" in recipe && recipe.op === "concat" ? recipe.axis : -1;
+    const others = shapes.every((other) => other.length === shape.length && other.every((n, axis) => n === shape[axis] || axis === joined));
     if (!others) return none;
-    return { shape: shape.map((n, axis) => (recipe.op === "concat" && axis === recipe.axis ? shapes.reduce((a, other) => a + other[axis], 0) : n)), params: 0, macs: 0 };
+    return { shape: shape.map((n, axis) => (axis === joined ? shapes.reduce((a, other) => a + other[axis], 0) : n)), params: 0, macs: 0 };
   }
   if (recipe.form === "formula" && out.shape.join() === before.join()) return { shape, params: layer.params && recipe.axis >= 0 ? (layer.params * shape[recipe.axis]) / before[recipe.axis] : layer.params, macs: 0 };
   return none;

@@ -14,7 +14,7 @@ import { useSignal, useWork } from "../track";
 import { brief, Dim, Num, Who } from "./parts";
 
 const opWords: Record<string, string> = {
-  add: "+", subtract: "−", multiply: "×", divide: "÷", average: "mean of", maximum: "largest of", minimum: "smallest of", concat: "copied from",
+  add: "+", subtract: "−", multiply: "×", divide: "÷", average: "mean of", weighted: "weighted sum of", maximum: "largest of", minimum: "smallest of", concat: "copied from",
 };
 
 function place(made: NumberFacts, n: number): string {
@@ -27,9 +27,9 @@ export function sourceName(made: NumberFacts, n: number): string {
   return page.value.layers[made.layer.sources[made.source[n]]]?.name ?? inputName(made.layer.inputs[made.source[n]]);
 }
 
-/** The place of a read, and whose it is where there are several inputs. */
+/** Whose a number is, and where it stands; an arrow where it is the one taken. */
 function whose(made: NumberFacts, n: number) {
-  return <>{made.layer.inputs[1] && made.input[n] >= 0 ? <bdi>{brief(sourceName(made, n), 24)}</bdi> : null} {place(made, n)}</>;
+  return <>{made.x.length > 1 && n === made.winner ? "→ " : ""}<bdi>{brief(sourceName(made, n), 24)}</bdi> <Dim>{place(made, n)}</Dim></>;
 }
 
 /** Words and their number: a function and no component, as each is a line of a list. */
@@ -45,11 +45,11 @@ function summed({ lines, rounding }: Printed, words: readonly ComponentChildren[
 function Merge({ made, op }: { made: NumberFacts; op: string }) {
   const places = placesFor([...made.product, made.value], 6);
   const print = printed([...made.product], made.value, places);
-  const adds = op === "add" || op === "subtract";
+  const adds = ["add", "subtract", "weighted"].includes(op);
   return (
     <ol class="steps-list">
       {[...made.product].map((_, n) => (
-        line(<>{n === 0 || !adds ? "" : opWords[op]} <bdi>{brief(sourceName(made, n), 24)}</bdi> <Dim>{place(made, n)}</Dim></>, fixed(made.x[n], places), n)
+        line(<>{op === "weighted" ? `${short(made.w[n], 4)} × ` : n && adds ? opWords[op] : ""} {whose(made, n)}</>, fixed(op === "weighted" ? made.product[n] : made.x[n], places), n)
       ))}
       {adds && print.rounding && line("rounding", print.rounding)}
     </ol>
@@ -141,9 +141,10 @@ export function StepsMiddle() {
       ) : null}
       {recipe.form === "formula" ? (
         <ol class="steps-list">
-          {now.rule === "sum" ? <Addends made={made} names={recipe.name === "affine" ? ["x × scale", "offset"] : ["x × k", "− mean × k", "beta"]} /> : (
-            [...(made.x.length ? [[`x at ${place(made, 0)}`, made.x[0]]] : []), ...made.steps.map((step) => [`${step.name}: ${step.expression}`, step.value])] as [string, number][]
-          ).map(([words, value]) => line(words, fixed(value, places), words))}
+          {now.rule === "sum" ? <Addends made={made} names={recipe.constants[3] ? ["x × k", "− mean × k", "beta"] : [`x × ${short(made.w[0], 6)}`, recipe.name === "affine" ? "offset" : "− zero × scale"]} /> : [
+            ...[...made.x].map((x, n) => line(made.x.length > 1 ? whose(made, n) : `x at ${place(made, n)}`, fixed(x, places), n)),
+            ...made.steps.map((step) => line(`${step.name}: ${step.expression}`, fixed(step.value, places), step.name)),
+          ]}
           {recipe.name === "batch_norm" ? <li class="dim">{say("norm", { k: short(made.w[0], 6) })}</li> : null}
         </ol>
       ) : null}

@@ -36,6 +36,8 @@ const kinds: Record<string, readonly string[]> = {
   plain: ["الطبقة_الأولى", "batch_normalization", long, "dense"],
   volume: ["conv3d", "max_pooling3d", "global_average_pooling3d"],
   onnx_formulas: ["response", "shuffled", "mean_of_columns", "products", "logarithms"],
+  onnx_several: ["below", "either", "with_stored", "in_order", "product"],
+  onnx_grids: ["to_grid", "from_grid", "dynamic_2", "dynamic"],
   budget: ["conv2d", "add", "conv2d_transpose"],
   inputs: ["conv2d", "conv1d", "concatenate"],
   wide_maps: ["conv2d_1", "conv2d_2"],

@@ -29,7 +29,7 @@ async function compare(name: string): Promise<number> {
   return compared;
 }
 
-test.each(["onnx_maps", "onnx_row", "onnx_formulas", "onnx_quantised", "onnx_listed", "torch_maps", "torch_row", "wide_row", "wide_maps", "volume", "onnx_volume", "steps", "plain", "inputs", "onnx_opaque"])("hovered numbers of %s are those of explain --json, borders included", async (name) => {
+test.each(["onnx_maps", "onnx_row", "onnx_formulas", "steps", "onnx_listed", "onnx_quantised", "onnx_several", "onnx_grids", "onnx_products", "torch_maps", "torch_row", "wide_row", "wide_maps", "volume", "onnx_volume", "plain", "inputs", "onnx_opaque"])("hovered numbers of %s are those of explain --json, borders included", async (name) => {
   if (name.startsWith("torch") && !process.env.CI && !existsSync(file(name))) return;
   expect(await compare(name)).toBe(cells[name].length);
 }, 200_000);
@@ -94,7 +94,7 @@ test("a key that the browser has a use for with another key is left to it", asyn
 
 test("every layer of these networks that is explained is compared", () => {
   const compared = (name: string) => new Set(cells[name].map((cell) => cell.layer)).size;
-  expect([compared("onnx_maps"), compared("onnx_row"), compared("onnx_opaque"), compared("onnx_formulas")]).toEqual([21, 11, 2, 23]);
+  expect([compared("onnx_maps"), compared("onnx_row"), compared("onnx_opaque"), compared("onnx_formulas"), compared("onnx_several"), compared("onnx_grids")]).toEqual([21, 11, 2, 23, 22, 12]);
 });
 
 const whole = (text: string) => BigInt(text.replace("−", "-").replace(".", ""));
@@ -225,7 +225,7 @@ test("the network's view comes down to the layer that one comes from, or to what
   }
 });
 
-test.each(["onnx_maps", "onnx_formulas", "onnx_quantised", "onnx_listed", "onnx_volume", "steps", "inputs"])("no layer of %s is wider than a narrow screen, and every number is shown", async (name) => {
+test.each(["onnx_maps", "onnx_formulas", "onnx_several", "steps", "onnx_listed", "onnx_quantised", "onnx_grids", "onnx_volume", "inputs"])("no layer of %s is wider than a narrow screen, and every number is shown", async (name) => {
   const { page, wrong, close } = await open(browser, file(name));
   await page.setViewportSize({ width: 360, height: 740 });
   for (const layer of new Set(cells[name].map((cell) => cell.layer))) {

@@ -39,19 +39,13 @@ class Nodes:
         self.stored.append(numpy_helper.from_array(array, name))
         return name
 
-    def several(
-        self, kind: str, inputs: Sequence[str], names: Sequence[str], **attributes: Any
-    ) -> None:
-        """A node of several outputs, called as the first."""
+    def add(
+        self, kind: str, inputs: Sequence[str], name: str, more: Sequence[str] = (), **settings: Any
+    ) -> str:
+        """A node called `name` whose first output has its name, too; `more` names the others."""
         from onnx import helper
 
-        self.nodes.append(helper.make_node(kind, inputs, names, names[0], **attributes))
-
-    def add(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        """A node called `name` whose one output has its name, too."""
-        from onnx import helper
-
-        self.nodes.append(helper.make_node(kind, inputs, [name], name, **attributes))
+        self.nodes.append(helper.make_node(kind, inputs, [name, *more], name, **settings))
         return name
 
     def model(self, name: str, sizes: Sequence[int], output: str, rank: int) -> Any:
@@ -104,12 +98,12 @@ def onnx_maps() -> Any:
     return g.model("onnx_maps", (3, 17, 14), g.add("Softmax", [x], "softmax", axis=1), 2)
 
 
-def positive(g: Nodes, n: int) -> str:
+def positive(g: Nodes, *shape: int) -> str:
     """Stored variances."""
     from onnx import numpy_helper
 
     name = f"weight_{len(g.stored)}"
-    values = g.rng.uniform(0.5, 2, n).astype(np.float32)
+    values = g.rng.uniform(0.5, 2, shape).astype(np.float32)
     g.stored.append(numpy_helper.from_array(values, name))
     return name
 
@@ -161,6 +155,83 @@ def onnx_formulas() -> Any:
     return g.model("onnx_formulas", (3, 12, 10), g.add("Sub", [z, y], "all"), 2)
 
 
+def onnx_several() -> Any:
+    """Formulas of several operands that arrive or are stored, of rows in order, and sums so far."""
+    g = Nodes(18)
+    x = g.add("Conv", ["picture", g.weight(6, 3, 3, 3), g.weight(6)], "maps")
+    y = g.add("Conv", ["picture", g.weight(6, 3, 3, 3), g.weight(6)], "others")
+    a = g.add("ReduceLogSumExp", [x], "soft_largest", axes=[3])
+    b = g.add("ReduceProd", [x], "product", axes=[1, 2])
+    c = g.add("CumSum", [x, one(g, 3)], "so_far")
+    c = g.add("CumSum", [c, one(g, 2)], "below", exclusive=1, reverse=1)
+    less = g.add("Less", [x, y], "less")
+    near = g.add("GreaterOrEqual", [a, g.weight(6, 1, 1)], "near")
+    both = g.add("And", [less, near], "both")
+    x = g.add("Where", [both, c, y], "either")
+    x = g.add("Where", [less, x, g.weight(10, 1)], "or_stored")
+    rest = g.add("Mod", [x, positive(g, 6, 1, 1)], "rest", fmod=1)
+    p = g.add("ArgMax", [rest], "place", axis=3)
+    p = g.add("Cast", [p], "place_as_number", to=1)
+    q = g.add("Add", [b, g.weight(6, 10, 8)], "with_stored")
+    q = g.add("Sub", [q, p], "less_the_place")
+    q = g.add("Mul", [q, a], "times")
+    q = g.add("Div", [q, positive(g, 6, 10, 8)], "over_stored")
+    g.add("TopK", [q, sizes(g, 3)], "in_order", ["places"], axis=3)
+    q = g.add("Cast", ["places"], "places_as_numbers", to=1)
+    q = g.add("Concat", ["in_order", q], "order_and_places", axis=1)
+    return g.model("onnx_several", (3, 12, 10), q, 4)
+
+
+def onnx_grids() -> Any:
+    """Whole numbers with a scale for each map, alone and there and back, and with one that arrives."""
+    from onnx import numpy_helper
+
+    g = Nodes(19)
+
+    def zeros(*numbers: int) -> str:
+        name = f"zeros_{len(g.stored)}"
+        g.stored.append(numpy_helper.from_array(np.array(numbers, np.uint8), name))
+        return name
+
+    x = g.add("Conv", ["picture", g.weight(4, 3, 3, 3), g.weight(4)], "maps")
+    scales = positive(g, 4)
+    x = g.add("Mul", [x, one(g, 20, np.float32)], "larger")
+    q = g.add("QuantizeLinear", [x, scales, zeros(0, 128, 100, 7)], "to_grid", axis=1)
+    q = g.add("DequantizeLinear", [q, scales, zeros(0, 128, 100, 7)], "from_grid", axis=1)
+    w = g.add("QuantizeLinear", [q, scales, zeros(9, 128, 100, 7)], "whole", axis=1)
+    w = g.add("MaxPool", [w], "largest", kernel_shape=[2, 2])
+    w = g.add("DequantizeLinear", [w, scales, zeros(9, 128, 100, 7)], "real", axis=1)
+    g.add("DynamicQuantizeLinear", [w], "dynamic", ["step", "zero"])
+    y = g.add("Cast", ["dynamic"], "dynamic_as_number", to=1)
+    y = g.add("Mul", [y, "step"], "times_step")
+    return g.model("onnx_grids", (3, 9, 8), g.add("ReduceMean", [y], "mean", axes=[2]), 4)
+
+
+def onnx_products() -> Any:
+    """Two matrices that arrive, their products with a factor, and a third number that is added."""
+    from onnx import TensorProto, helper
+
+    def tensor(name: str, *shape: int) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    node = helper.make_node(
+        "Gemm", ["a", "b", "c"], ["gemm"], "gemm", alpha=0.5, beta=-2.0, transB=1
+    )
+    given = [tensor("a", 4, 5), tensor("b", 3, 5), tensor("c", 3)]
+    graph = helper.make_graph([node], "onnx_products", given, [tensor("gemm", 4, 3)])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return convlens.load(made)
+
+
+def one(g: Nodes, number: int, kind: Any = np.int64) -> str:
+    """A stored number without axes."""
+    from onnx import numpy_helper
+
+    name = f"number_{len(g.stored)}"
+    g.stored.append(numpy_helper.from_array(np.array(number, kind), name))
+    return name
+
+
 def sizes(g: Nodes, *numbers: int) -> str:
     """Stored whole numbers: sizes, axes or repeats."""
     from onnx import numpy_helper
@@ -194,7 +265,7 @@ def onnx_quantised() -> Any:
     y = g.add("DequantizeLinear", [y, *a], "real")
     t = g.add("DequantizeLinear", [t, *a], "other_real")
     t = g.add("Concat", [y, t], "both", axis=1)
-    g.several("DynamicQuantizeLinear", [t], ["again", "its_scale", "its_zero"])
+    g.add("DynamicQuantizeLinear", [t], "again", ["its_scale", "its_zero"])
     kernel, _, zero = whole_kernel(g, 13, 4, first=False, each=False)
     t = g.add("MatMulInteger", ["again", kernel, "its_zero", zero], "exact")
     t = g.add("Cast", [t], "float", to=1)
@@ -210,10 +281,10 @@ def onnx_listed() -> Any:
     t = g.add("Transpose", [t], "pairs", perm=[0, 2, 3, 1])
     t = g.add("Tanh", [t], "grid")
     y = g.add("GridSample", [x, t], "sampled", padding_mode="border")
-    g.several("TopK", [y, sizes(g, 3)], ["best", "their_places"], axis=3)
+    g.add("TopK", [y, sizes(g, 3)], "best", ["their_places"], axis=3)
     z = g.add("GatherElements", [y, "their_places"], "taken", axis=3)
     z = g.add("Add", ["best", z], "twice")
-    g.several("MaxPool", [x], ["pooled", "where"], kernel_shape=[2, 2], strides=[2, 2])
+    g.add("MaxPool", [x], "pooled", ["where"], kernel_shape=[2, 2], strides=[2, 2])
     u = g.add("MaxUnpool", ["pooled", "where"], "undone", kernel_shape=[2, 2], strides=[2, 2])
     u = g.add("ReduceMax", [u], "largest_of_rows", axes=[3], keepdims=0)
     z = g.add("ReduceSum", [z, sizes(g, 3)], "sum_of_best", keepdims=0)
@@ -399,7 +470,7 @@ def inputs() -> Any:
     )
     a = layers.GlobalMaxPooling2D()(layers.Conv2D(5, 3, activation="relu")(picture))
     b = layers.GlobalAveragePooling1D()(layers.Conv1D(4, 5)(sound))
-    x = layers.Concatenate()([a, b, numbers])
+    x = layers.Concatenate()([a, b, layers.Normalization()(numbers)])
     return Model([picture, sound, numbers], layers.Dense(3, activation="softmax")(x), name="inputs")
 
 

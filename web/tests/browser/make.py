@@ -133,14 +133,8 @@ def other_kinds(folder: Path, rng: random.Random) -> None:
     """Pages of networks of every kind, and the numbers of those that are compared."""
     folder.mkdir(parents=True, exist_ok=True)
     known = {}
-    names = [
-        "onnx_maps",
-        "onnx_row",
-        "onnx_formulas",
-        "onnx_quantised",
-        "onnx_listed",
-        "onnx_opaque",
-    ]
+    names = ["onnx_maps", "onnx_row", "onnx_formulas", "onnx_several", "onnx_grids"]
+    names += ["onnx_products", "onnx_quantised", "onnx_listed", "onnx_opaque"]
     names += ["wide_row", "wide_maps", "plain", "volume", "onnx_volume", "steps"]
     names += ["inputs", "deep"]
     if importlib.util.find_spec("torch"):
@@ -170,7 +164,8 @@ def cells(
     for row in run.model.describe().rows:
         if names is not None and row.name not in names:
             continue
-        shape = run[row.name].shape[1:]
+        shape = run[row.name].shape
+        shape = shape[1:] if row.output_shape[:1] == (None,) else shape  # without the batch
         places = {
             tuple(0 for _ in shape),
             tuple(n // 2 for n in shape),

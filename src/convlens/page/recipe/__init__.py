@@ -15,10 +15,12 @@ from ...layers.base import Binding, Layer
 from .formulas import formula
 from .functions import FUNCTIONS
 from .gathers import digits, gathered, lookup
+from .grids import grid
 from .judge import NOTHING, Found
 from .moves import merge, row
 from .over_time import over_time
 from .quantised import quantised
+from .several import several
 from .windows import scatter, window
 
 __all__ = ["FUNCTIONS", "NOTHING", "Found", "find"]
@@ -42,9 +44,9 @@ def find(
     makers: dict[str, Maker] = {
         "window": window, "row": row, "scatter": scatter, "merge": merge, "formula": formula,
     }  # fmt: skip
-    others: tuple[Maker, ...] = (formula,)
+    others: tuple[Maker, ...] = (formula, several, grid)
     if layer.rule != "formula":
-        others = (gathered, lookup, digits)
+        others = (gathered, lookup, digits, formula, several, grid)
     known = None if layer.weights() or judged is None else f"{layer!r} {binding.input_shapes}"
     if known is not None and ("..." in known or "<" in known):
         known = None  # an array that is cut short, or an object that does not say what it is

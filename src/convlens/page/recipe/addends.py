@@ -18,7 +18,7 @@ Numbers = tuple[float, ...]
 
 
 def addends(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
-    """A number times a stored one, and stored ones added: batch norm, a scale, an offset.
+    """A number times a stored one, and stored ones added: norms by stored statistics, a scale.
 
     Stored arrays are sent in shapes that broadcast to the input's.
     """
@@ -29,7 +29,7 @@ def addends(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
         held = {role: _laid(layer, array, binding) for role, array in roles.items()}
         numbers = _agree(name, held, layer, readings)
         if numbers is not None:
-            order = ("gamma", "beta", "mean", "variance") if name == "batch_norm" else AFFINE
+            order = AFFINE if name == "affine" else ("gamma", "beta", *STATISTICS)
             axis = int(layer.quantities().get("axis", -1)) % max(1, len(binding.input_shapes[0]))
             named = tuple(names(role) if role in held else None for role in order)
             recipe = FormulaRecipe("formula", name, axis, numbers, named, None, (), None)
@@ -39,20 +39,21 @@ def addends(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
     return NOTHING
 
 
-AFFINE = ("scale", "offset")
+AFFINE, STATISTICS = ("scale", "offset"), ("mean", "variance")
 
 
 def _roles(layer: Layer) -> Iterator[tuple[str, dict[str, Array]]]:
     """What the layer's stored numbers may be, in the order of its weights."""
     known = layer.quantities()
     views = [weight.view().reshape(weight.canonical) for weight in layer.weights()]
-    statistics = ("mean", "variance")
     names: tuple[tuple[str, ...], ...] = (
-        ("gamma", "beta", *statistics), ("gamma", *statistics), ("beta", *statistics), statistics,
+        ("gamma", "beta", *STATISTICS), ("gamma", *STATISTICS), ("beta", *STATISTICS), STATISTICS,
     )  # fmt: skip
     for roles in names:
         if len(roles) == len(views) and "epsilon" in known:
             yield "batch_norm", dict(zip(roles, views, strict=True))
+    if len(views) in (2, 3) and "epsilon" in known:  # a third one counts what was seen
+        yield "standardise", dict(zip(STATISTICS, views, strict=False))
     for roles in (AFFINE, AFFINE[:1], AFFINE[1:]):
         if len(roles) == len(views):
             yield "affine", dict(zip(roles, views, strict=True))
@@ -83,9 +84,11 @@ def _agree(
         if not isinstance(reading, Sum):
             return None
         own = {role: float(array[broadcast_index(at, array.shape)]) for role, array in held.items()}
-        if name == "batch_norm":
-            epsilon = float(layer.quantities()["epsilon"])
-            scale = own.get("gamma", 1.0) / math.sqrt(own["variance"] + epsilon)
+        if name != "affine":
+            epsilon, variance = float(layer.quantities()["epsilon"]), own["variance"]
+            batch = name == "batch_norm"
+            sigma = math.sqrt(variance + epsilon) if batch else max(math.sqrt(variance), epsilon)
+            scale = own.get("gamma", 1.0) / sigma
             expected, bias = [(None, scale), (own["mean"], -scale)], own.get("beta", 0.0)
         else:
             expected, bias = [(None, own.get("scale", 1.0))], own.get("offset", 0.0)
@@ -102,6 +105,6 @@ def _agree(
             return None
         size = reading.magnitude
         widths.add(round((reading.tolerance - 2.0**-149) / (UNIT * size)) if size else 0)
-    if name == "batch_norm":
-        return (epsilon,)
+    if name != "affine":
+        return (epsilon,) if widths <= {0, 6} else None
     return (float(max(widths)),)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from ...axis import Axis, IntArray
+from ...errors import ConvlensError
 from ...layers.base import Binding, Index, Layer, Sizes
 from ...layers.merge import broadcast_index
 from ...layers.reading import Choice, Formula, Reading
 from ..schema import FormulaRecipe, Program
 from .addends import addends
-from .functions import BOUNDS, FUNCTIONS, GROUPS, STORED, TRIED, WRITTEN, grids
-from .judge import NOTHING, Array, Found, places, random_inputs, words_of
+from .functions import BOUNDS, FAR, FUNCTIONS, GROUPS, POWER_BOUNDS, STORED, TRIED, WRITTEN, grids
+from .judge import NOTHING, Array, Found, places, random_inputs, telling, words_of
 from .program import steps_of, written
 from .reads import Taken, taken
 
@@ -38,6 +40,8 @@ def _same(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) or (a != a and b != b)
 
 
+# Layers that read more numbers for each are judged at fewer places.
+MANY = 20_000
 Numbers = tuple[float, ...]
 Steps = tuple[tuple[tuple[str, str, Program], ...], Program]
 
@@ -98,16 +102,17 @@ def _bound(
         if all(
             math.isclose(bound, case.reading.tolerance, rel_tol=1e-6)
             for bound, case in zip(made, cases, strict=True)
+            if not math.isnan(case.reading.value)
         ):
             return program
     return None
 
 
 def formula(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
-    """Norms, softmax, and functions of one number."""
-    if len(binding.input_shapes) != 1 or len(binding.output_shapes) != 1:
+    """Norms, softmax, and functions of one number; of several outputs the first."""
+    if len(binding.input_shapes) != 1:
         return NOTHING
-    same = binding.input_shapes == binding.output_shapes
+    same = binding.input_shapes == binding.output_shapes[:1]
     if layer.rule == "sum":
         return addends(layer, binding, names) if same else NOTHING
     alone = same and all(
@@ -118,7 +123,11 @@ def formula(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
         return _grouped(layer, binding, names)
     if len(layer.weights()) > 1:
         return NOTHING
-    return _stored(layer, binding, names) if layer.weights() else _elementwise(layer)
+    found = NOTHING
+    with suppress(ConvlensError, LookupError):  # asked of a row of one number
+        found = _stored(layer, binding, names) if layer.weights() else _elementwise(layer)
+    # A group of one number is a group, too.
+    return _grouped(layer, binding, names) if found is NOTHING else found
 
 
 def _held(layer: Layer) -> Numbers:
@@ -140,7 +149,7 @@ def _elementwise(layer: Layer) -> Found:
     binding = layer.bind(((1,),))
     grid = _grid(layer)
     # Of a grid of whole numbers the ends of every type are tried, too.
-    far = [sign * n * grid["scale"] for n in (6.5, 99, 300, 7e4) for sign in (-1, 1) if grid]
+    far = [n * grid["scale"] for n in FAR if grid]
     cases = [
         _Case(
             {"x": float(np.float32(x))}, layer.explain(binding, (0,), (np.array([x], np.float32),))
@@ -188,14 +197,15 @@ def _stored(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
     (weight,) = layer.weights()
     array = weight.view().reshape(weight.canonical)
     (x,) = random_inputs(binding)
-    cases = []
-    for at in places(binding.output_shapes[0]):
+    cases, out = [], binding.output_shapes[0]
+    for at in dict.fromkeys((*places(out), *telling((array,), out))):
         own = float(array[broadcast_index(at, weight.canonical)])
         for number in (-abs(float(x[at])), abs(float(x[at]))):
             given = np.broadcast_to(np.float32(number), x.shape)
             cases.append(_Case({"x": number, "c0": own}, layer.explain(binding, at, (given,))))
     for name, texts in STORED.items():
-        made = _steps(texts, BOUNDS, {}, cases, _readable(texts[-1], {}))
+        bounds = POWER_BOUNDS.get(name, BOUNDS)
+        made = _steps(texts, bounds, {}, cases, _readable(texts[-1], {}))
         if made is not None:
             role = "alpha" if name == "prelu" else "operand"
             recipe = FormulaRecipe("formula", name, -1, (), (names(role),), None, *made)
@@ -207,44 +217,55 @@ def _grouped(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
     """The formula of all numbers read that gives the layer's own steps."""
     shape, out = binding.input_shapes[0], binding.output_shapes[0]
     inputs = random_inputs(binding)
-    asked = [*places(out)[:1], *places(out)[-2:]]
-    readings = {at: layer.explain(binding, at, inputs) for at in asked}
-    blocks = [(at, r.blocks) for at, r in readings.items() if isinstance(r, Formula)]
+    asked = places(out)
+    first = layer.explain(binding, asked[0], inputs)
+    if sum(map(len, first.blocks)) > MANY:
+        asked = [asked[0], *asked[-2:]]
+    readings = {at: layer.explain(binding, at, inputs) for at in dict.fromkeys(asked)}
+    blocks = [(at, r.blocks) for at, r in readings.items() if isinstance(r, Formula | Choice)]
     if len(blocks) < len(asked) or not all(len(own) == 1 for _, own in blocks):
         return NOTHING
     reads = taken(layer, binding, {at: own[0].index for at, own in blocks})
     if reads is None:
         return NOTHING
     last = readings[asked[-1]]
-    assert isinstance(last, Formula)
-    stored = {role: number for role, (name, _, number) in last.stored.items() if name}
+    own_numbers = getattr(last, "stored", {})
+    stored = {role: number for role, (name, _, number) in own_numbers.items() if name}
     known = {k: v for k, v in layer.quantities().items() if isinstance(v, int | float)}
     numbers: dict[str, float | str] = {"gamma": 1.0, "beta": 0.0, **known}
     numbers |= {role: f"c{n}" for n, role in enumerate(SCALES) if role in stored}
     cases = []
     for at, reading in readings.items():
-        assert isinstance(reading, Formula)
         x = reading.blocks[0].x
         own = float(inputs[0][at]) if shape == out else math.nan
-        given = {"x": own, "X": x, "n": len(x)}
+        given = {"x": own, "X": x, "n": len(x), "k": dict(enumerate(at)).get(reads.axis, math.nan)}
         given |= {
-            f"c{n}": reading.stored[role][2] for n, role in enumerate(SCALES) if role in stored
+            f"c{n}": getattr(reading, "stored", {})[role][2]
+            for n, role in enumerate(SCALES)
+            if role in stored
         }
         cases.append(_Case(given, reading))
+    found: tuple[str, tuple[str, ...], Steps] | None = None
     for name, texts, bound in GROUPS:
-        made = _steps(texts, (bound,), numbers, cases)
-        if made is not None and not _holds_empty(layer, binding, asked[-1], cases[-1], made):
-            return NOTHING
-        if made is not None:
-            own_words = _Words(name, texts, reads, made)
-            return _named(own_words, layer, names, readings, asked[-1], shape)
-    return NOTHING
+        made = _steps(texts, (bound,), numbers, cases, "the number that stands there in order")
+        if made is None or not _holds_empty(layer, binding, asked[-1], cases[-1], made):
+            continue
+        # One that has the layer's bound, too, goes before one that has its numbers only.
+        if found is None or made[1] is not None:
+            found = name, texts, made
+        if made[1] is not None:
+            break
+    if found is None:
+        return NOTHING
+    own_words = _Words(found[0], found[1], reads, found[2])
+    return _named(own_words, layer, names, readings, asked[-1], shape)
 
 
 def _holds_empty(layer: Layer, binding: Binding, at: Index, case: _Case, made: Steps) -> bool:
     """Whether the formula gives what the layer gives where all that is read is minus infinity.
 
-    An attention that leaves out every key gives zeros there, and no formula says so.
+    An attention that leaves out every key gives zeros there, and no formula says so. And of equal
+    numbers it is seen which one is taken.
     """
     shape = binding.input_shapes[0]
     empty = np.broadcast_to(np.float32(-np.inf), shape)
@@ -278,15 +299,14 @@ def _named(
 ) -> Found:
     """The recipe of a formula, with the name, axis and stored arrays of its kind."""
     last = readings[at]
-    assert isinstance(last, Formula)
     by_name = {weight.name: weight for weight in layer.weights()}
-    held = {role: by_name[name] for role, (name, _, _) in last.stored.items() if name}
+    stored = getattr(last, "stored", {})
+    held = {role: by_name[name] for role, (name, _, _) in stored.items() if name}
     if len(held) != len(by_name):
         return NOTHING
     reads = found.reads.facts()
-    whole = [n for n, out in enumerate(found.reads.order) if out is None]
     if not held and "norm" not in found.name:
-        axis = whole[0] if len(whole) == 1 else -1
+        axis = found.reads.axis
         recipe = FormulaRecipe("formula", found.name, axis, _held(layer), (), reads, *found.made)
         return Found(recipe)
     epsilon = float(layer.quantities()["epsilon"])

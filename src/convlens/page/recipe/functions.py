@@ -15,6 +15,7 @@ FUNCTIONS: dict[str, str] = {
     "tanh": "tanh(x)",
     "silu": f"x * ({SIGMOID})",
     "softplus": SOFTPLUS,
+    "sharp_softplus": "(max(p0 * x, 0) + log1p(exp(-abs(p0 * x)))) / p0",
     "softsign": "x / (1 + abs(x))",
     "elu": "x if x > 0 else p0 * expm1(x)",
     "exponential": "exp(x)",
@@ -55,6 +56,7 @@ FUNCTIONS: dict[str, str] = {
     "floor": "floor(x)",
     "ceiling": "ceil(x)",
     "sign": "sign(x)",
+    "not": "1 if x == 0 else 0",
     "tanh_shrink": "x - tanh(x)",
     "squareplus": "(x + sqrt(x * x + p0)) / 2",
     "soft_shrink": "x - p0 if x > p0 else x + p0 if x < -p0 else 0",
@@ -83,7 +85,10 @@ BOUNDS = (
     "2 * u * abs(y) + tiny",
     "2 * u * abs(y) + tiny if x < 0 else 0",
 )
+_POWER = "8 * u * max(1, abs({0}), abs(y) * max(1, abs({1} * log({0})) if {0} > 0 else 0))"
+POWER_BOUNDS = {"power": (_POWER.format("x", "c0"),), "turned_power": (_POWER.format("c0", "x"),)}
 # Whole numbers of a grid, by their type: name, steps, bound. `e` is how far x / scale may be off.
+FAR = tuple(sign * n for n in (6.5, 99, 300, 7e4) for sign in (-1, 1))
 LIMITS = ((0, 255), (-128, 127), (0, 15), (-8, 7), (0, 65535), (-32768, 32767))
 STEPS = ("x / scale", "round(s0)")
 
@@ -116,6 +121,19 @@ GROUP_BOUND = (
 )
 SCALED = {"scale": "gamma / s2", "sigma": "s2"}
 SPREAD = f"((n + 16) * u * s1 + 2 * square({OFF}) * n / (n - correction) + tiny)"
+# A row from its largest number on, the places 1, 2, ... in it, and its sums so far.
+ORDERED, COUNT = "item(X, order(X))", "running(X ** 0)"
+SUMS, OFTEN = f"running({ORDERED})", f"max(s0 + 1 - {COUNT}, 0)"
+
+
+def _places_of_ends() -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """The place of the largest or smallest number, the first or the last of equals."""
+    for word, end, sign in (("largest", "most", ""), ("smallest", "least", "-")):
+        turned = "" if sign else "-"
+        yield f"place_of_the_{word}", (f"{end}(X)", f"item(order({sign}X), 0)"), "0"
+        yield f"place_of_the_{word}", (f"{end}(X)", f"item(order({turned}X), n - 1)"), "0"
+
+
 # Formulas of all numbers that are read: name, steps, bound. Names are the layer's own quantities;
 # gamma and beta are stored for each position, or 1 and 0.
 GROUPS: tuple[tuple[str, tuple[str, ...], str], ...] = (
@@ -147,7 +165,24 @@ GROUPS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("variance", ("mean(X)", "sum(square(X - s0)) / (n - correction)"), SPREAD),
     ("deviation", ("mean(X)", "sum(square(X - s0)) / (n - correction)", "sqrt(s1)"),
      f"min(sqrt({SPREAD}), {SPREAD} / y) + 2 * u * y"),
-    ("gated_linear", ("1 / (1 + exp(-last(X)))", "first(X) * s0"),
-     "8 * u * max(1, abs(first(X)), abs(y))"),
+    ("gated_linear", ("1 / (1 + exp(-item(X, 1)))", "item(X, 0) * s0"),
+     "8 * u * max(1, abs(item(X, 0)), abs(y))"),
     ("power_pool", ("sum(abs(X) ** p)", "s0 ** (1 / p)"), "(n + 16) * u * y + tiny"),
+    ("product", ("product(X)",), "2 * n * u * abs(y) + n * tiny"),
+    ("mean", ("mean(X)",), f"{OFF} + tiny"),
+    ("soft_largest", ("most(X)", "sum(exp(X - s0))", "s0 if abs(s0) > 1e39 else log(s1) + s0"),
+     "(n + 8) * u + 8 * u * (abs(s0) + abs(y)) + tiny"),
+    *_places_of_ends(),
+    ("place_in_order", ("item(X, item(order(X), k))", "item(order(X), k)"), "0"),
+    ("place_in_order", ("item(X, item(order(-X), k))", "item(order(-X), k)"), "0"),
+    ("number_in_order", ("item(X, item(order(X), k))",), "0"),
+    ("number_in_order", ("item(X, item(order(-X), k))",), "0"),
+    ("sparse_shares", (f"sum(1 if {SUMS} < 1 + {COUNT} * {ORDERED} else 0)",
+                       f"(sum((1 if {COUNT} <= s0 else 0) * {ORDERED}) - 1) / s0", "max(x - s1, 0)"),
+     "(n + 8) * u * max(1, most(abs(X)))"),
+    ("sparse_shares", (f"sum(1 if {SUMS} < 1 + {COUNT} * {ORDERED} else 0)",
+                       f"(sum({OFTEN} * {ORDERED}) - 1) / s0", "max(x - s1, 0)"),
+     f"2 * (n + 8) * u * (abs(x) + (sum({OFTEN} * abs({ORDERED})) + 1) / s0)"),
+    ("grid_of_all", ("min(0, least(X))", "max(0, most(X))", "(s1 - s0) / 255 if s0 < s1 else 1"),
+     "4 * u * y"),
 )  # fmt: skip

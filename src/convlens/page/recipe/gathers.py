@@ -10,14 +10,16 @@ import numpy as np
 
 from ...axis import IntArray
 from ...layers.base import Binding, Index, Layer
-from ...layers.reading import Block, Choice, Reading, Sum
+from ...layers.reading import SMALLEST, UNIT, Block, Choice, Reading, Sum, sum_bound
 from ..schema import GatherRecipe, ScatterRecipe
-from .judge import NOTHING, Found, places, random_inputs
+from .judge import NOTHING, Array, Found, places, random_inputs
 from .reads import Taken, taken
 from .windows import source
 
 # More numbers than this are not gathered cell by cell in a page.
 MOST_TERMS = 100_000
+# Layers that read more numbers than this at three places are judged at those three.
+MANY = 20_000
 # How many single numbers the layer is asked for, to see how it moves them.
 MOST_PROBES = 4_000
 Combine = Literal["sum", "mean", "max", "min"]
@@ -28,13 +30,14 @@ def gathered(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
     if len(binding.output_shapes) != 1 or layer.weights():
         return NOTHING
     inputs = random_inputs(binding)
-    readings = {
-        at: layer.explain(binding, at, inputs) for at in places(binding.output_shapes[0])[-3:]
-    }
+    asked = places(binding.output_shapes[0])
+    readings = {at: layer.explain(binding, at, inputs) for at in asked[-3:]}
+    if sum(len(block) for reading in readings.values() for block in reading.blocks) <= MANY:
+        readings |= {at: layer.explain(binding, at, inputs) for at in asked[:-3]}
     blocks = {at: reading.blocks[0] for at, reading in readings.items() if reading.blocks}
-    if len(blocks) < len(readings) or any(len(r.blocks) > 1 for r in readings.values()):
+    if len(blocks) < len(readings):
         return NOTHING
-    first = next(iter(blocks.values()), None)
+    first = max(blocks.values(), key=len, default=None)
     if first is None or first.source != 0 or not 0 < len(first) <= MOST_TERMS:
         return NOTHING
     combine = _combine(readings)
@@ -42,7 +45,11 @@ def gathered(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
     if combine is None or own is None:
         return NOTHING
     if first.partner is None:
-        return Found(GatherRecipe("gather", combine, (own.facts(),)))
+        alone = all(len(reading.blocks) == 1 for reading in readings.values())
+        more = _roundings(readings) if combine == "mean" else 0
+        if not alone or more is None:
+            return NOTHING
+        return Found(GatherRecipe("gather", combine, (own.facts(),), (), more))
     partners = {at: block.partner[1] for at, block in blocks.items() if block.partner}
     other = taken(layer, binding, partners, first.partner[0])
     if (
@@ -51,25 +58,80 @@ def gathered(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
         or not all(_together(own, other, at, block) for at, block in blocks.items())
     ):
         return NOTHING
-    return Found(GatherRecipe("gather", combine, (own.facts(), other.facts())))
+    return _products(layer, binding, inputs, readings, (own, other))
+
+
+def _products(
+    layer: Layer,
+    binding: Binding,
+    inputs: tuple[Array, ...],
+    readings: Mapping[Index, Reading],
+    reads: tuple[Taken, ...],
+) -> Found:
+    """Sums of products, with a factor, and with a third input's number added times another."""
+    known, added = layer.quantities(), {}
+    factors = (float(known.get("alpha", 1.0)), float(known.get("beta", 1.0)))
+    bounds = set()
+    for at, reading in readings.items():
+        block, *rest = reading.blocks
+        if block.partner is None or not isinstance(reading, Sum) or len(rest) > 1:
+            return NOTHING
+        met = inputs[block.partner[0]][tuple(block.partner[1].T)].astype(float)
+        if not np.array_equal(met * factors[0], block.w):
+            return NOTHING
+        for third in rest:
+            if third.source != 2 or third.w.tolist() != [factors[1]] or third.partner is not None:
+                return NOTHING
+            added[at] = third.index
+        bounds.add(_bound(reading, len(block)))
+    if len(added) not in (0, len(readings)) or len(bounds) != 1:
+        return NOTHING
+    third_reads = taken(layer, binding, added, 2) if added else None
+    if added and third_reads is None:
+        return NOTHING
+    plain = bounds.pop()
+    if plain is None or (plain and (added or factors[0] != 1)):
+        return NOTHING
+    facts = tuple(axes.facts() for axes in (*reads, third_reads) if axes is not None)
+    return Found(GatherRecipe("gather", "sum", facts, () if plain else factors, 0))
+
+
+def _roundings(readings: Mapping[Index, Reading]) -> int | None:
+    """How many roundings beside one for each number the bound of these means counts."""
+    found = {
+        round((reading.tolerance - SMALLEST) / (UNIT * reading.magnitude)) - reading.count
+        for reading in readings.values()
+        if isinstance(reading, Sum) and reading.magnitude
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def _bound(reading: Sum, products: int) -> bool | None:
+    """Whether the bound is that of a plain sum, or with the roundings of two factors."""
+    size = reading.magnitude
+    if reading.tolerance == sum_bound(reading.count, size):
+        return True
+    scaled = sum_bound(products + 2, size) + 2 * UNIT * size
+    return False if math.isclose(reading.tolerance, scaled, rel_tol=1e-9) else None
 
 
 def _combine(readings: Mapping[Index, Reading]) -> Combine | None:
     """What is done with the numbers read, in every one of these readings."""
-    found: set[Combine | None] = set()
+    found: list[Combine] = ["sum", "mean", "max", "min"]
     for reading in readings.values():
-        (block,) = reading.blocks
+        block = reading.blocks[0]
+        fits: set[Combine] = set()
         if isinstance(reading, Sum):
             share = 1.0 if reading.divisor is None else 1 / len(block)
             plain = block.array is None and reading.bias == 0 and not reading.quantities
-            plain = plain and (block.partner is not None or bool((block.w == share).all()))
-            found.add(("sum" if reading.divisor is None else "mean") if plain else None)
-        elif isinstance(reading, Choice) and not reading.constants:
-            ends: dict[float, Combine] = {float(block.x.min()): "min", float(block.x.max()): "max"}
-            found.add(ends.get(reading.value))
-        else:
-            found.add(None)
-    return found.pop() if len(found) == 1 else None
+            if plain and (block.partner is not None or bool((block.w == share).all())):
+                fits = {"sum" if reading.divisor is None else "mean"}
+        elif isinstance(reading, Choice) and not reading.constants and len(block):
+            # Of one number alone it is both.
+            ends: dict[Combine, float] = {"max": float(block.x.max()), "min": float(block.x.min())}
+            fits = {word for word, end in ends.items() if end == reading.value}
+        found = [word for word in found if word in fits]
+    return found[0] if found else None
 
 
 def _together(own: Taken, other: Taken, at: Index, block: Block) -> bool:
@@ -113,7 +175,7 @@ def digits(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found
     The flat position is written in digits of the largest sizes for which the place read goes on in
     equal steps; what is found so is tried at other places.
     """
-    if len(binding.input_shapes) != 1 or len(binding.output_shapes) != 1:
+    if len(binding.input_shapes) != 1 or len(binding.output_shapes) != 1 or layer.weights():
         return NOTHING
     shape, out = binding.input_shapes[0], binding.output_shapes[0]
     inputs = random_inputs(binding)

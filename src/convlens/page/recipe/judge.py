@@ -53,6 +53,19 @@ def places(shape: Sizes, seed: int = 0) -> list[Index]:
     return list(dict.fromkeys(places))
 
 
+def telling(arrays: Sequence[Array], out: Sizes) -> list[Index]:
+    """Output positions that meet the largest and the smallest number of each stored array.
+
+    Where those of the other places are 0 or 1, x + w and x - w, or x / w and x ^ w, are the same.
+    """
+    found = []
+    for array in arrays:
+        for flat in (array.argmax(), array.argmin()) if array.size else ():
+            place = np.unravel_index(int(flat), array.shape)
+            found.append((*(0,) * (len(out) - array.ndim), *map(int, place)))
+    return found
+
+
 def blank_inputs(binding: Binding) -> tuple[Array, ...]:
     """Inputs without numbers, for judging positions and weights: no memory is taken."""
     return tuple(np.broadcast_to(np.float32(1), shape) for shape in binding.input_shapes)

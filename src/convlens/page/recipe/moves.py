@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
 
 from ...axis import Axis
 from ...layers.base import Binding, Index, Layer
+from ...layers.merge import broadcast_index
+from ...layers.reading import SMALLEST, UNIT, Reading, Rule, Sum, sum_bound
 from ..schema import MergeRecipe, RowRecipe
 from .judge import NOTHING, Array, Found, blank_inputs, places, random_inputs, same_terms
 
@@ -32,16 +34,13 @@ def row(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
 
 
 MergeName = Literal[
-    "add", "subtract", "multiply", "divide", "average", "maximum", "minimum", "concat"
+    "add", "subtract", "multiply", "divide", "average", "weighted", "maximum", "minimum", "concat"
 ]  # fmt: skip
-MERGES: dict[MergeName, Callable[[list[float]], float]] = {
-    "add": math.fsum,
-    "subtract": lambda x: x[0] - x[1],
-    "multiply": math.prod,
-    "divide": lambda x: x[0] / x[1],
-    "average": lambda x: math.fsum(x) / len(x),
-    "maximum": max,
-    "minimum": min,
+MERGES: dict[MergeName, tuple[Rule, Callable[[list[float]], float]]] = {
+    "multiply": ("formula", math.prod),
+    "divide": ("formula", lambda x: x[0] / x[1]),
+    "maximum": ("choice", max),
+    "minimum": ("choice", min),
 }
 
 
@@ -58,25 +57,60 @@ def merge(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
             for link in source
             if link.out == axis
         ):
-            return Found(MergeRecipe("merge", "concat", axis))
+            return Found(MergeRecipe("merge", "concat", axis, ()))
+    if layer.weights():
+        return NOTHING
     inputs = random_inputs(binding)
-    readings = [(at, layer.explain(binding, at, inputs)) for at in places(out)]
-    for name, make in MERGES.items():
-        if name in ("subtract", "divide") and len(inputs) != 2:
-            continue
-        if all(
-            math.isclose(reading.value, make(_aligned(inputs, at)), rel_tol=1e-12, abs_tol=1e-300)
-            for at, reading in readings
+    readings = {at: layer.explain(binding, at, inputs) for at in places(out)}
+    if layer.rule == "sum":
+        return _added(binding, readings)
+    for name, (rule, make) in MERGES.items():
+        if (
+            rule == layer.rule
+            and (name != "divide" or len(inputs) == 2)
+            and all(
+                math.isclose(
+                    reading.value, make(_aligned(inputs, at)), rel_tol=1e-12, abs_tol=1e-300
+                )
+                and len(reading.blocks) == len(inputs)
+                for at, reading in readings.items()
+            )
         ):
-            return Found(MergeRecipe("merge", name, -1))
+            return Found(MergeRecipe("merge", name, -1, ()))
     return NOTHING
+
+
+def _added(binding: Binding, readings: Mapping[Index, Reading]) -> Found:
+    """Inputs times one factor each, added up; the bound says which of the sums it is."""
+    factors: set[tuple[float, ...]] = set()
+    names: set[MergeName] = set()
+    for at, reading in readings.items():
+        if not isinstance(reading, Sum) or reading.bias or not aligned(reading, binding, at):
+            return NOTHING
+        own = tuple(float(block.w[0]) for block in reading.blocks)
+        factors.add(own)
+        many, size = len(own), reading.magnitude
+        plain = reading.tolerance == sum_bound(many, size)
+        if reading.divisor == many and own == (1 / many,) * many:
+            names.add("average")
+        elif plain and own in ((1.0,) * many, (1.0, -1.0)):
+            names.add("subtract" if own[-1] < 0 else "add")
+        elif math.isclose(reading.tolerance, 2 * many * UNIT * size + SMALLEST, rel_tol=1e-9):
+            names.add("weighted")
+    if len(factors) == len(names) == 1:
+        return Found(MergeRecipe("merge", names.pop(), -1, factors.pop()))
+    return NOTHING
+
+
+def aligned(reading: Reading, binding: Binding, at: Index) -> bool:
+    """Whether each input is read once, in its order, where it broadcasts to the output."""
+    blocks = [block for block in reading.blocks if block.source is not None]
+    return [block.source for block in blocks] == list(range(len(binding.input_shapes))) and all(
+        block.index.tolist() == [list(broadcast_index(at, shape))]
+        for block, shape in zip(blocks, binding.input_shapes, strict=True)
+    )
 
 
 def _aligned(inputs: tuple[Array, ...], at: Index) -> list[float]:
     """The number of each input that a broadcast output position meets."""
-    numbers = []
-    for array in inputs:
-        tail = at[len(at) - array.ndim :]
-        place = tuple(0 if size == 1 else n for n, size in zip(tail, array.shape, strict=True))
-        numbers.append(float(array[place]))
-    return numbers
+    return [float(array[broadcast_index(at, array.shape)]) for array in inputs]

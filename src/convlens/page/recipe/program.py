@@ -5,12 +5,15 @@ the same order of operations. A program may name
 
     x            the number at its own position
     X            all numbers that are read, and n, how many they are
+    k            the place of its own position on the axis that is read whole
     c0, c1, ...  the numbers that are stored for this position
     s0, s1, ...  the steps before it
     y            the value, in a bound
 
-An operation between X and a number is one for each of X; `sum`, `mean` (each correctly rounded),
-`most`, `least`, `first` and `last` make one number of them.
+An operation between X and a number is one for each of X. `sum`, `mean` (each correctly rounded),
+`product`, `most` and `least` make one number of them; `order` gives the places of all, the largest
+number first and the first of equals first, `item` the number at a place (or those at several), and
+`running` the sums so far.
 """
 
 from __future__ import annotations
@@ -36,8 +39,8 @@ CONSTANTS = {"u": UNIT, "tiny": SMALLEST}
 def written(text: str, numbers: Mapping[str, float | str]) -> Program:
     """The program that a text writes; `numbers` (or other names) are put in by name.
 
-    `a if b < c else d` is ("<", b, c, a, d); `>` has its sides turned, and of `<=` and `>=` the
-    branches are turned. Raises KeyError for a name that neither the page nor `numbers` knows.
+    `a if b < c else d` is ("<", b, c, a, d), and so is `==`; `>` has its sides turned, and of `<=`
+    and `>=` the branches are turned. Raises KeyError for a name that neither the page nor `numbers` knows.
     """
     return _program(ast.parse(text, mode="eval").body, {**CONSTANTS, **numbers})
 
@@ -50,7 +53,7 @@ def _program(node: ast.expr, numbers: Mapping[str, float | str]) -> Program:
         case ast.Constant(value=int() | float() as value):
             return value
         case ast.Name(id=name):
-            if name in ("x", "X", "n", "y") or (name[:1] in "cs" and name[1:].isdigit()):
+            if name in ("x", "X", "n", "k", "y") or (name[:1] in "cs" and name[1:].isdigit()):
                 return name
             known = numbers[name]
             return known if isinstance(known, str) else float(known)
@@ -68,7 +71,7 @@ def _program(node: ast.expr, numbers: Mapping[str, float | str]) -> Program:
                 a, b = b, a
             if isinstance(op, ast.GtE | ast.LtE):
                 then, other = other, then
-            return ("<", a, b, then, other)
+            return ("=" if isinstance(op, ast.Eq) else "<", a, b, then, other)
     raise ValueError(f"no program: {ast.unparse(node)}")
 
 
@@ -80,9 +83,22 @@ def _mean(x: Any) -> float:
     return exact_sum([x]) / len(x)
 
 
+def _order(x: Any) -> Any:
+    """Places from the largest number to the smallest; NaN for each where one is NaN."""
+    return np.full(len(x), np.nan) if np.isnan(x).any() else np.argsort(-x, kind="stable")
+
+
+def _item(x: Any, place: Any) -> Any:
+    """The number at a place, or those at several; NaN where there is none."""
+    places = np.asarray(place, float)
+    there = (places >= 0) & (places < len(x))
+    return np.where(there, x[np.where(there, places, 0).astype(int)], np.nan)[()]
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.true_divide, "^": _power,
     "<": lambda a, b, yes, no: np.where(np.less(a, b), yes, no),
+    "=": lambda a, b, yes, no: np.where(np.equal(a, b), yes, no),
     "max": lambda *parts: functools.reduce(np.maximum, parts),
     "min": lambda *parts: functools.reduce(np.minimum, parts),
     "abs": np.abs, "sqrt": np.sqrt, "exp": np.exp, "expm1": np.expm1, "log": np.log,
@@ -92,7 +108,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "trunc": np.trunc, "floor": np.floor,
     "ceil": np.ceil, "sign": np.sign, "square": np.square, "round": np.rint, "erfc": np.vectorize(math.erfc),
     "sum": lambda x: exact_sum([x]), "mean": _mean, "most": np.max, "least": np.min,
-    "first": lambda x: x[0], "last": lambda x: x[-1],
+    "product": lambda x: math.prod(x.tolist()), "order": _order, "item": _item,
+    "running": np.cumsum,
 }  # fmt: skip
 
 

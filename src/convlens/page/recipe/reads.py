@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ MOST_TABLE = 100_000
 
 def axis_fact(reads: AxisReads) -> Equation | Rows:
     """One axis as the page gets it. Raises ValueError for a table too large to send."""
+    if isinstance(reads, Table):
+        reads = _in_few_numbers(reads) or reads
     if isinstance(reads, Axis):
         return Equation(
             "equation",
@@ -55,6 +57,12 @@ class Taken:
         axes = tuple(link.reads for link in links)
         return cls(tuple(link.out for link in links), axes, (1,) * len(links))
 
+    @property
+    def axis(self) -> int:
+        """The axis that is read whole, -1 where there is not just one."""
+        whole = [n for n, out in enumerate(self.order) if out is None]
+        return whole[0] if len(whole) == 1 else -1
+
     def positions(self, at: Index) -> IntArray:
         """The positions that output position `at` reads, the last axis fastest."""
         found = []
@@ -73,12 +81,45 @@ def taken(
 ) -> Taken | None:
     """What the layer says it reads, or what a few positions show; None where neither is right."""
     shape = binding.input_shapes[source]
-    at, rows = list(index.items())[-1]
-    for reads in (Taken.of(layer.links(binding)[source]), _shown(rows, at, shape)):
+    at, rows = max(index.items(), key=lambda item: len(item[1]))
+    said, shown = Taken.of(layer.links(binding)[source]), _shown(rows, at, shape)
+    for reads in (said, shown, *_running(shape, binding.output_shapes[0])):
         if reads is not None and all(
             _same(reads.positions(place), own) for place, own in index.items()
         ):
             return reads
+    return None
+
+
+def _running(shape: Sizes, out: Sizes) -> Iterator[Taken]:
+    """One axis is read up to the place of the output, or from there on; itself or not."""
+    if shape != out:
+        return
+    for n, size in enumerate(shape):
+        for axis in _sides(size):
+            axes = (*map(Axis.same, shape[:n]), axis, *map(Axis.same, shape[n + 1 :]))
+            yield Taken(tuple(range(len(shape))), axes, (1,) * len(shape))
+
+
+def _sides(size: int) -> Iterator[Axis]:
+    """All places of an axis up to that of the output, or from it on; then without itself."""
+    for pad in (size - 1, 0, size, -1):
+        yield Axis(size, size, size, pad=pad)
+
+
+def _in_few_numbers(table: Table) -> Axis | None:
+    """The equation that reads what a table reads, every number once."""
+    if table.n_in != table.n_out:
+        return None
+    reads = [table.reads(o) for o in range(table.n_out)]
+    if not all(read.coefficient is None or bool((read.coefficient == 1).all()) for read in reads):
+        return None
+    for axis in _sides(table.n_in):
+        made = (axis.reads(o) for o in range(axis.n_out))
+        if all(
+            np.array_equal(one.i[one.real], read.i) for one, read in zip(made, reads, strict=True)
+        ):
+            return axis
     return None
 
 

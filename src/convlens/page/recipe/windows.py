@@ -179,8 +179,8 @@ class _WindowJudge:
 
 def source(reading: Reading) -> Index | float | None:
     """The one input position a copy reads, or the constant it is."""
-    if not isinstance(reading, Choice):
-        return None
+    if not isinstance(reading, Choice) or sum(map(len, reading.blocks)) > 1:
+        return None  # what is chosen from several is no copy, even where all are equal
     if isinstance(reading.winner, str):
         return reading.value
     block, row = reading.winner
@@ -189,7 +189,7 @@ def source(reading: Reading) -> Index | float | None:
 
 def scatter(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
     """One read per output: the flat order kept, or one relation per axis."""
-    if len(binding.input_shapes) != 1:
+    if len(binding.input_shapes) != 1 or layer.weights():
         return NOTHING
     shape, out = binding.input_shapes[0], binding.output_shapes[0]
     blank, random = blank_inputs(binding), random_inputs(binding)
