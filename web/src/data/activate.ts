@@ -70,7 +70,9 @@ export function run(program: Program, given: Readonly<Record<string, number | Nu
   const work = operations[name] ?? (Math as never)[name];
   const many = values.find((value) => typeof value === "object");
   if (!many) return work(...(values as number[]));
-  return many.map((_, n) => work(...values.map((value) => (value as Numbers)[n] ?? value)));
+  // Of one, two or four operands; spread out anew for each of many numbers they take four times as long.
+  const [a, b, c, d] = values.map((value) => (typeof value === "number" ? () => value : (n: number) => value[n]));
+  return many.map((_, n) => (c ? work(a(n), b(n), c(n), d(n)) : work(a(n), b?.(n))));
 }
 
 /** Flat places that output position `at` reads in a tensor of that shape, each with its coefficient. */

@@ -211,8 +211,7 @@ function gathered(out: Draft, layer: Layer, { reads, combine, factors: [alpha, b
     if (other) out.channel[n] = n;
   });
   if (mean) averaged(out, own.length, own.length + roundings);
-  if (combine === "max") choose(out, Math.max);
-  if (combine === "min") choose(out, Math.min);
+  else if (combine !== "sum") choose(out, Math[combine]);
   if (alpha !== undefined) {
     added?.forEach(([place]) => {
       push(out, 2, place, slots[2][place], beta);
@@ -298,36 +297,37 @@ function push(out: Draft, source: number, input: number, x: number, w: number): 
   out.channel.push(source);
 }
 
-function merge(out: Draft, layer: Layer, recipe: MergeRecipe, at: readonly number[]): boolean {
+function merge(out: Draft, layer: Layer, { op, axis, factors }: MergeRecipe, at: readonly number[]): boolean {
   const slots = layer.inputs.map((id) => values(id));
   if (!slots.every(ready)) return false;
-  if (recipe.op === "concat") {
+  if (op === "concat") {
     let start = 0;
     for (let s = 0; s < slots.length; s++) {
       const shape = tensor(layer.inputs[s]).shape;
-      const inside = at[recipe.axis] - start;
-      if (inside < shape[recipe.axis]) {
-        const place = flat(shape, at.map((v, n) => (n === recipe.axis ? inside : v)));
+      const inside = at[axis] - start;
+      if (inside < shape[axis]) {
+        const place = flat(shape, at.map((v, n) => (n === axis ? inside : v)));
         push(out, s, place, (slots[s] as Values)[place], 1);
         break;
       }
-      start += shape[recipe.axis];
+      start += shape[axis];
     }
     choose(out, Math.max);
     return true;
   }
   slots.forEach((numbers, s) => {
     const place = spread(tensor(layer.inputs[s]).shape, at);
-    push(out, s, place, (numbers as Values)[place], recipe.factors[s] ?? 1);
+    push(out, s, place, (numbers as Values)[place], factors[s] ?? 1);
   });
   const many = slots.length;
-  if (recipe.op === "maximum") choose(out, Math.max);
-  if (recipe.op === "minimum") choose(out, Math.min);
-  if (recipe.op === "average") averaged(out, many);
-  if (recipe.op === "weighted") averaged(out, null, 2 * many);
-  if (recipe.op === "multiply" || recipe.op === "divide") {
-    const value = out.x.reduce((a, b) => (recipe.op === "divide" ? a / b : a * b));
-    Object.assign(out, { combine: "formula", value, bound: 2 * (many - 1) * unit * Math.abs(value) + 2 ** -149 });
+  if (op === "maximum") choose(out, Math.max);
+  if (op === "minimum") choose(out, Math.min);
+  if (op === "average") averaged(out, many);
+  if (op === "weighted") averaged(out, null, 2 * many);
+  if (op === "multiply" || op === "divide") {
+    out.combine = "formula";
+    out.value = out.x.reduce((a, b) => (op === "divide" ? a / b : a * b));
+    out.bound = 2 * (many - 1) * unit * Math.abs(out.value) + 2 ** -149;
   }
   return true;
 }

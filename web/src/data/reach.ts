@@ -1,7 +1,7 @@
 // Which cells reach which: a cell's window in every earlier layer, and what an input feeds.
 
 import { field, users } from "../axis";
-import type { Layer } from "../schema";
+import type { Layer, Recipe } from "../schema";
 import { moved } from "./activate";
 import { atStep, listedReads } from "./number";
 import { page, ready, tensor, values } from "./store";
@@ -12,6 +12,11 @@ export type Ranges = readonly (readonly [number, number])[];
 
 function whole(shape: readonly number[]): Ranges {
   return shape.map((n) => [0, n - 1] as const);
+}
+
+/** The axis along which inputs are put side by side, -1 where they are not. */
+export function joinedAlong(recipe: Recipe): number {
+  return "op" in recipe && recipe.op === "concat" ? recipe.axis : -1;
 }
 
 /** What `ranges` of a layer's output reads of its input `source`. */
@@ -42,7 +47,7 @@ export function readsOf(layer: Layer, source: number, ranges: Ranges): Ranges {
   }
   if (recipe.form === "merge" || recipe.form === "formula") {
     let start = 0;
-    const joined = "op" in recipe && recipe.op === "concat" ? recipe.axis : -1;
+    const joined = joinedAlong(recipe);
     for (let s = 0; s < source && joined >= 0; s++) start += tensor(layer.inputs[s]).shape[joined];
     const shift = ranges.length - info.shape.length;
     return info.shape.map((size, axis) => {

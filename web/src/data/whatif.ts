@@ -4,6 +4,7 @@ import { finalOf } from "./tensor";
 import { bind, bindTransposed, pairs, type Padding, type Window } from "../axis";
 import type { Equation, Knobs, Layer, WindowRecipe } from "../schema";
 import { say } from "../words";
+import { joinedAlong } from "./reach";
 import { page, tensor } from "./store";
 
 export type Change = Partial<Record<"kernel" | "stride" | "dilation" | "filters" | "groups" | "scale", number>> & { padding?: "valid" | "same" };
@@ -122,7 +123,7 @@ function one(layer: Layer, knobs: Knobs | null, shapes: readonly (readonly numbe
     return made.every((n) => n > 0) ? { shape: made, params: 0, macs: 0 } : none;
   }
   if (recipe.form === "merge" || (recipe.form === "formula" && shapes[1])) {
-    const joined = "op" in recipe && recipe.op === "concat" ? recipe.axis : -1;
+    const joined = joinedAlong(recipe);
     const others = shapes.every((other) => other.length === shape.length && other.every((n, axis) => n === shape[axis] || axis === joined));
     if (!others) return none;
     return { shape: shape.map((n, axis) => (axis === joined ? shapes.reduce((a, other) => a + other[axis], 0) : n)), params: 0, macs: 0 };

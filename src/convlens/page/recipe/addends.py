@@ -12,7 +12,7 @@ from ...layers.base import Binding, Index, Layer
 from ...layers.merge import broadcast_index
 from ...layers.reading import UNIT, Reading, Sum
 from ..schema import FormulaRecipe
-from .judge import NOTHING, Array, Found, places, random_inputs
+from .judge import NOTHING, Array, Found, given, places, random_inputs
 
 Numbers = tuple[float, ...]
 
@@ -34,7 +34,7 @@ def addends(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
             named = tuple(names(role) if role in held else None for role in order)
             recipe = FormulaRecipe("formula", name, axis, numbers, named, None, (), None)
             return Found(
-                recipe, {names(role): partial(_given, array) for role, array in held.items()}
+                recipe, {names(role): partial(given, array) for role, array in held.items()}
             )
     return NOTHING
 
@@ -69,10 +69,6 @@ def _laid(layer: Layer, array: Array, binding: Binding) -> Array:
     rank = len(binding.input_shapes[0])
     axis = int(layer.quantities().get("axis", -1)) % max(1, rank)
     return array.reshape(-1, *(1,) * (rank - 1 - axis)) if array.ndim == 1 else array
-
-
-def _given(array: Array) -> Array:
-    return array
 
 
 def _agree(

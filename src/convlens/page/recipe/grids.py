@@ -18,7 +18,7 @@ from ...layers.merge import broadcast_index
 from ...layers.reading import SMALLEST, UNIT, Sum
 from ..schema import FormulaRecipe
 from .functions import FAR, TRIED, grids
-from .judge import NOTHING, Array, Found, places, random_inputs, telling
+from .judge import NOTHING, Array, Found, given, places, random_inputs, telling
 from .several import Case, Operation, agree
 
 # Of the nine of each kind, some that lie near the limits of one type or the other.
@@ -35,7 +35,7 @@ def grid(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
         return NOTHING
     for arrays in _laid(layer, binding):
         kept: dict[str, Callable[[], Array]] = {
-            names(role): partial(_given, a) for role, a in zip(ROLES, arrays, strict=True)
+            names(role): partial(given, a) for role, a in zip(ROLES, arrays, strict=True)
         }
         if layer.rule == "sum":
             if _from_grid(layer, binding, arrays):
@@ -49,10 +49,6 @@ def grid(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
 
 
 ROLES = ("scale", "zero")
-
-
-def _given(array: Array) -> Array:
-    return array
 
 
 def _laid(layer: Layer, binding: Binding) -> Iterator[tuple[Array, Array]]:

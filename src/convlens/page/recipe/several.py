@@ -22,7 +22,7 @@ from ...layers.base import Binding, Index, Layer
 from ...layers.merge import broadcast_index
 from ...layers.reading import Choice, Formula, Reading
 from ..schema import FormulaRecipe
-from .judge import NOTHING, Array, Found, places, telling
+from .judge import NOTHING, Array, Found, given, places, telling
 from .moves import aligned
 from .program import Program, steps_of, written
 
@@ -141,12 +141,8 @@ def several(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
         constants = tuple(next(mine) if n in held else next(live) for n in range(count))
         recipe = FormulaRecipe("formula", operation.name, -1, (), constants, None, *steps)
         kept = zip(roles, arrays, strict=True)
-        return Found(recipe, {names(role): partial(_given, array) for role, array in kept})
+        return Found(recipe, {names(role): partial(given, array) for role, array in kept})
     return NOTHING
-
-
-def _given(array: Array) -> Array:
-    return array
 
 
 def _cases(layer: Layer, binding: Binding, arrays: Sequence[Array]) -> Iterator[Case]:
