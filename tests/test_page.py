@@ -377,3 +377,12 @@ def test_an_activation_of_somebodys_own_is_named_and_its_layer_gets_no_code() ->
         mode="exported",
     ).page.layers
     assert known.after is None and known.activation is not None and known.code is not None
+
+
+def test_a_network_of_one_number_has_a_page(tmp_path: Path) -> None:
+    nodes = [node("Mul", "x k", "twice"), node("Exp", "twice", "y")]
+    run = convlens.load(model_of(nodes, {"x": []}, ["y"], {"k": np.float32(2)})).run()
+    assert run.export(tmp_path / "page.html").stat().st_size > 10_000
+    page = build(run, mode="exported").page
+    assert [layer.recipe.form for layer in page.layers] == ["formula", "formula"]
+    assert page.tensors[0].shape == ()

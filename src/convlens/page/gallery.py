@@ -22,7 +22,7 @@ def surroundings(run: RunLike, prep: str = "") -> Surroundings:
     if len(graph.inputs) != 1:
         return Surroundings()
     shape = graph.inputs[0].shape
-    grey = shape[-1] == 1 and len(shape) == 3
+    grey = len(shape) == 3 and shape[-1] == 1
     known = graph.path is None and graph.name in NAMES
     preprocess = None
     if len(shape) == 3 and (shape[-1] in (1, 3) or shape[0] in (1, 3)):
