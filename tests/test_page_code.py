@@ -11,7 +11,7 @@ from convlens import layers as catalogue
 from convlens.keras import Input, Model, layers
 from convlens.page.build import build
 from convlens.page.code import Layout, code_of
-from convlens.page.schema import MergeRecipe
+from convlens.page.recipe_schema import MergeRecipe
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from convlens import layers
 from convlens.layers.base import Layer
 from convlens.page.recipe import NOTHING, find
 from convlens.page.recipe.listed import listed
-from convlens.page.schema import ListedRecipe
+from convlens.page.recipe_schema import ListedRecipe
 from tests.layers.test_lowered import SMOOTH, STEPS
 
 CASES = {**SMOOTH, **STEPS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from convlens import layers
 from convlens.axis import Window
 from convlens.page.recipe import NOTHING, find
-from convlens.page.schema import OverTimeRecipe
+from convlens.page.recipe_schema import OverTimeRecipe
 from tests.test_page_recipe import weight
 
 

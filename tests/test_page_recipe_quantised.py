@@ -11,7 +11,7 @@ from convlens.layers.base import Layer
 from convlens.layers.quantized import Around, QuantizedProduct
 from convlens.page.recipe import Found, find
 from convlens.page.recipe.program import run, steps_of
-from convlens.page.schema import FormulaRecipe, RowRecipe, WindowRecipe
+from convlens.page.recipe_schema import FormulaRecipe, RowRecipe, WindowRecipe
 from tests.layers.test_lowered import STEPS
 
 PRODUCTS = ["QLinearConv", "QGemm, real"]

@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 
 from convlens.page.recipe import find
-from convlens.page.schema import MergeRecipe, NoRecipe, RowRecipe, ScatterRecipe, WindowRecipe
+from convlens.page.recipe_schema import (
+    MergeRecipe,
+    NoRecipe,
+    RowRecipe,
+    ScatterRecipe,
+    WindowRecipe,
+)
 from tests.dice import Rolled
 from tests.layers.families import FAMILIES
-from tests.test_page_recipe import bound_of, made
+from tests.page_recipes import bound_of, made
 
 # A separable convolution is explained as two on the page, each with a recipe of its own; the
 # inverse of a normalisation has factors that no float32 array holds.

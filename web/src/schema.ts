@@ -17,29 +17,6 @@ export interface Fold {
   readonly times: number;
 }
 
-export interface Drawing {
-  readonly lanes: number;
-  readonly rows: readonly Row[];
-  readonly folds: readonly Fold[];
-}
-
-export interface Tensor {
-  readonly id: string;
-  readonly shape: readonly number[];
-  readonly axes: readonly string[];
-  readonly channel: number | null;
-  readonly blob: string | null;
-  readonly preview: Preview | null;
-  readonly clipped_from: string | null;
-}
-
-export interface Preview {
-  readonly blob: string;
-  readonly maps: number;
-  readonly height: number;
-  readonly width: number;
-}
-
 export interface Equation {
   readonly form: "equation";
   readonly n_in: number;
@@ -138,6 +115,29 @@ export interface Grids {
 
 export interface NoRecipe {
   readonly form: "none";
+}
+
+export interface Drawing {
+  readonly lanes: number;
+  readonly rows: readonly Row[];
+  readonly folds: readonly Fold[];
+}
+
+export interface Tensor {
+  readonly id: string;
+  readonly shape: readonly number[];
+  readonly axes: readonly string[];
+  readonly channel: number | null;
+  readonly blob: string | null;
+  readonly preview: Preview | null;
+  readonly clipped_from: string | null;
+}
+
+export interface Preview {
+  readonly blob: string;
+  readonly maps: number;
+  readonly height: number;
+  readonly width: number;
 }
 
 export interface Weight {

@@ -22,19 +22,15 @@ from numpy.typing import NDArray
 
 from ..errors import ArgumentError
 from .build import Built, RunLike, Surroundings, build
-from .schema import (
-    Budget,
+from .recipe_schema import (
     FormulaRecipe,
-    Layer,
     ListedRecipe,
     OverTimeRecipe,
-    Page,
     RowRecipe,
     ScatterRecipe,
-    Tensor,
     WindowRecipe,
-    facts,
 )
+from .schema import Budget, Layer, Page, Tensor, facts
 
 STATIC = Path(__file__).parents[1] / "static"
 # An exported page holds its facts, style and script deflated, which saves 78 kB. This puts them in

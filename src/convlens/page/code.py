@@ -13,7 +13,7 @@ from typing import Any
 
 from ..layers.base import Layer, Sizes
 from ..layers.resize import Cubic, Linear, Nearest
-from .schema import FormulaRecipe, MergeRecipe, RowRecipe, ScatterRecipe, WindowRecipe
+from .recipe_schema import FormulaRecipe, MergeRecipe, RowRecipe, ScatterRecipe, WindowRecipe
 
 Lines = tuple[str, str]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..explain.wording import count, note_text, plural, shape_text
 from ..layers.base import Note, Sizes
 from .formula_words import FORMULAS
-from .schema import (
+from .recipe_schema import (
     Equation,
     FormulaRecipe,
     GatherRecipe,
@@ -22,9 +22,9 @@ from .schema import (
     Recipe,
     RowRecipe,
     ScatterRecipe,
-    Tensor,
     WindowRecipe,
 )
+from .schema import Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Any
 from ..axis import TransposedWindow
 from ..layers.base import Layer
 from ..layers.resize import Scale
-from .schema import Knobs, RowRecipe, ScatterRecipe, WindowRecipe
+from .recipe_schema import RowRecipe, ScatterRecipe, WindowRecipe
+from .schema import Knobs
 
 
 def knobs(layer: Layer, recipe: Any, has_bias: bool) -> Knobs | None:

@@ -3,7 +3,7 @@
 import { field, users } from "../axis";
 import type { Layer, Recipe } from "../schema";
 import { moved } from "./activate";
-import { atStep, listedReads } from "./number";
+import { atStep, listedReads } from "./makers";
 import { page, ready, tensor, values } from "./store";
 import { atCell, mapView, spatialAxes, unflat } from "./tensor";
 

@@ -1,6 +1,6 @@
 // How one number is made, in the picture that belongs to its layer.
 
-import { inside } from "../data/number";
+import { inside } from "../data/makers";
 import { say } from "../words";
 import { layer, facts } from "../state";
 import { SumMiddle } from "./SumMiddle";

@@ -1,6 +1,7 @@
 // A pool: one window of one map, its numbers, and the one that comes out.
 
-import { inside, type NumberFacts } from "../data/number";
+import { inside } from "../data/makers";
+import type { NumberFacts } from "../data/number";
 import { css, inkOn } from "../draw/colour";
 import { atlas } from "../draw/atlas";
 import { ready, tensor, values } from "../data/store";

@@ -1,7 +1,8 @@
 // Everything that is neither a window nor a row: copies, merges, formulas, and the unexplained.
 
 import type { ComponentChildren } from "preact";
-import { inside, type NumberFacts } from "../data/number";
+import { inside } from "../data/makers";
+import type { NumberFacts } from "../data/number";
 import { page, served, tensor } from "../data/store";
 import { finalOf, unflat } from "../data/tensor";
 import { count, fixed, minus, placesFor, printed, short, type Printed } from "../decimal";

@@ -3,7 +3,7 @@
     python make.py FOLDER             digits.html, residual.html, hostile.html, formulas.html, cells.json
     python make.py FOLDER resnet50    resnet50.keras, resnet50.html, cells.json
     python make.py FOLDER odd         pages of networks that are not a chain over one picture
-    python make.py FOLDER kinds       a page of each network of kinds.py, a page with numbers left
+    python make.py FOLDER kinds       a page of each network of kinds.py and kinds_onnx.py, a page with numbers left
                                       out, cells.json; those of PyTorch where it is installed
 
 cells.json holds, for random cells of every layer (borders included), what `explain(...).to_dict()`
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import kinds
+import kinds_onnx
 import numpy as np
 from PIL import Image
 
@@ -140,7 +141,7 @@ def other_kinds(folder: Path, rng: random.Random) -> None:
     if importlib.util.find_spec("torch"):
         names += ["torch_maps", "torch_row"]
     for name in names:
-        made = getattr(kinds, name)()
+        made = getattr(kinds_onnx if name.startswith("onnx") else kinds, name)()
         module, shape = made if isinstance(made, tuple) else (made, None)
         run = convlens.load(module, input_shape=shape).run()
         run.export(folder / f"{name}.html")

@@ -11,7 +11,7 @@ import numpy as np
 from ...layers.base import Binding, Index, Layer
 from ...layers.merge import broadcast_index
 from ...layers.reading import UNIT, Reading, Sum
-from ..schema import FormulaRecipe
+from ..recipe_schema import FormulaRecipe
 from .judge import NOTHING, Array, Found, given, places, random_inputs
 
 Numbers = tuple[float, ...]

@@ -20,7 +20,7 @@ from ...errors import ConvlensError
 from ...layers.base import Binding, Index, Layer, Sizes
 from ...layers.merge import broadcast_index
 from ...layers.reading import Choice, Formula, Reading
-from ..schema import FormulaRecipe, Program
+from ..recipe_schema import FormulaRecipe, Program
 from .addends import addends
 from .functions import BOUNDS, FAR, FUNCTIONS, GROUPS, POWER_BOUNDS, STORED, TRIED, WRITTEN, grids
 from .judge import NOTHING, Array, Found, places, random_inputs, telling, words_of

@@ -11,7 +11,7 @@ import numpy as np
 from ...axis import IntArray
 from ...layers.base import Binding, Index, Layer
 from ...layers.reading import SMALLEST, UNIT, Block, Choice, Reading, Sum, sum_bound
-from ..schema import GatherRecipe, ScatterRecipe
+from ..recipe_schema import GatherRecipe, ScatterRecipe
 from .judge import NOTHING, Array, Found, places, random_inputs
 from .reads import Taken, taken
 from .windows import source

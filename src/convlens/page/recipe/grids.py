@@ -16,7 +16,7 @@ import numpy as np
 from ...layers.base import Binding, Index, Layer
 from ...layers.merge import broadcast_index
 from ...layers.reading import SMALLEST, UNIT, Sum
-from ..schema import FormulaRecipe
+from ..recipe_schema import FormulaRecipe
 from .functions import FAR, TRIED, grids
 from .judge import NOTHING, Array, Found, given, places, random_inputs, telling
 from .several import Case, Operation, agree

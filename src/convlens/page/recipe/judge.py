@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...layers.base import Binding, Index, Sizes
 from ...layers.reading import Reading
-from ..schema import FormulaRecipe, Grids, NoRecipe, Recipe
+from ..recipe_schema import FormulaRecipe, Grids, NoRecipe, Recipe
 
 Array = NDArray[np.float32]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...layers.base import Binding, Layer
 from ...layers.reading import Block, Choice, Formula, Reading, Sum
-from ..schema import ListedRecipe
+from ..recipe_schema import ListedRecipe
 from .judge import NOTHING, Array, Found, doubles, given, words_of
 
 # A layer of more numbers, or of more reads in all, is not written down.

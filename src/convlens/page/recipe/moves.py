@@ -12,7 +12,7 @@ from ...axis import Axis
 from ...layers.base import Binding, Index, Layer
 from ...layers.merge import broadcast_index
 from ...layers.reading import SMALLEST, UNIT, Reading, Rule, Sum, sum_bound
-from ..schema import MergeRecipe, RowRecipe
+from ..recipe_schema import MergeRecipe, RowRecipe
 from .judge import NOTHING, Array, Found, blank_inputs, places, random_inputs, same_terms
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...layers.base import Binding, Layer
 from ...layers.over_time import OverTime
-from ..schema import OverTimeRecipe
+from ..recipe_schema import OverTimeRecipe
 from .judge import NOTHING, Found
 
 Names = Callable[[str], str]

@@ -15,7 +15,7 @@ import numpy as np
 from ...layers.base import Binding, Layer
 from ...layers.quantize import Grid
 from ...layers.quantized import IntegerProduct, QuantizedFunction, QuantizedProduct
-from ..schema import FormulaRecipe, Grids, RowRecipe, WindowRecipe
+from ..recipe_schema import FormulaRecipe, Grids, RowRecipe, WindowRecipe
 from .functions import to_grid
 from .judge import NOTHING, Found, doubles, given
 from .program import written

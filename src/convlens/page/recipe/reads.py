@@ -9,7 +9,7 @@ import numpy as np
 
 from ...axis import Axis, AxisReads, IntArray, Table
 from ...layers.base import Binding, Index, Layer, Link, Sizes, grid
-from ..schema import Equation, Reads, Rows
+from ..recipe_schema import Equation, Reads, Rows
 
 MOST_TABLE = 100_000
 

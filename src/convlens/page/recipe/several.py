@@ -21,7 +21,7 @@ from ...errors import ConvlensError
 from ...layers.base import Binding, Index, Layer
 from ...layers.merge import broadcast_index
 from ...layers.reading import Choice, Formula, Reading
-from ..schema import FormulaRecipe
+from ..recipe_schema import FormulaRecipe
 from .judge import NOTHING, Array, Found, given, places, telling
 from .moves import aligned
 from .program import Program, steps_of, written

@@ -12,7 +12,7 @@ import numpy as np
 from ...axis import Axis, AxisReads
 from ...layers.base import Binding, Index, Layer, Link
 from ...layers.reading import Choice, Reading, Sum
-from ..schema import ScatterRecipe, WindowRecipe
+from ..recipe_schema import ScatterRecipe, WindowRecipe
 from .judge import NOTHING, Array, Found, blank_inputs, places, random_inputs, same_terms
 from .reads import Taken, axis_fact
 

@@ -1,0 +1,216 @@
+"""Tensors and arrays of a page, collected while the layers of a run are walked.
+
+Arrays are named here and made when asked for, so that a served page of a large model sends only
+what is looked at, and an exported one keeps to its budget.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConvlensError
+from ..explain.facts import InputFact
+from ..explain.number import binding_of, tensor_name
+from ..explain.summary import SummaryFact
+from ..layers.base import Sizes
+from ..layers.spatial import axis_names
+from ..model import Graph, Step, TensorId
+from .preview import preview
+from .recipe import NOTHING, Found, find
+from .recipe.listed import listed
+from .recipe_schema import ListedRecipe
+from .schema import Preview, Tensor
+
+Array = NDArray[Any]
+
+
+class Execution(Protocol):
+    """What the page needs of a run."""
+
+    @property
+    def graph(self) -> Graph: ...
+    @property
+    def sizes(self) -> Mapping[TensorId, Sizes]: ...
+
+    def tensor(self, tensor: TensorId) -> Array: ...
+
+
+class ModelLike(Protocol):
+    """What the page needs of a model."""
+
+    @property
+    def graph(self) -> Graph: ...
+
+
+class RunLike(Protocol):
+    """What the page needs of a run as users hold it."""
+
+    @property
+    def model(self) -> ModelLike: ...
+    @property
+    def execution(self) -> Execution: ...
+    @property
+    def origin(self) -> InputFact: ...
+
+
+@dataclass
+class Builder:
+    """Collects tensors and arrays while layers are walked."""
+
+    run: RunLike
+    summary: SummaryFact
+    mode: Literal["served", "exported"]
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    blobs: dict[str, Callable[[], Array]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    made_by: dict[TensorId, int] = field(default_factory=dict)
+    shared: dict[tuple[int, str], Found] = field(default_factory=dict)
+    judged: dict[str, Found] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        return self.run.execution.graph
+
+    @cached_property
+    def numbers(self) -> int:
+        """How many numbers the whole run holds."""
+        return sum(math.prod(shape) for shape in self.run.execution.sizes.values())
+
+    def value(self, tensor: TensorId) -> Array:
+        """The first sample of a tensor, float32."""
+        array = self.run.execution.tensor(tensor)
+        if self.graph.batched.get(tensor, True):
+            array = array[0]
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+    def out_of_reach(self, tensor: TensorId) -> str | None:
+        """The layer that cannot be run and keeps this tensor from having numbers, if any."""
+        ask = getattr(self.run.execution, "out_of_reach", None)
+        return None if ask is None else ask(tensor)
+
+    def blob(self, make: Callable[[], Array], size: int) -> str:
+        """Name an array."""
+        name = f"t{len(self.blobs)}"
+        self.blobs[name] = make
+        self.sizes[name] = size
+        return name
+
+    @cached_property
+    def layouts(self) -> dict[TensorId, bool | None]:
+        """Whether channels stand last; where nobody says so, as who slides windows over it makes."""
+        known = dict(self.graph.channels_last)
+        sizes = self.run.execution.sizes
+        for step in self.graph.steps:
+            if step.layer.picture != "window" or len(step.inputs) != 1:
+                continue
+            (read,), made = step.inputs, step.outputs[0]
+            if known.get(read) is None and len(sizes.get(read, ())) == len(sizes.get(made, ())):
+                known[read] = known.get(made)
+        return known
+
+    def tensor(
+        self, tensor: TensorId, *, clipped_from: str | None = None, same_as: str | None = None
+    ) -> str:
+        """The page's name of a tensor of the run; it is added when it is new."""
+        name = tensor_name(tensor)
+        if name in self.tensors:
+            return name
+        shape = self.run.execution.sizes[tensor]
+        last = self.layouts.get(tensor) if len(shape) > 1 else None
+        blob = None
+        if self.out_of_reach(tensor) is not None:
+            clipped_from = None
+        elif same_as is not None:
+            # The same numbers in the same order: stored once, or made from what a ReLU clips.
+            blob, clipped_from = self.tensors[same_as].blob, self.tensors[same_as].clipped_from
+        elif clipped_from is None:
+            blob = self.blob(lambda: self.value(tensor), 4 * math.prod(shape))
+        axes, channel = _axes(len(shape), last)
+        self.tensors[name] = Tensor(name, shape, axes, channel, blob, None, clipped_from)
+        return name
+
+    def stored(self, name: str, make: Callable[[], Array], found: Found) -> str:
+        """Add a weight array as a tensor of the page."""
+        array = make()
+        blob = self.blob(make, 4 * array.size)
+        self.tensors[name] = Tensor(name, array.shape, (), None, blob)
+        return name
+
+
+def _axes(rank: int, last: bool | None) -> tuple[tuple[str, ...], int | None]:
+    """Names of axes, and which one is that of the maps: the last, the first, or (None) unknown."""
+    if last is None:
+        names = ("numbers",) if rank == 1 else tuple(f"axis {n}" for n in range(rank))
+        return names, None
+    spatial = axis_names(rank - 1)
+    return ((*spatial, "map"), rank - 1) if last else (("map", *spatial), 0)
+
+
+def recipe_of(builder: Builder, step: Step) -> Found:
+    """The step's recipe, its arrays added to the page; a shared layer's arrays once."""
+    key = (id(step.layer), repr([builder.run.execution.sizes[t] for t in step.inputs]))
+    # Lists are those of one call, whatever it shares.
+    if key in builder.shared and not isinstance(builder.shared[key].recipe, ListedRecipe):
+        return builder.shared[key]
+    prefix = f"{step.call.name}/{step.stage}" if step.stage else step.call.name
+    try:
+        binding = binding_of(builder.run.execution, step)  # type: ignore[arg-type]
+        found = find(step.layer, binding, lambda part: f"weights:{prefix}/{part}", builder.judged)
+    except ConvlensError:
+        found = NOTHING
+    if found is NOTHING and builder.mode == "exported":
+        found = _written_down(builder, step, prefix)
+    for name, make in found.arrays.items():
+        builder.stored(name, make, found)
+    builder.shared[key] = found
+    return found
+
+
+def _written_down(builder: Builder, step: Step, prefix: str) -> Found:
+    """The lists of a step of this run; nothing where it is not explained, or has no numbers."""
+    if step.layer.rule == "opaque" or any(
+        builder.out_of_reach(tensor) is not None for tensor in (*step.inputs, *step.outputs)
+    ):
+        return NOTHING
+    try:
+        binding = binding_of(builder.run.execution, step)  # type: ignore[arg-type]
+        inputs = tuple(
+            builder.value(tensor).reshape(shape)
+            for tensor, shape in zip(step.inputs, binding.input_shapes, strict=True)
+        )
+        return listed(step.layer, binding, lambda part: f"lists:{prefix}/{part}", inputs)
+    except (ConvlensError, NotImplementedError):
+        return NOTHING
+
+
+def with_previews(builder: Builder) -> None:
+    """Give every map of the run small pictures, for what the page does not hold in full."""
+    for tensor in list(builder.made_by):
+        info = builder.tensors.get(tensor_name(tensor))
+        if info is None or tensor[1] == "pre_activation" or info.preview is not None:
+            continue
+        if builder.out_of_reach(tensor) is not None:
+            continue
+        blank = np.broadcast_to(np.float32(0), info.shape)
+        _, (maps, height, width) = preview(blank, info.channel)
+        if 0 in (maps, height, width):
+            continue
+
+        make = partial(_small, builder, tensor, info.channel)
+        blob = builder.blob(make, maps * height * width)
+        builder.tensors[info.id] = _previewed(info, Preview(blob, maps, height, width))
+
+
+def _small(builder: Builder, tensor: TensorId, channel: int | None) -> Array:
+    return preview(builder.value(tensor), channel)[0]
+
+
+def _previewed(info: Tensor, small: Preview) -> Tensor:
+    return Tensor(info.id, info.shape, info.axes, info.channel, info.blob, small, info.clipped_from)
