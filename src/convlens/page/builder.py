@@ -19,13 +19,14 @@ from ..errors import ConvlensError
 from ..explain.facts import InputFact
 from ..explain.number import binding_of, tensor_name
 from ..explain.summary import SummaryFact
-from ..layers.base import Sizes
+from ..layers.base import Layer, Sizes
+from ..layers.quantized import Around
 from ..layers.spatial import axis_names
 from ..model import Graph, Step, TensorId
 from .preview import preview
 from .recipe import NOTHING, Found, find
 from .recipe.listed import listed
-from .recipe_schema import ListedRecipe
+from .recipe_schema import ListedRecipe, WindowRecipe
 from .schema import Preview, Tensor
 
 Array = NDArray[Any]
@@ -104,14 +105,19 @@ class Builder:
 
     @cached_property
     def layouts(self) -> dict[TensorId, bool | None]:
-        """Whether channels stand last; where nobody says so, as who slides windows over it makes."""
+        """Whether channels stand last: as who slides windows over it has it, whatever was said of
+        it before; where that says nothing, as what it makes.
+        """
         known = dict(self.graph.channels_last)
         sizes = self.run.execution.sizes
-        for step in self.graph.steps:
+        for step in reversed(self.graph.steps):
             if step.layer.picture != "window" or len(step.inputs) != 1:
                 continue
             (read,), made = step.inputs, step.outputs[0]
-            if known.get(read) is None and len(sizes.get(read, ())) == len(sizes.get(made, ())):
+            last = channels_last(step.layer)
+            if last is not None:
+                known[read] = last
+            elif known.get(read) is None and len(sizes.get(read, ())) == len(sizes.get(made, ())):
                 known[read] = known.get(made)
         return known
 
@@ -144,6 +150,13 @@ class Builder:
         return name
 
 
+def channels_last(layer: Layer) -> bool | None:
+    """Where a layer of windows expects the channels of its input; None where it does not say."""
+    inside = layer.inner if isinstance(layer, Around) else layer
+    last: bool | None = getattr(inside, "channels_last", None)
+    return last
+
+
 def _axes(rank: int, last: bool | None) -> tuple[tuple[str, ...], int | None]:
     """Names of axes, and which one is that of the maps: the last, the first, or (None) unknown."""
     if last is None:
@@ -165,6 +178,10 @@ def recipe_of(builder: Builder, step: Step) -> Found:
         found = find(step.layer, binding, lambda part: f"weights:{prefix}/{part}", builder.judged)
     except ConvlensError:
         found = NOTHING
+    last = channels_last(step.layer)
+    if isinstance(found.recipe, WindowRecipe) and last is not None:
+        # Two layers may slide over one tensor, each with the channels elsewhere: one is told.
+        found = found if builder.layouts.get(step.inputs[0]) == last else NOTHING
     if found is NOTHING and builder.mode == "exported":
         found = _written_down(builder, step, prefix)
     for name, make in found.arrays.items():

@@ -158,7 +158,7 @@ function scatter(out: Draft, layer: Layer, recipe: ScatterRecipe, at: readonly n
   }
   push(out, 0, place, numbers[place], 1);
   out.winner = ready(table) ? -1 : 0;
-  out.value = ready(table) ? table[numbers[place] * finalOf(outShape) + finalOf(at)] : numbers[place];
+  out.value = ready(table) ? table[Math.trunc(numbers[place]) * finalOf(outShape) + finalOf(at)] : numbers[place];
   return true;
 }
 
@@ -169,7 +169,7 @@ function gathered(out: Draft, layer: Layer, { reads, combine, factors: [alpha, b
   const [own, other, added] = reads.map((read, n) => gather(tensor(layer.inputs[n]).shape, read, at));
   const mean = combine === "mean";
   own.forEach(([place, c], n) => {
-    push(out, 0, place, slots[0][place], other ? slots[1][other[n][0]] * (alpha ?? 1) : mean ? c / own.length : c);
+    push(out, 0, place, slots[0][place], other ? slots[1][other[n][0]] * (alpha ?? 1) : mean ? 1 / own.length : c);
     if (other) out.channel[n] = n;
   });
   if (mean) averaged(out, own.length, own.length + roundings);

@@ -130,7 +130,7 @@ export function SumPanel() {
       <p>
         {say("told", { products: made.product.length, "bias": made.bias === null ? "" : say("told.bias"), "padding": made.padding ? `; ${say("padded", { "places": made.padding })}` : "", ours: minus(made.pre.toPrecision(12)) })}
         {grids ? after : ""}
-        {engine === null ? "" : say("told.engine", { "engine": minus(engine.toPrecision(9)), "apart": apart(grids ? made.value : made.pre, engine), "bound": short(made.bound ?? 0, 3) })}
+        {engine === null || engine !== engine ? "" : say("told.engine", { "engine": minus(engine.toPrecision(9)), "apart": apart(grids ? made.value : made.pre, engine), "bound": short(made.bound ?? 0, 3) })}
         {grids ? "" : after}.
       </p>
       <Walker made={made} key={pinned.value?.join()} />

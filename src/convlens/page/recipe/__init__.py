@@ -1,8 +1,9 @@
 """How the page can make a layer's numbers again, found from what the layer itself says.
 
 Links, weights and rule suggest a recipe; the layer's own reading of a few output numbers (corners
-and random places) is then the judge. A recipe that reads one other input, or another weight, or
-gives another number, is dropped, and the page asks Python instead. No layer is known by its class.
+and random places) is then the judge, and the page's own arithmetic on other numbers (twin.py) the last. A
+recipe that reads one other input, or another weight, or gives another number, is dropped, and the
+page asks Python instead. No layer is known by its class, but those that hold another.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .moves import merge, row
 from .over_time import over_time
 from .quantised import quantised
 from .several import several
+from .twin import holds
 from .windows import scatter, window
 
 __all__ = ["FUNCTIONS", "NOTHING", "Found", "find"]
@@ -58,7 +60,9 @@ def find(
             return found
     for make in dict.fromkeys((makers.get(layer.picture, formula), *others)):
         with suppress(ConvlensError, ValueError, NotImplementedError, LookupError, ArithmeticError):
-            found = make(layer, binding, names)
+            made = make(layer, binding, names)
+            if made is not NOTHING and holds(made, layer, binding):
+                found = made
         if found is not NOTHING:
             break
     if judged is not None and known is not None:

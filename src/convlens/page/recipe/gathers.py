@@ -47,7 +47,7 @@ def gathered(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Fou
     if first.partner is None:
         alone = all(len(reading.blocks) == 1 for reading in readings.values())
         more = _roundings(readings) if combine == "mean" else 0
-        if not alone or more is None:
+        if not alone or more is None or len(binding.input_shapes) > 1:
             return NOTHING
         return Found(GatherRecipe("gather", combine, (own.facts(),), (), more))
     partners = {at: block.partner[1] for at, block in blocks.items() if block.partner}

@@ -71,9 +71,9 @@ def blank_inputs(binding: Binding) -> tuple[Array, ...]:
     return tuple(np.broadcast_to(np.float32(1), shape) for shape in binding.input_shapes)
 
 
-def random_inputs(binding: Binding, seed: int = 1) -> tuple[Array, ...]:
+def random_inputs(binding: Binding, seed: int = 1, whole: bool = False) -> tuple[Array, ...]:
     """Inputs whose numbers differ from place to place: windows on one random row, so that a large
-    one takes no memory.
+    one takes no memory. `whole` ones are small, so that some are equal and some are 0.
     """
     rng = np.random.default_rng(seed)
     made = []
@@ -81,6 +81,7 @@ def random_inputs(binding: Binding, seed: int = 1) -> tuple[Array, ...]:
         steps = [2 ** (len(shape) - n) - 1 for n in range(len(shape))]
         reach = sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
         row = rng.standard_normal(max(0, reach) + 1).astype(np.float32)
+        row = np.rint(1.5 * row) if whole else row
         strides = [step * row.itemsize for step in steps]
         made.append(np.lib.stride_tricks.as_strided(row, shape, strides, writeable=False))
     return tuple(made)

@@ -128,6 +128,9 @@ def several(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
     if count not in (2, 3) or not many:
         return NOTHING
     arrays = [weight.view().reshape(weight.canonical) for weight in weights]
+    shapes = (*binding.input_shapes, *(array.shape for array in arrays))
+    if np.broadcast_shapes(*shapes) != binding.output_shapes[0]:
+        return NOTHING
     cases = list(_cases(layer, binding, arrays))
     if not cases:
         return NOTHING

@@ -153,6 +153,8 @@ class _WindowJudge:
 
     def agrees(self, reading: Reading, at: Index) -> bool:
         recipe = self.recipe
+        if isinstance(reading, Sum) and reading.bias_array is not None and not recipe.bias:
+            return False
         f = at[self.channel] if self.keeps else at[0]
         position = tuple(at[n] for n in self.spatial) if self.keeps else (0,) * len(self.spatial)
         combos = _combos(self.binding.axes, position)
