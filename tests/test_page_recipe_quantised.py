@@ -24,7 +24,7 @@ def case(name: str) -> tuple[Layer, tuple[Any, ...], Found]:
 
 def to_grid(activation: FormulaRecipe, real: float) -> tuple[float, float]:
     """(value, bound) of what brings a real number to the next grid."""
-    known = steps_of(tuple(step[2] for step in activation.steps), {"x": real})
+    known = steps_of(tuple(step[2] for step in activation.steps), {"x": real, "c0": 0.0})
     return float(known["y"]), float(run(activation.bound, known))
 
 

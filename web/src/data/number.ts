@@ -104,26 +104,29 @@ export function explain(layer: Layer, at: readonly number[]): NumberFacts | null
   const product = x.map((v, n) => v * w[n]);
   const groups = grouped(out, product);
   const pre = out.value ?? total(product, out.bias);
+  let magnitude = Math.abs(out.bias ?? 0);
+  for (const p of product) magnitude += Math.abs(p);
+  const terms = product.length + (out.bias === null ? 0 : 1);
   let value = pre;
-  let { steps, bound } = out;
+  let { steps } = out;
+  let bound = out.bound ?? (out.combine === "choice" ? 0 : out.combine === "sum" ? sumBound(terms, magnitude) : null);
+  // How far the real number of a function of whole ones may be off: its own bound, and what they stand for.
+  const off = (bound ?? 0) + 8 * unit * (layer.recipe.form === "merge" && out.value !== null ? 2 * Math.abs(pre) : magnitude);
   const before = layer.pre ?? (grids && layer.output);
   if (activation && before) {
     const numbers = grids ? null : values(before);
-    const made = activate(activation, tensor(before).shape, ready(numbers) ? numbers : null, at, [], pre);
+    const made = activate(activation, tensor(before).shape, ready(numbers) ? numbers : null, at, [grids?.kernel ? 0 : off], pre);
     if (made) {
       value = made.value;
       steps = [...(grids ? steps : []), ...made.steps];
       if (grids) bound = made.bound;
     }
   }
-  let magnitude = Math.abs(out.bias ?? 0);
-  for (const p of product) magnitude += Math.abs(p);
-  const terms = product.length + (out.bias === null ? 0 : 1);
   return {
     layer, at, rule: layer.rule, x, w, product, groups, steps, pre, value,
     input: Int32Array.from(out.input), source: Uint8Array.from(out.x, (_, n) => out.source[n] ?? 0),
     weight: Int32Array.from(out.weight), bias: out.bias, padding: out.padding, divisor: out.divisor,
     winner: out.winner, enginePre: engineAt(layer.pre, at), engine: engineAt(layer.output, at),
-    times: out.times, bound: bound ?? (grids && activation ? null : out.combine === "choice" ? 0 : out.combine === "sum" ? sumBound(terms, magnitude) : null),
+    times: out.times, bound,
   };
 }

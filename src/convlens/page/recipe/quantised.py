@@ -38,11 +38,11 @@ def quantised(layer: Layer, binding: Binding, names: Names, find: Finder) -> Fou
         return NOTHING
     sources = tuple((grid.scale[0], grid.zero[0]) for grid in layer.sources)
     if isinstance(layer, QuantizedProduct):
-        to = None if layer.target is None else _rounded(layer.target, True)
+        to = None if layer.target is None else _rounded(layer.target)
         return _product(layer, inner, sources, names, to)
     if layer.whole_steps:
         return NOTHING
-    return replace(inner, grids=Grids(sources, None, 0), activation=_rounded(layer.target, False))
+    return replace(inner, grids=Grids(sources, None, 0), activation=_rounded(layer.target))
 
 
 def _product(
@@ -68,13 +68,13 @@ def _product(
     return Found(recipe, arrays, Grids(sources, names("scale"), layer.axis), to)
 
 
-def _rounded(grid: Grid, exact: bool) -> FormulaRecipe:
+def _rounded(grid: Grid) -> FormulaRecipe:
     """A real number x, brought to the nearest whole one of a grid.
 
-    The bound is known where x is off by rounding alone (`exact`).
+    x may be off by c0, besides its rounding.
     """
     scale, zero = grid.scale[0], grid.zero[0]
-    steps, bound = to_grid(grid.low, grid.high, "8 * u * abs(s0)")
+    steps, bound = to_grid(grid.low, grid.high, "(8 * u * abs(s0) + c0 / scale)")
     numbers = {"scale": scale, "zero": float(zero)}
     said = (
         ("steps", f"real / {scale:.6g}"),
@@ -85,6 +85,4 @@ def _rounded(grid: Grid, exact: bool) -> FormulaRecipe:
         (name, words, written(text, numbers))
         for (name, words), text in zip(said, steps, strict=True)
     )
-    return FormulaRecipe(
-        "formula", "quantise", -1, (), (), None, made, written(bound, numbers) if exact else None
-    )
+    return FormulaRecipe("formula", "quantise", -1, (), (), None, made, written(bound, numbers))
