@@ -110,6 +110,8 @@ export function explain(layer: Layer, at: readonly number[]): NumberFacts | null
   let value = pre;
   let { steps } = out;
   let bound = out.bound ?? (out.combine === "choice" ? 0 : out.combine === "sum" ? sumBound(terms, magnitude) : null);
+  // A sum of whole numbers that stays one is exact.
+  if (grids && !activation && !grids.kernel) bound = 0;
   // How far the real number of a function of whole ones may be off: its own bound, and what they stand for.
   const off = (bound ?? 0) + 8 * unit * (layer.recipe.form === "merge" && out.value !== null ? 2 * Math.abs(pre) : magnitude);
   const before = layer.pre ?? (grids && layer.output);

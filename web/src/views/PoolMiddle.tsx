@@ -10,6 +10,7 @@ import { count, fixed, minus, placesFor, plural, short } from "../decimal";
 import { say } from "../words";
 import { apart } from "./Ledger";
 import { Dim } from "./parts";
+import { stepLines } from "./StepsMiddle";
 
 export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   const now = facts.layer;
@@ -19,7 +20,7 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
   const id = now.inputs[0];
   const numbers = values(id);
   const info = tensor(id);
-  const largest = ready(numbers) ? atlas(info, numbers, 1).largest : 1;
+  const largest = now.grids ? Math.max(...facts.x.map(Math.abs)) : ready(numbers) ? atlas(info, numbers, 1).largest : 1;
   // Padding has no numbers: at a border fewer stand side by side than the window is wide.
   const wide = new Set(Array.from(facts.input, (place) => atCell(info, unflat(info.shape, place))[2])).size;
   const columns = window && wide < 9 ? wide : Math.min(wide, 5);
@@ -40,8 +41,9 @@ export function PoolMiddle({ facts }: { facts: NumberFacts }) {
           ))}
         </div>
       )}
+      {now.grids && <ol class="steps-list"><li>real <b class="num">{minus(fixed(facts.pre, places + 2))}</b></li>{stepLines(facts)}</ol>}
       <p class="verdict">
-        {say(`made.${recipe.combine}`, { by: facts.divisor ?? 1 })}
+        {now.grids ? "" : say(`made.${recipe.combine}`, { by: facts.divisor ?? 1 })}
         <b class="num" data-value={facts.value}>{minus(fixed(facts.value, places + 2))}</b>
         {facts.engine === null ? null : <small data-bound={facts.bound}>engine: {apart(facts.value, facts.engine)}{facts.bound && facts.bound < Infinity ? `, bound ${short(facts.bound, 3)}` : ""}</small>}
       </p>

@@ -3,7 +3,7 @@
 import { feeds, readsOf, rectangle } from "../data/reach";
 import { page, ready, tensor, unflattened, values } from "../data/store";
 import { atCell, cellAt, largestSize, mapView, shapeText, size } from "../data/tensor";
-import { count, fixed, plural } from "../decimal";
+import { count, fixed, placesFor, plural } from "../decimal";
 import type { Layer, Tensor } from "../schema";
 import { behind, cell, facts, go, hovered, hoveredInput, layer, pinned, place, rested } from "../state";
 import { inputBehind, inputName, say } from "../words";
@@ -148,12 +148,13 @@ function Units({ now }: { now: Layer }) {
   if (!ready(numbers)) return null;
   const own = cell.value?.[0];
   const largest = largestSize(numbers);
+  const places = Math.min(6, placesFor(numbers));
   return (
     <ol class="units">
       {[...numbers].map((x, n) => (
         <li key={n}>
           <button class={n === own ? "own" : ""} aria-pressed={n === pinned.value?.[0]} onMouseEnter={() => (hovered.value = [n])} onMouseLeave={() => (hovered.value = null)} onClick={() => go({ at: [n] })}>
-            <Who>{page.value.classes[n] ?? n}</Who><Num>{fixed(x, 6)}</Num><Bar value={x} largest={largest} />
+            <Who>{page.value.classes[n] ?? n}</Who><Num>{fixed(x, places)}</Num><Bar value={x} largest={largest} />
           </button>
         </li>
       ))}

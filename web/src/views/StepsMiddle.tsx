@@ -38,14 +38,19 @@ function line(words: ComponentChildren, number: string, key?: unknown) {
   return <li key={key}><Who>{words}</Who><Num>{number}</Num></li>;
 }
 
+/** The steps of a formula, each with its words and its number. */
+export function stepLines({ steps }: NumberFacts) {
+  return steps.map((step) => line(<>{step.name} <Dim>{step.expression}</Dim></>, short(step.value, 6), step.name));
+}
+
 /** Numbers that add up as printed, and what closes the gap. */
 function summed({ lines, rounding }: Printed, words: readonly ComponentChildren[]) {
   return [...lines, ...(rounding ? [rounding] : [])].map((number, n) => line(words[n] ?? "rounding", number, n));
 }
 
 function Merge({ made, op }: { made: NumberFacts; op: string }) {
-  const places = placesFor([...made.product, made.value], 6);
-  const print = printed([...made.product], made.value, places);
+  const places = placesFor([...made.product, made.pre], 6);
+  const print = printed([...made.product], made.pre, places);
   const adds = ["add", "subtract", "weighted"].includes(op);
   return (
     <ol class="steps-list">
@@ -53,6 +58,8 @@ function Merge({ made, op }: { made: NumberFacts; op: string }) {
         line(<>{op === "weighted" ? `${short(made.w[n], 4)} × ` : n && adds ? opWords[op] : ""} {whose(made, n)}</>, fixed(op === "weighted" ? made.product[n] : made.x[n], places), n)
       ))}
       {adds && print.rounding && line("rounding", print.rounding)}
+      {made.layer.grids && line("real", fixed(made.pre, places))}
+      {made.layer.grids && stepLines(made)}
     </ol>
   );
 }
@@ -125,7 +132,7 @@ export function StepsMiddle() {
       {recipe.form === "gather" || (recipe.form === "listed" && recipe.summed && now.rule !== "choice") ? <Products made={made} /> : null}
       {recipe.form === "listed" ? (
         <ol class="steps-list">
-          {now.rule === "choice" ? line(made.winner < 0 ? say("stored") : whose(made, made.winner), short(made.value, 6)) : made.steps.map((step) => line(<>{step.name} <Dim>{step.expression}</Dim></>, short(step.value, 6), step.name))}
+          {now.rule === "choice" ? line(made.winner < 0 ? say("stored") : whose(made, made.winner), short(made.value, 6)) : stepLines(made)}
           {now.rule !== "sum" && <li class="dim">{say("listed", { n: made.x.length })}</li>}
         </ol>
       ) : null}
