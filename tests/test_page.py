@@ -386,3 +386,15 @@ def test_a_network_of_one_number_has_a_page(tmp_path: Path) -> None:
     page = build(run, mode="exported").page
     assert [layer.recipe.form for layer in page.layers] == ["formula", "formula"]
     assert page.tensors[0].shape == ()
+
+
+def test_what_makes_no_tensor_says_so_and_the_rest_has_its_page() -> None:
+    nodes = [node("Relu", "x", "r"), node("SequenceConstruct", "r r", "s")]
+    nodes.append(node("SequenceLength", "s", "y"))
+    model = model_of(nodes, {"x": [1, 4]}, ["y"])
+    page = build(convlens.load(model).run(), mode="exported").page
+    said = {layer.kind: layer.left_out for layer in page.layers}
+    assert said["Relu"] is None
+    assert said["SequenceConstruct"] == (
+        "What this layer makes is no tensor of numbers (an optional or a sequence)."
+    )

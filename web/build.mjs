@@ -45,10 +45,11 @@ async function bundle(entry) {
   const element = /\b(h\d*\(("[a-z0-9]+"|[A-Z]\w*),) (null|\{ class: ("[^"]*") \})/g;
   const fewer = text
     .replace(element, (_, head, __, ___, name) => `${head} ${name ?? 0}`)
-    // Undefined and null by one short name each, which nothing else ever sets.
+    // Undefined, null and two attributes by one short name each, which nothing else ever sets.
+    .replace(/"aria-(label|hidden)":/g, "[$$$1]:")
     .replace(/\bvoid 0\b/g, "$none")
     .replace(/\bnull\b/g, "$null")
-    .replace("{", "{ var $none, $null = null;");
+    .replace("{", '{ var $none, $null = null, $label = "aria-label", $hidden = "aria-hidden";');
   return (await transform(fewer, { minify: true, target: "es2022", charset: "utf8", legalComments: "none" })).code;
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Literal, Protocol
@@ -91,10 +92,17 @@ class Builder:
             array = array[0]
         return np.ascontiguousarray(array, dtype=np.float32)
 
+    def shape(self, tensor: TensorId) -> Sizes:
+        """The sizes of a tensor without its batch; () of what is none."""
+        return self.run.execution.sizes.get(tensor, ())
+
     def out_of_reach(self, tensor: TensorId) -> str | None:
-        """The layer that cannot be run and keeps this tensor from having numbers, if any."""
+        """The layer that cannot be run and keeps this tensor from having numbers, if any; "" where
+        it is no tensor (an optional, a sequence).
+        """
         ask = getattr(self.run.execution, "out_of_reach", None)
-        return None if ask is None else ask(tensor)
+        cause: str | None = None if ask is None else ask(tensor)
+        return "" if cause is None and tensor not in self.run.execution.sizes else cause
 
     def blob(self, make: Callable[[], Array], size: int) -> str:
         """Name an array."""
@@ -128,7 +136,7 @@ class Builder:
         name = tensor_name(tensor)
         if name in self.tensors:
             return name
-        shape = self.run.execution.sizes[tensor]
+        shape = self.shape(tensor)
         last = self.layouts.get(tensor) if len(shape) > 1 else None
         blob = None
         if self.out_of_reach(tensor) is not None:
@@ -168,16 +176,17 @@ def _axes(rank: int, last: bool | None) -> tuple[tuple[str, ...], int | None]:
 
 def recipe_of(builder: Builder, step: Step) -> Found:
     """The step's recipe, its arrays added to the page; a shared layer's arrays once."""
-    key = (id(step.layer), repr([builder.run.execution.sizes[t] for t in step.inputs]))
+    key = (id(step.layer), repr([builder.shape(t) for t in step.inputs]))
     # Lists are those of one call, whatever it shares.
     if key in builder.shared and not isinstance(builder.shared[key].recipe, ListedRecipe):
         return builder.shared[key]
     prefix = f"{step.call.name}/{step.stage}" if step.stage else step.call.name
-    try:
-        binding = binding_of(builder.run.execution, step)  # type: ignore[arg-type]
-        found = find(step.layer, binding, lambda part: f"weights:{prefix}/{part}", builder.judged)
-    except ConvlensError:
-        found = NOTHING
+    found = NOTHING
+    if all(tensor in builder.run.execution.sizes for tensor in step.inputs):
+        names = partial("weights:{}/{}".format, prefix)
+        with suppress(ConvlensError):
+            binding = binding_of(builder.run.execution, step)  # type: ignore[arg-type]
+            found = find(step.layer, binding, names, builder.judged)
     last = channels_last(step.layer)
     if isinstance(found.recipe, WindowRecipe) and last is not None:
         # Two layers may slide over one tensor, each with the channels elsewhere: one is told.

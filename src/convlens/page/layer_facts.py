@@ -64,7 +64,7 @@ def _derivations(
 
 def _layer(builder: Builder, step: Step, row: RowFact, number: int) -> Layer:
     """One step of a call as a layer of the page."""
-    call, sizes = step.call, builder.run.execution.sizes
+    call = step.call
     activation = call.steps[-1] if call.steps[-1].stage == "activation" else None
     last = step is (call.steps[-2] if activation else call.steps[-1])
     whole = len(call.steps) == (2 if activation else 1)
@@ -87,7 +87,7 @@ def _layer(builder: Builder, step: Step, row: RowFact, number: int) -> Layer:
     params = row.params if whole else sum(weight.count for weight in own)
     working = row.params_working if whole else count_working(own)
     cost = None if whole else step.layer.cost(binding_of(builder.run.execution, step))  # type: ignore[arg-type]
-    shapes = [sizes[tensor] for tensor in step.inputs]
+    shapes = [builder.shape(tensor) for tensor in step.inputs]
     cause = builder.out_of_reach(made)
     shown = f"{working} = {params:,}" if working else "0"
     fields = next(iter(row.field.values())) if row.field else None
@@ -120,7 +120,7 @@ def _layer(builder: Builder, step: Step, row: RowFact, number: int) -> Layer:
         recipe=found.recipe,
         grids=found.grids,
         input_shapes=row.input_shapes if whole else tuple((None, *shape) for shape in shapes),
-        output_shape=row.output_shape if last else (None, *sizes[made]),
+        output_shape=row.output_shape if last else (None, *builder.shape(made)),
         weights=tuple(
             Weight(w.name, w.shape, w.axes, w.count, w.trainable)
             for w in held(step.layer.weights())
@@ -134,7 +134,7 @@ def _layer(builder: Builder, step: Step, row: RowFact, number: int) -> Layer:
         field=None
         if fields is None
         else tuple(Field(f.size, f.stride, f.start, f.exact) for f in fields),
-        memory=4 * math.prod(sizes[made]),
+        memory=4 * math.prod(builder.shape(made)),
         mean_activation=_mean(builder, made),
         shared_with=row.shared_with,
         knobs=knobs(inside, found.recipe, len(step.layer.weights()) > 1),
@@ -152,10 +152,19 @@ def _layer(builder: Builder, step: Step, row: RowFact, number: int) -> Layer:
         title=said.title,
         answer=said.answer,
         notes=tuple(printed(note) for note in notes),
-        left_out=None
-        if cause is None
-        else f"`{cause}` cannot be run without its framework: "
-        "this layer has a shape and weights here, and no numbers.",
+        left_out=_left_out(cause),
+    )
+
+
+def _left_out(cause: str | None) -> str | None:
+    """Why a layer has no numbers: `cause` keeps them away, or ("") what it makes is none."""
+    if cause is None:
+        return None
+    if not cause:
+        return "What this layer makes is no tensor of numbers (an optional or a sequence)."
+    return (
+        f"`{cause}` cannot be run without its framework: "
+        "this layer has a shape and weights here, and no numbers."
     )
 
 
@@ -180,12 +189,11 @@ def _counts(recipe: Any) -> Counts | None:
 
 def _mean(builder: Builder, tensor: TensorId) -> float | None:
     """The mean size of a tensor's numbers; None where the run is too large to look at all."""
-    sizes = builder.run.execution.sizes
     if builder.numbers > MOST_MEANS or builder.out_of_reach(tensor) is not None:
         return None
     mean = (
         float(np.abs(builder.value(tensor)).mean(dtype=np.float64))
-        if math.prod(sizes[tensor])
+        if math.prod(builder.shape(tensor))
         else 0.0
     )
     return mean if math.isfinite(mean) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,16 @@ def places(shape: Sizes, seed: int = 0) -> list[Index]:
     places = [tuple(0 for _ in shape), tuple(n - 1 for n in shape), tuple(n // 2 for n in shape)]
     places += [tuple(int(rng.integers(n)) for n in shape) for _ in range(3)]
     return list(dict.fromkeys(places))
+
+
+def at_random(shape: Sizes, count: int) -> list[Index]:
+    """The places to judge by, and so many more: all, where there are fewer."""
+    total = math.prod(shape)
+    if total <= count:
+        return [tuple(int(n) for n in at) for at in np.ndindex(*shape)]
+    flat = np.random.default_rng(5).integers(total, size=count)
+    found = (np.unravel_index(place, shape) for place in flat)
+    return list(dict.fromkeys((*places(shape), *(tuple(map(int, at)) for at in found))))
 
 
 def telling(arrays: Sequence[Array], out: Sizes) -> list[Index]:

@@ -25,13 +25,13 @@ from ..recipe_schema import (
     Reads,
     ScatterRecipe,
 )
-from .judge import Array, Found, places, random_inputs
+from .judge import Array, Found, at_random, random_inputs
 from .program import steps_of
 
 # Of a layer that reads more numbers for one, three numbers are judged.
 MANY_READS = 5_000
-# Of a small layer every number is judged; of moves by digits so many at random.
-FEW_NUMBERS, MOVES = 32, 200
+# So many numbers are judged, and of moves, which are quick, so many.
+NUMBERS, MOVES = 16, 100
 
 Arrays = Mapping[str, Array]
 
@@ -171,7 +171,7 @@ def holds(found: Found, layer: Layer, binding: Binding) -> bool:
         return True  # a function of one number: formulas.py has tried it at every kind of number
     arrays = {name: make() for name, make in found.arrays.items()}
     out = binding.output_shapes[0]
-    asked = _asked(recipe, out)
+    asked = at_random(out, MOVES if isinstance(recipe, ScatterRecipe) else NUMBERS)
     for inputs in _inputs(recipe, arrays, binding):
         for number, at in enumerate(asked):
             with suppress(ConvlensError):
@@ -182,17 +182,6 @@ def holds(found: Found, layer: Layer, binding: Binding) -> bool:
                 if number > 1 and sum(map(len, reading.blocks)) > MANY_READS:
                     break
     return True
-
-
-def _asked(recipe: Any, out: Sizes) -> list[Index]:
-    total = math.prod(out)
-    if total <= FEW_NUMBERS:
-        return list(np.ndindex(*out))
-    asked = [at for seed in range(3) for at in places(out, seed)]
-    if isinstance(recipe, ScatterRecipe) and recipe.how == "digits":
-        flat = np.random.default_rng(5).integers(total, size=MOVES)
-        asked += [tuple(int(n) for n in np.unravel_index(place, out)) for place in flat]
-    return list(dict.fromkeys(asked))
 
 
 def _inputs(recipe: Any, arrays: Arrays, binding: Binding) -> Iterator[tuple[Array, ...]]:

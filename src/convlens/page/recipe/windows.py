@@ -13,11 +13,13 @@ from ...axis import Axis, AxisReads
 from ...layers.base import Binding, Index, Layer, Link
 from ...layers.reading import Choice, Reading, Sum
 from ..recipe_schema import ScatterRecipe, WindowRecipe
-from .judge import NOTHING, Array, Found, blank_inputs, places, random_inputs, same_terms
+from .judge import NOTHING, Array, Found, at_random, blank_inputs, places, random_inputs, same_terms
 from .reads import Taken, axis_fact
 
 # Layers with more terms a number are judged at two places only.
 MANY_TERMS = 400
+# Places at which a copy is judged: two axes change places where few positions tell.
+MOVES = 60
 
 
 def _split(links: tuple[Link, ...], binding: Binding) -> tuple[list[int], int] | None:
@@ -195,7 +197,7 @@ def scatter(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Foun
         return NOTHING
     shape, out = binding.input_shapes[0], binding.output_shapes[0]
     blank, random = blank_inputs(binding), random_inputs(binding)
-    sources = {at: source(layer.explain(binding, at, blank)) for at in places(out)}
+    sources = {at: source(layer.explain(binding, at, blank)) for at in at_random(out, MOVES)}
     # What is copied does not depend on the numbers: an order of equal ones looks like a copy.
     if any(source(layer.explain(binding, at, random)) != own for at, own in sources.items()):
         return NOTHING
