@@ -8,11 +8,11 @@ import { finalOf, unflat } from "../data/tensor";
 import { count, fixed, minus, placesFor, printed, short, type Printed } from "../decimal";
 import { css } from "../draw/colour";
 import { cell, facts, layer } from "../state";
-import { inputName, say } from "../words";
+import { say } from "../words";
 import { activationWord, apart } from "./Ledger";
 import { lines } from "./SumMiddle";
 import { useSignal, useWork } from "../track";
-import { brief, Dim, Num, Who } from "./parts";
+import { brief, Dim, Num, sourceName, Who } from "./parts";
 
 const opWords: Record<string, string> = {
   add: "+", subtract: "−", multiply: "×", divide: "÷", average: "mean of", weighted: "weighted sum of", maximum: "largest of", minimum: "smallest of", concat: "copied from",
@@ -21,11 +21,6 @@ const opWords: Record<string, string> = {
 function place(made: NumberFacts, n: number): string {
   const id = made.layer.inputs[made.source[n]];
   return made.input[n] < 0 ? "" : `[${unflat(tensor(id).shape, made.input[n]).join(", ")}]`;
-}
-
-/** What an addend of a merge comes from. */
-export function sourceName(made: NumberFacts, n: number): string {
-  return page.value.layers[made.layer.sources[made.source[n]]]?.name ?? inputName(made.layer.inputs[made.source[n]]);
 }
 
 /** Whose a number is, and where it stands; an arrow where it is the one taken. */

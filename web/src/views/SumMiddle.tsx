@@ -14,8 +14,7 @@ import type { WindowRecipe } from "../schema";
 import { hoveredWeight } from "../state";
 import { ExactSum } from "../sum";
 import { Ledger } from "./Ledger";
-import { Dim, Drawing, maker, Num, Who, pointIn } from "./parts";
-import { sourceName } from "./StepsMiddle";
+import { Dim, Drawing, maker, Num, Who, pointIn, sourceName } from "./parts";
 import { Word } from "./Word";
 
 /** Window and slice of one map as full grids; NaN where the window lies on padding. */

@@ -1,12 +1,15 @@
 // What every view is built from: quiet words and buttons, panels, canvases.
 
 import type { ComponentChildren, JSX } from "preact";
+import type { NumberFacts } from "../data/number";
+import { page } from "../data/store";
 import type { Layer } from "../schema";
 import { minus } from "../decimal";
 import { sharp } from "../draw/atlas";
 import { isDark } from "../draw/colour";
 import { address, after, go, type Place } from "../state";
 import { useRef, useWork } from "../track";
+import { inputName } from "../words";
 
 interface Kids {
   readonly children?: ComponentChildren;
@@ -98,4 +101,9 @@ export function placeOf(element: Element): DOMRect {
 export function pointIn(event: MouseEvent): { x: number; y: number; box: DOMRect } {
   const box = placeOf(event.currentTarget as Element);
   return { x: event.clientX - box.left, y: event.clientY - box.top, box };
+}
+
+/** What an addend of a merge comes from. */
+export function sourceName(made: NumberFacts, n: number): string {
+  return page.value.layers[made.layer.sources[made.source[n]]]?.name ?? inputName(made.layer.inputs[made.source[n]]);
 }
