@@ -398,3 +398,31 @@ def test_what_makes_no_tensor_says_so_and_the_rest_has_its_page() -> None:
     assert said["SequenceConstruct"] == (
         "What this layer makes is no tensor of numbers (an optional or a sequence)."
     )
+
+
+def test_the_axis_of_maps_is_where_the_windows_that_read_it_expect_it() -> None:
+    """A transposed map is channels last to the file, and channels first to the next convolution."""
+    nodes = [
+        node("Conv", "x w", "c"),
+        node("Transpose", "c", "t", perm=[0, 2, 1]),
+        node("Conv", "t v", "y"),
+    ]
+    weights = {"w": weight(5, 2, 1), "v": weight(3, 9, 2)}
+    run = convlens.load(model_of(nodes, {"x": [1, 2, 9]}, ["y"], weights)).run()
+    page = build(run, mode="exported").page
+    tensors = {tensor.id: tensor for tensor in page.tensors}
+    read = tensors[page.layers[2].inputs[0]]
+    assert (read.shape, read.channel) == ((9, 5), 0)
+    assert page.layers[2].recipe.form == "window"
+
+
+def test_of_windows_that_disagree_on_the_axis_of_maps_the_first_is_drawn() -> None:
+    nodes = [
+        node("QuantizeLinear", "x s z", "q"),
+        node("QLinearConv", "q s z k s z s z", "a"),
+        node("QLinearConv", "q s z k s z s z", "b", domain="com.microsoft", channels_last=1),
+    ]
+    weights = {"k": np.ones((2, 4, 1, 1), np.int8), "s": np.float32(0.1), "z": np.int8(0)}
+    run = convlens.load(model_of(nodes, {"x": [1, 4, 4, 4]}, ["a", "b"], weights)).run()
+    page = build(run, mode="exported").page
+    assert [layer.recipe.form for layer in page.layers] == ["formula", "window", "listed"]

@@ -119,10 +119,10 @@ class Builder:
         known = dict(self.graph.channels_last)
         sizes = self.run.execution.sizes
         for step in reversed(self.graph.steps):
-            if step.layer.picture != "window" or len(step.inputs) != 1:
+            last = channels_last(step.layer)
+            if len(step.inputs) != 1 or (last is None and step.layer.picture != "window"):
                 continue
             (read,), made = step.inputs, step.outputs[0]
-            last = channels_last(step.layer)
             if last is not None:
                 known[read] = last
             elif known.get(read) is None and len(sizes.get(read, ())) == len(sizes.get(made, ())):

@@ -7,7 +7,7 @@ import type { Grids, Layer } from "../schema";
 import { ExactSum } from "../sum";
 import { activate, type Step } from "./activate";
 import { doubles, draft, makers, sumBound, total, unit, type Draft } from "./makers";
-import { derived, overrides, ready, tensor, values, type Values } from "./store";
+import { derived, overrides, ready, tensor, values } from "./store";
 import { flat } from "./tensor";
 
 /** The terms of one source channel: places start..end of the term arrays. */
@@ -69,9 +69,12 @@ function engineAt(id: string | null, at: readonly number[]): number | null {
 /** A layer's inputs as its recipe takes them: of whole numbers, what they stand for. */
 export function inputsOf({ inputs, grids }: Layer): readonly string[] {
   return grids?.sources.map(([scale, zero], n) => {
-    const less = zero ?? (values(inputs[1]) as Values)?.[0];
     const times = grids.kernel ? 1 : scale;
-    return derived(inputs[n], `${less} ${times}`, (numbers) => Float64Array.from(numbers, (q) => (q - less) * times));
+    return derived(inputs[n], `${zero} ${times}`, (numbers) => {
+      const given = zero ?? values(inputs[1]);
+      const less = ready(given) ? given[0] : given;
+      return typeof less === "number" ? Float64Array.from(numbers, (q) => (q - less) * times) : less;
+    });
   }) ?? inputs;
 }
 

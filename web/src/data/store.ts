@@ -142,13 +142,13 @@ export function tensor(id: string): Tensor {
 }
 
 /** What `turn` makes of a tensor's numbers, as a tensor of its own; `change` is what else differs. */
-export function derived(id: string, name: string, turn: (numbers: Values) => ArrayLike<number>, change?: Partial<Tensor>): string {
+export function derived(id: string, name: string, turn: (numbers: Values) => ArrayLike<number> | Slot, change?: Partial<Tensor>): string {
   const blob = `${id} ${name}`;
   known().set(blob, { ...tensor(id), clipped_from: id, ...change, id: blob, blob });
   if (!slots.has(blob)) {
     slots.set(blob, computed(() => {
       const numbers = values(id);
-      return ready(numbers) ? (turn(numbers) as Values) : numbers;
+      return ready(numbers) ? (turn(numbers) as Slot) : numbers;
     }));
   }
   return blob;
