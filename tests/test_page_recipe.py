@@ -410,3 +410,8 @@ def test_of_equal_numbers_the_one_that_the_layer_takes_is_found() -> None:
 def test_a_softmax_of_nothing_that_gives_zeros_is_left_to_python() -> None:
     assert recipe(layers.Softmax(-1, empty=True)) == NoRecipe("none")
     assert isinstance(recipe(layers.Softmax(-1)), FormulaRecipe)
+
+
+def test_a_bias_that_is_multiplied_is_not_taken_for_one_that_is_added() -> None:
+    layer = layers.Gemm(weight("k", 3, 4), weight("o", 3), False, True, 1.0, 2.0)
+    assert find(layer, layer.bind(((5, 4),)), str).recipe == NoRecipe("none")

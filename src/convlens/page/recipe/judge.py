@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...layers.base import Binding, Index, Sizes
-from ...layers.reading import Reading
+from ...layers.reading import Reading, Sum, sum_bound
+from ...layers.weight import Weight
 from ..recipe_schema import FormulaRecipe, Grids, NoRecipe, Recipe
 
 Array = NDArray[np.float32]
@@ -116,6 +117,18 @@ def words_of(
             }
         found.append((steps[0][0], words.pop() if len(words) == 1 else ""))
     return found
+
+
+def same_bias(reading: Reading, rest: Sequence[Weight], place: int) -> bool:
+    """Whether a sum's bias is number `place` of the first of these weights (0 without one), and its
+    bound that of any sum of so many.
+    """
+    if not isinstance(reading, Sum):
+        return False
+    view = rest[0].view() if rest else np.zeros(place + 1)
+    known = view.ndim == 1 and place < len(view) and float(view[place]) == reading.bias
+    bound = sum_bound(reading.count + len(rest), reading.magnitude)
+    return known and math.isclose(reading.tolerance, bound, rel_tol=1e-6)
 
 
 def same_terms(reading: Reading, terms: Mapping[tuple[int, Index], float]) -> bool:

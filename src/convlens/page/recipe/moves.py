@@ -13,7 +13,7 @@ from ...layers.base import Binding, Index, Layer
 from ...layers.merge import broadcast_index
 from ...layers.reading import SMALLEST, UNIT, Reading, Rule, Sum, sum_bound
 from ..recipe_schema import MergeRecipe, RowRecipe
-from .judge import NOTHING, Array, Found, blank_inputs, places, random_inputs, same_terms
+from .judge import NOTHING, Array, Found, blank_inputs, places, random_inputs, same_bias, same_terms
 
 
 def row(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
@@ -28,7 +28,8 @@ def row(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found:
         terms = {
             (0, (*at[:-1], n)): float(w) for n, w in enumerate(view[at[-1]].astype(np.float64))
         }
-        if not same_terms(layer.explain(binding, at, blank_inputs(binding)), terms):
+        reading = layer.explain(binding, at, blank_inputs(binding))
+        if not same_terms(reading, terms) or not same_bias(reading, rest, at[-1]):
             return NOTHING
     return Found(recipe, arrays)
 

@@ -12,8 +12,19 @@ import numpy as np
 from ...axis import Axis, AxisReads
 from ...layers.base import Binding, Index, Layer, Link
 from ...layers.reading import Choice, Reading, Sum
+from ...layers.weight import Weight
 from ..recipe_schema import ScatterRecipe, WindowRecipe
-from .judge import NOTHING, Array, Found, at_random, blank_inputs, places, random_inputs, same_terms
+from .judge import (
+    NOTHING,
+    Array,
+    Found,
+    at_random,
+    blank_inputs,
+    places,
+    random_inputs,
+    same_bias,
+    same_terms,
+)
 from .reads import Taken, axis_fact
 
 # Layers with more terms a number are judged at two places only.
@@ -115,7 +126,7 @@ def window(layer: Layer, binding: Binding, names: Callable[[str], str]) -> Found
             names("kernel") if kernel is not None else None,
             names("bias") if names("bias") in arrays else None,
         )
-        judge = _WindowJudge(binding, recipe, kernel, spatial, channel, keeps)
+        judge = _WindowJudge(binding, recipe, kernel, weights[1:], spatial, channel, keeps)
         judged = places(out)
         if (
             kernel is not None
@@ -149,15 +160,16 @@ class _WindowJudge:
     binding: Binding
     recipe: WindowRecipe
     kernel: Callable[[], Array] | None
+    rest: tuple[Weight, ...]
     spatial: list[int]
     channel: int
     keeps: bool
 
     def agrees(self, reading: Reading, at: Index) -> bool:
         recipe = self.recipe
-        if isinstance(reading, Sum) and reading.bias_array is not None and not recipe.bias:
-            return False
         f = at[self.channel] if self.keeps else at[0]
+        if recipe.weight is not None and not same_bias(reading, self.rest, f):
+            return False
         position = tuple(at[n] for n in self.spatial) if self.keeps else (0,) * len(self.spatial)
         combos = _combos(self.binding.axes, position)
         reads = math.prod(
