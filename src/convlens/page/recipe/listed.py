@@ -20,7 +20,7 @@ from ..recipe_schema import ListedRecipe
 from .judge import NOTHING, Array, Found, doubles, given, words_of
 
 # A layer of more numbers, or of more reads in all, is not written down.
-MOST_NUMBERS = 20_000
+MOST_NUMBERS = 30_000
 MOST_READS = 500_000
 # Whole numbers up to here are float32 numbers.
 EXACT = 2**24
