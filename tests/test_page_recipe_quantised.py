@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+import convlens
 from convlens.layers.base import Layer
 from convlens.layers.quantized import Around, QuantizedProduct
+from convlens.page.build import build
 from convlens.page.recipe import Found, find
 from convlens.page.recipe.program import run, steps_of
 from convlens.page.recipe_schema import FormulaRecipe, RowRecipe, WindowRecipe
 from tests.layers.test_lowered import STEPS
+from tests.readers.onnx.made import model_of, node
 
 PRODUCTS = ["QLinearConv", "QGemm, real"]
 
@@ -89,3 +92,14 @@ def test_a_zero_point_that_arrives_is_read_by_the_page() -> None:
     found = find(arriving, arriving.bind(((3, 5, 5), ())), str)
     assert found.grids is not None
     assert found.grids.sources == ((1.0, None),)
+
+
+def test_a_quantised_network_is_not_run_on_another_picture_by_the_page_itself() -> None:
+    """It derives tensors from those of its own run."""
+    nodes = [
+        node("QuantizeLinear", "x s z", "q"),
+        node("QLinearConv", "q s z k s z s z", "y"),
+    ]
+    weights = {"k": np.ones((2, 1, 1, 1), np.int8), "s": np.float32(0.1), "z": np.int8(0)}
+    run = convlens.load(model_of(nodes, {"x": [1, 1, 4, 4]}, ["y"], weights)).run()
+    assert not build(run, mode="exported").page.recomputable

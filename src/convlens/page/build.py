@@ -25,8 +25,9 @@ __all__ = ["Built", "RunLike", "Surroundings", "build"]
 
 # Multiply-adds that a browser does while a stroke is drawn.
 QUICK = 40_000_000
-# How much longer a product takes where numbers are made one by one.
-NUMBER_BY_NUMBER = 20
+# What the page cannot make for another picture: lists are of this run, and of whole numbers and of
+# steps it derives tensors that only a new page brings up to date.
+OF_THIS_RUN = ("none", "listed", "over_time")
 # Networks of more layers open on the whole, not on one layer.
 MANY_LAYERS = 14
 
@@ -89,7 +90,8 @@ def _recomputable(layers: Sequence[Layer], graph: Graph) -> bool:
         len(graph.inputs) == 1
         and sum(map(_work, layers)) < QUICK
         and all(
-            layer.recipe.form not in ("none", "listed")
+            layer.recipe.form not in OF_THIS_RUN
+            and layer.grids is None
             and (layer.pre is None or layer.activation is not None)
             for layer in layers
         )
@@ -100,8 +102,7 @@ def _work(layer: Layer) -> int:
     """How many numbers a layer meets in one run of the page's own."""
     reads = getattr(layer.recipe, "reads", None)
     if reads is None:
-        # Around grids, numbers are made one by one, as they are explained.
-        return (layer.macs_textbook or 0) * (NUMBER_BY_NUMBER if layer.grids else 1)
+        return layer.macs_textbook or 0
     first: Reads = reads[0] if isinstance(reads, tuple) else reads
     each = math.prod(axis.kernel for axis in first.axes)
     return each * math.prod(size or 1 for size in layer.output_shape)

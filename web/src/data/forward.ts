@@ -101,9 +101,9 @@ function pass(picture: Values): void {
     const x = held.get(layer.inputs[0]);
     if (!x) continue;
     if (layer.recipe.form === "scatter" && layer.recipe.how === "reshape") out.set(x);
-    else if (layer.grids || (!windowPass(layer, x, out) && !rowPass(layer, x, out))) {
+    else if (!windowPass(layer, x, out) && !rowPass(layer, x, out)) {
       // Merges, borders and formulas, number by number, by the same code that explains them.
-      const plain = layer.grids ? layer : { ...layer, activation: null };
+      const plain = { ...layer, activation: null };
       for (let place = 0; place < out.length; place++) out[place] = explain(plain, unflat(target.shape, place))?.value ?? NaN;
     }
     held.set(target.id, out);

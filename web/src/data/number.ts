@@ -115,8 +115,9 @@ export function explain(layer: Layer, at: readonly number[]): NumberFacts | null
   let bound = out.bound ?? (out.combine === "choice" ? 0 : out.combine === "sum" ? sumBound(terms, magnitude) : null);
   // A sum of whole numbers that stays one is exact.
   if (grids && !activation && !grids.kernel) bound = 0;
-  // How far the real number of a function of whole ones may be off: its own bound, and what they stand for.
-  const off = (bound ?? 0) + 8 * unit * (layer.recipe.form === "merge" && out.value !== null ? 2 * Math.abs(pre) : magnitude);
+  // How far the real number of a function of whole ones may be off: its own bound, and what they
+  // stand for. Its slope times x is at most x or the number itself: a sum, a product, a function.
+  const off = (bound ?? 0) + 8 * unit * (magnitude + 2 * Math.abs(pre));
   const before = layer.pre ?? (grids && layer.output);
   if (activation && before) {
     const numbers = grids ? null : values(before);
